@@ -1,0 +1,101 @@
+"""The contents of a run in memory: what frames of a journal add up to.
+
+The same rules build the live view of a window and the HDF5 file of a fold, so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from difrob.runs.interface import Measure
+from difrob.runs.journal import Frame
+from difrob.runs.records import Curve, LogLine, Pictures, Progress, Series
+from difrob.runs.states import RunState
+
+_SERIES_FIELDS = ("step", "time", "value", "low", "high")
+
+
+@dataclass
+class Contents:
+    """Everything that a stretch of journal says. ``rewind`` is set when it begins by going back to a step."""
+
+    sequence: int = 0
+    rewind: int | None = None
+    metric_rows: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
+    pictures: list[Pictures] = field(default_factory=list)
+    samples: list[dict[str, np.ndarray]] = field(default_factory=list)
+    log: list[LogLine] = field(default_factory=list)
+    results: dict[str, Measure] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    parents: dict[str, dict[str, str]] = field(default_factory=dict)
+    progress: Progress | None = None
+    state: RunState | None = None
+    ended: dict[str, Any] | None = None
+
+    def add(self, frames: Iterable[Frame]) -> Contents:
+        """Take in frames in order; those already seen are passed over."""
+        for frame in frames:
+            if frame.sequence <= self.sequence:
+                continue
+            self.sequence = frame.sequence
+            for record in frame.records:
+                self._take(record)
+        return self
+
+    def series(self) -> dict[str, Series]:
+        """The metric rows as arrays, by name."""
+        return {name: rows_to_series(rows) for name, rows in self.metric_rows.items()}
+
+    @property
+    def sample_count(self) -> int:
+        """Rows of per-sample results."""
+        return sum(len(next(iter(batch.values()))) for batch in self.samples if batch)
+
+    def _take(self, record: dict[str, Any]) -> None:
+        match record.get("type"):
+            case "metrics":
+                for name, *row in record["rows"]:
+                    self.metric_rows.setdefault(name, []).append(tuple(row))
+            case "curve":
+                fields = {key: value for key, value in record.items() if key != "type"}
+                self.curves.append(Curve(**fields))
+            case "images":
+                self.pictures.append(
+                    Pictures(record["name"], record["step"], record["images"], record.get("captions") or [])
+                )
+            case "samples":
+                self.samples.append(record["columns"])
+            case "log":
+                self.log.append(LogLine(record["time"], record["level"], record["text"]))
+            case "result":
+                self.results[record["name"]] = Measure(**record["measure"])
+            case "attribute":
+                self.attributes[record["name"]] = record["value"]
+            case "parent":
+                self.parents[record["run_id"]] = {"digest": record["digest"]}
+            case "progress":
+                self.progress = Progress(record["done"], record["total"], record["unit"], record.get("seconds_left"))
+            case "state":
+                self.state = RunState(record["state"])
+            case "rewind":
+                self._go_back_to(record["step"])
+            case "end":
+                self.ended = record
+
+    def _go_back_to(self, step: int) -> None:
+        self.rewind = step if self.rewind is None else min(step, self.rewind)
+        for name, rows in self.metric_rows.items():
+            self.metric_rows[name] = [row for row in rows if row[0] <= step]
+        self.curves = [curve for curve in self.curves if curve.step <= step]
+        self.pictures = [pictures for pictures in self.pictures if pictures.step <= step]
+
+
+def rows_to_series(rows: list[tuple[float, ...]]) -> Series:
+    """Rows of (step, time, value, low or None, high or None) as arrays."""
+    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(_SERIES_FIELDS))
+    return Series(table[:, 0].astype(np.int64), *(table[:, i].copy() for i in range(1, 5)))

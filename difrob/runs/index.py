@@ -1,0 +1,121 @@
+"""The index of runs: summaries by file name, size and time of change, in SQLite. It may be deleted at any time.
+
+Measured on 10,000 files: one attribute per file takes seconds, this index a fraction of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from difrob.errors import UserError
+from difrob.runs.feed import RunFeed
+from difrob.runs.reader import RunReader
+from difrob.runs.records import RunSummary
+from difrob.runs.run_file import summary_from_json, summary_to_json
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS run_index (file TEXT PRIMARY KEY, size INTEGER, changed INTEGER, summary TEXT) WITHOUT ROWID"
+)
+
+
+class RunIndex:
+    """Summaries of all runs of a folder. Live runs are followed by their journals, ended ones come from the index."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._feeds: dict[str, RunFeed] = {}
+        self._known: dict[str, tuple[int, int, RunSummary]] = {}
+        self._loaded = False
+        self._lock = threading.Lock()
+
+    def summaries(self, folder: Path) -> list[RunSummary]:
+        """All runs in ``folder``, newest first."""
+        with self._lock:
+            return self._summaries(folder)
+
+    def _summaries(self, folder: Path) -> list[RunSummary]:
+        files: dict[str, os.stat_result] = {}
+        journals: set[str] = set()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                stem, dot, suffix = entry.name.rpartition(".")
+                if stem.startswith("."):
+                    continue
+                if suffix == "h5":
+                    files[stem] = entry.stat()
+                elif suffix == "journal":
+                    journals.add(stem)
+        if not self._loaded:
+            self._load()
+        changed: dict[str, tuple[int, int, RunSummary]] = {}
+        summaries: dict[str, RunSummary] = {}
+        for run_id, status in files.items():
+            key = (status.st_size, status.st_mtime_ns)
+            known = self._known.get(run_id)
+            if known is None or known[:2] != key:
+                summary = self._reader(folder, run_id).folded_summary()
+                if summary is None:
+                    continue
+                changed[run_id] = (*key, summary)
+            else:
+                summary = known[2]
+            summaries[run_id] = summary
+        gone = self._known.keys() - files.keys()
+        self._known.update(changed)
+        for run_id in gone:
+            del self._known[run_id]
+        if changed or gone:
+            self._store(changed, gone)
+        for run_id in journals:
+            live = self._follow(folder, run_id)
+            if live is not None:
+                summaries[run_id] = live
+        for run_id in self._feeds.keys() - journals:
+            del self._feeds[run_id]
+        return sorted(summaries.values(), key=lambda summary: (summary.created, summary.run_id), reverse=True)
+
+    def _follow(self, folder: Path, run_id: str) -> RunSummary | None:
+        try:
+            if run_id not in self._feeds:
+                self._feeds[run_id] = RunFeed(self._reader(folder, run_id))
+            return self._feeds[run_id].poll().summary
+        except (UserError, OSError):
+            self._feeds.pop(run_id, None)
+            return None
+
+    @staticmethod
+    def _reader(folder: Path, run_id: str) -> RunReader:
+        return RunReader(run_id, folder / f"{run_id}.h5", folder / f"{run_id}.journal")
+
+    def _load(self) -> None:
+        self._loaded = True
+        try:
+            with closing(self._connect()) as connection:
+                for file, size, changed, text in connection.execute("SELECT * FROM run_index"):
+                    self._known[file] = (size, changed, summary_from_json(json.loads(text), size=size))
+        except (sqlite3.Error, ValueError, KeyError, TypeError):
+            self._known = {}  # an index is a cache: whatever is wrong with it, the files are the truth
+
+    def _store(self, changed: dict[str, tuple[int, int, RunSummary]], gone: set[str]) -> None:
+        rows = [
+            (run_id, size, stamp, json.dumps(summary_to_json(replace(summary))))
+            for run_id, (size, stamp, summary) in changed.items()
+            if not summary.damaged
+        ]
+        try:
+            with closing(self._connect()) as connection, connection:
+                connection.executemany("INSERT OR REPLACE INTO run_index VALUES (?, ?, ?, ?)", rows)
+                connection.executemany("DELETE FROM run_index WHERE file = ?", [(run_id,) for run_id in gone])
+        except sqlite3.Error:
+            return  # e.g. a read-only workspace: the list is right, only slower the next time
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._database, timeout=5)
+        connection.execute(_SCHEMA)
+        return connection

@@ -1,0 +1,138 @@
+"""What a job may say and ask while it runs.
+
+A job is a plain function ``run(spec, recorder, device)``. It knows no window, no queue and no file format; everything it
+reports goes through a :class:`Recorder`, and everything it needs from other runs comes from one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A final number with its interval.
+
+    Attributes:
+        value: the number.
+        low, high: ends of its interval; None where no interval applies.
+        n: sample size.
+        interval: what the interval is, e.g. ``"Wilson 95 %"``.
+        unit: ``"share"`` for accuracies in [0,1], else the unit.
+        description: what was measured, with the attack, norm and radius named where there is one.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    interval: str = ""
+    unit: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A stored state: ``weights`` are safetensors bytes, ``state`` is plain JSON data."""
+
+    step: int
+    weights: bytes
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class InputRun(Protocol):
+    """A finished (or at least checkpointed) run that another job reads."""
+
+    run_id: str
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The specification it ran with, as plain data; feed it to ``parse_spec``."""
+        ...
+
+    def checkpoint(self, which: str = "last") -> Checkpoint:
+        """``"last"`` or ``"best"`` (falls back to the last). UserError when the run has none."""
+        ...
+
+    def array(self, name: str) -> np.ndarray:
+        """A per-sample array, e.g. ``"samples/images"`` of a generated set. UserError when there is none."""
+        ...
+
+
+class Recorder(Protocol):
+    """Takes what a job reports. Steps are counted in the job's own unit; arrays are numpy, never tensors."""
+
+    def metric(self, name: str, step: int, value: float, low: float | None = None, high: float | None = None) -> None:
+        """One point of a curve over training, e.g. ``"loss"``, ``"validation/robust_accuracy"``; non-finite is kept."""
+        ...
+
+    def curve(
+        self,
+        name: str,
+        step: int,
+        x: np.ndarray,
+        y: np.ndarray,
+        low: np.ndarray | None = None,
+        high: np.ndarray | None = None,
+        *,
+        x_label: str = "x",
+        y_label: str = "y",
+        interval: str = "",
+    ) -> None:
+        """A whole curve y(x) as it stands at ``step``, e.g. certified accuracy over radius. All arrays are 1-D, alike."""
+        ...
+
+    def images(self, name: str, step: int, images: np.ndarray, captions: list[str] | None = None) -> None:
+        """A small batch of pictures, uint8 [N,H,W,C] with C = 1 or 3, at most some hundred."""
+        ...
+
+    def samples(self, **columns: np.ndarray) -> None:
+        """Append rows of per-sample results; columns of one call have the same length, calls the same columns.
+
+        Recorded as ``/samples/<column>``: e.g. ``index, label, prediction, radius`` or ``images, label, seed``.
+        """
+        ...
+
+    def progress(self, done: int, total: int, unit: str = "steps") -> None:
+        """How far the job is. Cheap; call it at every step. Time left is worked out from it."""
+        ...
+
+    def checkpoint(self, step: int, weights: bytes, state: dict[str, Any], *, best: bool = False) -> None:
+        """Make the state durable: safetensors bytes and JSON data. ``best`` marks the one to be used later."""
+        ...
+
+    def note(self, text: str, level: str = "info") -> None:
+        """A line of the run's log; level is ``info``, ``warning`` or ``error``."""
+        ...
+
+    def result(self, name: str, measure: Measure) -> None:
+        """A final number, e.g. ``"clean_accuracy"``, ``"robust_accuracy"``, ``"average_certified_radius"``."""
+        ...
+
+    def attribute(self, name: str, value: Any) -> None:
+        """A fact about the run in plain JSON data, e.g. ``"parameters"`` (count), ``"passes"``, ``"subset"``."""
+        ...
+
+    def check_stop(self) -> None:
+        """Ask at every safe point. Raises ``Stopped`` when asked to stop; blocks while paused.
+
+        On ``Stopped`` with grade ``"stop"`` the job writes a last checkpoint and lets the exception go on.
+        """
+        ...
+
+    def input_run(self, run_id: str) -> InputRun:
+        """Open a run named in the spec, and note it (with its digest) as a parent. UserError when it is missing."""
+        ...
+
+    @property
+    def resumed_from(self) -> Checkpoint | None:
+        """The checkpoint from which an interrupted run goes on, or None at a fresh start."""
+        ...
+
+    @property
+    def recorded_samples(self) -> int:
+        """How many rows of :meth:`samples` an interrupted run had already recorded; 0 at a fresh start."""
+        ...

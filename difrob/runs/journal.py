@@ -1,0 +1,223 @@
+"""The journal: what a live run has said so far, append-only, safe against being killed at any moment.
+
+File: the magic, then frames. Frame: payload length and CRC-32 (little-endian u32 each), then the payload: sequence number
+(u64), length of the JSON part (u32), the JSON list of records, and the bytes of their arrays. A batch of records is one
+frame and one ``write``. Frame 0 is the header and survives :meth:`JournalWriter.clear`; sequence numbers never repeat in a
+run, so a reader can tell what it has seen and a fold can tell what it has already folded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from difrob.errors import UserError
+from difrob.runs.locks import lock_within
+
+MAGIC = b"DIFROBJ1"
+MAX_FRAME = 1 << 30
+_FRAME = struct.Struct("<II")
+_PAYLOAD = struct.Struct("<QI")
+_ARRAY_KINDS = "biuf"  # booleans, integers, floats: nothing that needs an interpreter
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One batch of records. Arrays inside records are numpy views of the frame's bytes."""
+
+    sequence: int
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+class ArrayPacker:
+    """Collects the arrays of one frame; a record refers to an array by place, shape and type."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, array: np.ndarray) -> dict[str, Any]:
+        """Take an array and return the reference to put into the record."""
+        array = np.ascontiguousarray(array)
+        if array.dtype.kind not in _ARRAY_KINDS:
+            raise TypeError(f"arrays of type {array.dtype} cannot be recorded; use numbers")
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        reference = {"at": self.size, "shape": list(array.shape), "dtype": array.dtype.str}
+        self.parts.append(array.tobytes())
+        self.size += array.nbytes
+        return {"__array__": reference}
+
+
+def encode_frame(sequence: int, records: list[dict[str, Any]]) -> bytes:
+    """The bytes of one frame; numpy arrays anywhere in the records are packed behind the JSON part."""
+    packer = ArrayPacker()
+    header = json.dumps(records, separators=(",", ":"), default=lambda value: _pack_value(value, packer)).encode()
+    payload = b"".join([_PAYLOAD.pack(sequence, len(header)), header, *packer.parts])
+    if len(payload) > MAX_FRAME:
+        raise ValueError(f"a frame of {len(payload)} bytes is larger than {MAX_FRAME}; record smaller batches")
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _pack_value(value: Any, packer: ArrayPacker) -> Any:
+    if isinstance(value, np.ndarray):
+        return packer.add(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be recorded")
+
+
+def decode_payload(payload: bytes) -> Frame:
+    """The frame in a payload whose checksum has been verified.
+
+    Raises:
+        ValueError: when the inside of the payload contradicts itself.
+    """
+    if len(payload) < _PAYLOAD.size:
+        raise ValueError("frame is too short")
+    sequence, length = _PAYLOAD.unpack_from(payload)
+    arrays_at = _PAYLOAD.size + length
+    if arrays_at > len(payload):
+        raise ValueError("frame is shorter than its JSON part")
+    arrays = memoryview(payload)[arrays_at:]
+
+    def revive(value: dict[str, Any]) -> Any:
+        reference = value.get("__array__")
+        return _array(arrays, reference) if isinstance(reference, dict) else value
+
+    records = json.loads(payload[_PAYLOAD.size : arrays_at], object_hook=revive)
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError("frame holds no list of records")
+    return Frame(sequence, records)
+
+
+def _array(buffer: memoryview, reference: dict[str, Any]) -> np.ndarray:
+    dtype = np.dtype(str(reference["dtype"]))
+    shape = tuple(int(n) for n in reference["shape"])
+    start = int(reference["at"])
+    if dtype.kind not in _ARRAY_KINDS or min(shape, default=0) < 0 or start < 0:
+        raise ValueError("array reference is malformed")
+    size = prod(shape) * dtype.itemsize
+    if start + size > len(buffer):
+        raise ValueError("array lies outside its frame")
+    return np.frombuffer(buffer[start : start + size], dtype=dtype).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a look into a journal found: whole frames, where the next one will begin, and whether garbage follows."""
+
+    frames: list[Frame]
+    offset: int
+    torn: bool
+
+
+def scan_journal(path: Path, offset: int = 0) -> Scan:
+    """Read all whole frames from ``offset`` on (0: from the start, magic included).
+
+    ``torn`` means that bytes follow which are no whole frame: a frame being written, or a torn tail.
+
+    Raises:
+        UserError: when the file does not begin with the magic.
+        FileNotFoundError: when there is no such file.
+    """
+    frames: list[Frame] = []
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if offset == 0:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise UserError(f"'{path}' is not a difrob journal")
+            offset = len(MAGIC)
+        file.seek(offset)
+        while size - offset >= _FRAME.size:
+            length, checksum = _FRAME.unpack(file.read(_FRAME.size))
+            if length > MAX_FRAME or length > size - offset - _FRAME.size:
+                break
+            payload = file.read(length)
+            if len(payload) != length or zlib.crc32(payload) != checksum:
+                break
+            try:
+                frames.append(decode_payload(payload))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                break
+            offset += _FRAME.size + length
+    return Scan(frames, offset, torn=offset < size)
+
+
+class JournalWriter:
+    """Appends frames to a journal and holds its lock while it lives. Not thread-safe; the recorder has its own lock."""
+
+    def __init__(self, path: Path, header: dict[str, Any], sequence: int = 0) -> None:
+        """Create the journal. ``sequence`` is the highest number ever used in this run (0 for a new run).
+
+        Raises:
+            UserError: when another process is writing this run, or the folder cannot be written.
+        """
+        self.path = path
+        self.sequence = sequence
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        try:
+            self._descriptor = os.open(path, flags, 0o644)
+        except OSError as error:
+            raise UserError(f"cannot write '{path}': {error.strerror}; choose a workspace you can write to") from None
+        if not lock_within(self._descriptor, 2.0):
+            os.close(self._descriptor)
+            raise UserError(f"'{path.stem}' is being written by another process; wait for it or stop it first")
+        try:
+            os.ftruncate(self._descriptor, 0)
+            self._end = 0
+            self._write(MAGIC + encode_frame(0, [{"type": "header", **header}]))
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self.close()
+            raise UserError(f"cannot write '{path}': {error.strerror}; free some room or choose another workspace") from None
+        self._header_end = self._end
+
+    def append(self, records: list[dict[str, Any]]) -> int:
+        """Write one batch and return its sequence number; after the return no kill can lose it.
+
+        Raises:
+            OSError: e.g. when the disk is full; the journal then ends where it ended before.
+        """
+        frame = encode_frame(self.sequence + 1, records)
+        self._write(frame)
+        self.sequence += 1
+        return self.sequence
+
+    def sync(self) -> None:
+        """Bring what was appended onto the disk itself, against power loss."""
+        os.fsync(self._descriptor)
+
+    def clear(self) -> None:
+        """Drop all frames but the header, after they have been folded into a durable file."""
+        os.ftruncate(self._descriptor, self._header_end)
+        self._end = self._header_end
+
+    @property
+    def size(self) -> int:
+        """Bytes in the journal."""
+        return self._end
+
+    def close(self) -> None:
+        """Give up the lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _write(self, data: bytes) -> None:
+        os.lseek(self._descriptor, self._end, os.SEEK_SET)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError:
+            os.ftruncate(self._descriptor, self._end)
+            raise
+        self._end += len(data)

@@ -1,0 +1,128 @@
+"""What a reader gets out of a run, live or finished, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from difrob.runs.interface import Measure
+from difrob.runs.states import RunState
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one metric in order of recording; ``low`` and ``high`` are NaN where no interval was given.
+
+    All arrays are float64 [n] (``step`` int64); ``time`` is seconds since the epoch.
+    """
+
+    step: np.ndarray
+    time: np.ndarray
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether any point carries an interval."""
+        return bool(np.isfinite(self.low).any())
+
+    def joined(self, other: Series) -> Series:
+        """This series followed by ``other``."""
+        return Series(
+            *(np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("step", "time", "value", "low", "high"))
+        )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve y(x) as it stood at ``step``; ``low``/``high`` are None without an interval."""
+
+    name: str
+    step: int
+    x: np.ndarray
+    y: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    x_label: str = "x"
+    y_label: str = "y"
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A batch of pictures, uint8 [N,H,W,C], with one caption each (or none)."""
+
+    name: str
+    step: int
+    images: np.ndarray
+    captions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a run's log; ``time`` in seconds since the epoch."""
+
+    time: float
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is; ``seconds_left`` is None until it can be told."""
+
+    done: int = 0
+    total: int = 0
+    unit: str = "steps"
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a table of runs shows of one run. Times are seconds since the epoch.
+
+    ``reason`` says in one sentence why a run ended other than finished. ``parents`` maps spec fields to run ids.
+    """
+
+    run_id: str
+    kind: str
+    name: str
+    state: RunState
+    reason: str = ""
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    progress: Progress = Progress()
+    results: dict[str, Measure] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    host: str = ""
+    device: str = ""
+    has_checkpoint: bool = False
+    size: int = 0
+    damaged: bool = False
+
+
+@dataclass(frozen=True)
+class FeedUpdate:
+    """What is new in a run since the last look.
+
+    With ``reset`` the receiver forgets what it had and starts over from this update. ``metrics`` and ``log`` are to be
+    appended; a curve replaces an earlier one of its name; pictures are appended; ``results`` replace.
+    ``summary`` is always the latest.
+    """
+
+    summary: RunSummary
+    reset: bool = False
+    metrics: dict[str, Series] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
+    pictures: list[Pictures] = field(default_factory=list)
+    log: list[LogLine] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing but the summary."""
+        return not (self.reset or self.metrics or self.curves or self.pictures or self.log)

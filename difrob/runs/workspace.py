@@ -1,0 +1,178 @@
+"""A workspace: the folder that holds runs, data sets and the queue."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from difrob.errors import UserError
+from difrob.runs.feed import RunFeed
+from difrob.runs.index import RunIndex
+from difrob.runs.reader import RunReader
+from difrob.runs.records import RunSummary
+
+ENVIRONMENT = "DIFROB_WORKSPACE"
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
+
+
+def default_workspace() -> Path:
+    """``DIFROB_WORKSPACE``, else the user's data folder."""
+    if chosen := os.environ.get(ENVIRONMENT):
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("difrob", appauthor=False)) / "workspace"
+
+
+def new_run_id(kind: str, name: str = "") -> str:
+    """A fresh run id: UTC time, a slug of the name (or kind), and six random hexadecimal digits."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    slug = re.sub(r"[^a-z0-9]+", "-", (name or kind).lower()).strip("-")[:40] or kind
+    return f"{moment}-{slug}-{secrets.token_hex(3)}"
+
+
+class Workspace:
+    """Runs under one root folder."""
+
+    def __init__(self, root: Path | str, *, create: bool = True) -> None:
+        """Open a workspace, creating its folders when they are missing.
+
+        Raises:
+            UserError: when the folder cannot be created or is not a folder.
+        """
+        self.root = Path(root).expanduser().absolute()
+        try:
+            if create:
+                self.runs_folder.mkdir(parents=True, exist_ok=True)
+            elif not self.runs_folder.is_dir():
+                raise UserError(f"'{self.root}' is not a workspace (no folder 'runs' in it); give another --workspace")
+        except OSError as error:
+            raise UserError(
+                f"cannot make a workspace at '{self.root}': {error.strerror}; "
+                f"give another folder with --workspace or {ENVIRONMENT}"
+            ) from None
+        self._index = RunIndex(self.root / "workspace.db")
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where run files lie."""
+        return self.root / "runs"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file with the queue and the index of runs."""
+        return self.root / "workspace.db"
+
+    @property
+    def socket_path(self) -> str:
+        """The supervisor's socket: in the user's private runtime folder, named after the workspace.
+
+        A socket's path may have about 100 bytes only, so it cannot lie in the workspace itself.
+        """
+        key = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
+        if os.name == "nt":  # pragma: no cover - exercised on Windows only
+            return rf"\\.\pipe\difrob-{key}"
+        return str(_runtime_folder() / f"{key}.sock")
+
+    def require_writable(self) -> None:
+        """Raise UserError when nothing can be written here (read-only or full disk)."""
+        try:
+            with tempfile.TemporaryFile(dir=self.runs_folder) as file:
+                file.write(b"\0" * 65536)
+                file.flush()
+        except OSError as error:
+            raise UserError(
+                f"cannot write into the workspace '{self.root}': {error.strerror}; "
+                "free some room, or give another folder with --workspace"
+            ) from None
+
+    def run_path(self, run_id: str) -> Path:
+        """The HDF5 file of a run. Raises UserError for an id that is no plain file name."""
+        if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
+            raise UserError(f"'{run_id}' is not a run id")
+        return self.runs_folder / f"{run_id}.h5"
+
+    def journal_path(self, run_id: str) -> Path:
+        """The journal of a run, there only while it lives (or until it is recovered)."""
+        return self.run_path(run_id).with_suffix(".journal")
+
+    def output_path(self, run_id: str) -> Path:
+        """What the worker process printed, kept for the case that it died without a word."""
+        return self.run_path(run_id).with_suffix(".output")
+
+    def reader(self, run_id: str) -> RunReader:
+        """A reader of a run. Raises UserError when there is no such run."""
+        path, journal = self.run_path(run_id), self.journal_path(run_id)
+        if not path.exists() and not journal.exists():
+            raise UserError(f"there is no run '{run_id}' in '{self.root}'; 'difrob runs' lists them")
+        return RunReader(run_id, path, journal)
+
+    def feed(self, run_id: str) -> RunFeed:
+        """A feed of a run, for following it."""
+        return RunFeed(self.reader(run_id))
+
+    def find(self, text: str) -> str:
+        """The id of the run whose id or name is ``text``, or whose id begins or ends with it; newest first by name.
+
+        Raises:
+            UserError: when nothing fits, or several runs fit a beginning or an end.
+        """
+        summaries = self.summaries()
+        named = [summary.run_id for summary in summaries if text in (summary.run_id, summary.name)]
+        if named:
+            return named[0]
+        parts = [s.run_id for s in summaries if s.run_id.startswith(text) or s.run_id.endswith(text)]
+        if len(parts) == 1:
+            return parts[0]
+        if parts:
+            raise UserError(f"'{text}' fits {len(parts)} runs: {', '.join(parts[:5])}")
+        raise UserError(f"there is no run '{text}' in '{self.root}'; 'difrob runs' lists them")
+
+    def summaries(self) -> list[RunSummary]:
+        """All runs, newest first. Cheap when little has changed; safe to call from several processes."""
+        return self._index.summaries(self.runs_folder)
+
+    def remove_run(self, run_id: str) -> Path:
+        """Move a run's file into the workspace's bin and return where it lies now.
+
+        Raises:
+            UserError: for an unknown run or one that is being written.
+        """
+        summary = self.reader(run_id).summary()
+        if summary.state.is_live:
+            raise UserError(f"run '{run_id}' is {summary.state}; stop it first")
+        bin_folder = self.root / "bin"
+        bin_folder.mkdir(exist_ok=True)
+        target = bin_folder / self.run_path(run_id).name
+        for path in (self.run_path(run_id), self.journal_path(run_id), self.output_path(run_id)):
+            if path.exists():
+                path.rename(bin_folder / path.name)
+        return target
+
+    def restore_run(self, run_id: str) -> None:
+        """Take a run back out of the bin."""
+        for path in (self.run_path(run_id), self.journal_path(run_id), self.output_path(run_id)):
+            binned = self.root / "bin" / path.name
+            if binned.exists():
+                binned.rename(path)
+
+
+def _runtime_folder() -> Path:
+    """A folder of this user alone, mode 0700."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(base) / "difrob" if base and os.path.isdir(base) else Path(tempfile.gettempdir()) / f"difrob-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise UserError(
+            f"'{folder}' is not private to you (owner {status.st_uid}, mode {status.st_mode & 0o777:o}); "
+            f"remove it or run 'chmod 700 {folder}'"
+        )
+    return folder
+
+

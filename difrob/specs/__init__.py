@@ -1,0 +1,37 @@
+"""Job specifications: one pydantic model per kind, from which form, command line, presets and records come."""
+
+from difrob.specs.base import JobSpec, Spec, face_of, input_runs, parameter, value_at, walk_fields
+from difrob.specs.certify import CertifySpec
+from difrob.specs.evaluate import EvaluateSpec
+from difrob.specs.generate import GenerateSpec
+from difrob.specs.parts import AttackSpec, DataSpec
+from difrob.specs.presets import Preset, load_preset, list_presets
+from difrob.specs.registry import KINDS, apply_overrides, parse_spec, spec_class
+from difrob.specs.train_classifier import ClassifierNetworkSpec, TrainClassifierSpec
+from difrob.specs.train_denoiser import DenoiserNetworkSpec, TrainDenoiserSpec
+
+__all__ = [
+    "KINDS",
+    "AttackSpec",
+    "CertifySpec",
+    "ClassifierNetworkSpec",
+    "DataSpec",
+    "DenoiserNetworkSpec",
+    "EvaluateSpec",
+    "GenerateSpec",
+    "JobSpec",
+    "Preset",
+    "Spec",
+    "TrainClassifierSpec",
+    "TrainDenoiserSpec",
+    "apply_overrides",
+    "face_of",
+    "input_runs",
+    "list_presets",
+    "load_preset",
+    "parameter",
+    "parse_spec",
+    "spec_class",
+    "value_at",
+    "walk_fields",
+]

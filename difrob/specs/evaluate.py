@@ -1,0 +1,43 @@
+"""Specification of ``evaluate``: clean accuracy and accuracy under a union of attacks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from difrob.specs.base import JobSpec, parameter
+from difrob.specs.parts import AttackSpec
+
+Weights = Literal["best", "last"]
+Split = Literal["test", "validation", "train"]
+
+
+class EvaluateSpec(JobSpec):
+    """Accuracy of a classifier on clean and on attacked images."""
+
+    title = "Evaluate under attack"
+    summary = "Clean accuracy, PGD with cross-entropy and margin loss and restarts, and the union of them."
+
+    kind: Literal["evaluate"] = "evaluate"
+    classifier: str = parameter(
+        ..., "The training run whose averaged weights are attacked.", group="Inputs", run_kinds=("train_classifier",),
+        min_length=1,
+    )  # fmt: skip
+    weights: Weights = parameter("best", "Best checkpoint on validation, or the last one.", group="Inputs")
+    split: Split = parameter("test", "Which images are attacked.", group="Data")
+    images: int | None = parameter(None, "How many images of the split; empty for all.", unit="images", group="Data", ge=1)
+    attack: AttackSpec = AttackSpec(steps=40)
+    losses: tuple[Literal["cross_entropy", "margin"], ...] = parameter(
+        ("cross_entropy", "margin"), "Losses that the attack climbs, one after the other, on the survivors.",
+        group="Attack", min_length=1, max_length=2,
+    )  # fmt: skip
+    restarts: int = parameter(2, "Random starts per loss.", unit="restarts", group="Attack", ge=1, le=100)
+    eps_grid: tuple[float, ...] = parameter(
+        (), "Further radii for the curve of robust accuracy against eps (one restart each); empty for none.",
+        unit="[0,1] intensity", group="Attack", max_length=32,
+    )  # fmt: skip
+    sanity_checks: bool = parameter(
+        True, "Check for gradient masking: more steps must not be weaker, a huge radius must reach zero.",
+        group="Attack", source="Carlini et al. 2019, section 5",
+    )  # fmt: skip
+    batch_size: int = parameter(256, "Images attacked at once; verdicts do not depend on it.", unit="images", group="Attack",
+                                ge=1, advanced=True)  # fmt: skip

@@ -1,0 +1,74 @@
+"""Parts that several job kinds share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from difrob.specs.base import Spec, parameter
+
+DataSetName = Literal["digits"]
+Norm = Literal["linf", "l2"]
+
+
+class DataSpec(Spec):
+    """Which real images a job learns from or is measured on."""
+
+    dataset: DataSetName = parameter(
+        "digits", "The 1,797 real 8x8 scans that ship with scikit-learn, split 1,000 / 197 / 600.", group="Data"
+    )
+    train_size: int | None = parameter(
+        None,
+        "Use only this many training images, class-balanced; empty for all. The same subset for the same subset seed.",
+        unit="images",
+        group="Data",
+        ge=10,
+    )
+    subset_seed: int = parameter(
+        0, "Seed that picks the subset of the training images.", group="Data", advanced=True, ge=0, le=2**31 - 1
+    )
+
+
+class AttackSpec(Spec):
+    """Projected gradient ascent inside a ball around the clean image; radii are in [0,1] intensity units."""
+
+    norm: Norm = parameter("linf", "Norm of the ball that the adversary may use.", group="Attack")
+    eps: float = parameter(
+        0.15,
+        "Radius of the ball. 8/255 is negligible at 8x8 pixels; 0.15 leaves adversarial training at 40-70 %.",
+        unit="[0,1] intensity",
+        group="Attack",
+        ge=0,
+        le=64,
+    )
+    steps: int = parameter(10, "Gradient steps per restart.", unit="steps", group="Attack", ge=1, le=10_000)
+    step_size: float | None = parameter(
+        None,
+        "Step length; empty for eps/4 (linf) or 2.5 eps/steps (l2).",
+        unit="[0,1] intensity",
+        group="Attack",
+        advanced=True,
+        gt=0,
+        le=64,
+    )
+    random_start: bool = parameter(
+        True, "Start at a random point of the ball instead of the clean image.", group="Attack", advanced=True
+    )
+
+    @model_validator(mode="after")
+    def _linf_radius_is_an_intensity(self) -> AttackSpec:
+        if self.norm == "linf" and self.eps > 1:
+            raise ValueError(f"eps = {self.eps} exceeds the whole intensity range [0, 1] of the linf norm")
+        return self
+
+    @property
+    def resolved_step_size(self) -> float:
+        """The step length in [0,1] intensity units, with the default filled in."""
+        if self.step_size is not None:
+            return self.step_size
+        return self.eps / 4 if self.norm == "linf" else 2.5 * self.eps / self.steps
+
+    def label(self) -> str:
+        """How tables and axes name this attack, e.g. ``PGD-10 linf 0.15``."""
+        return f"PGD-{self.steps} {self.norm} {self.eps:g}"

@@ -1,0 +1,80 @@
+"""Presets: named settings of one job kind, one JSON file each.
+
+A preset file holds ``{"kind", "title", "description", "spec": {...}}``; it names only what differs from the defaults.
+Fields that hold the id of another run are never part of a preset.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from difrob.errors import UserError
+from difrob.resources import resource_path
+
+MAX_PRESET_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One named setting: ``spec`` holds the fields that differ from the defaults of ``kind``."""
+
+    name: str
+    kind: str
+    title: str
+    description: str
+    spec: dict[str, Any]
+
+
+def list_presets(kind: str | None = None, folder: Path | None = None) -> list[Preset]:
+    """All presets (of one kind), sorted by name."""
+    folder = folder or resource_path("presets")
+    presets = [read_preset(path) for path in sorted(folder.glob("*.json"))]
+    return [preset for preset in presets if kind is None or preset.kind == kind]
+
+
+def load_preset(name: str, kind: str | None = None, folder: Path | None = None) -> Preset:
+    """One preset by name, or by the path of a JSON file.
+
+    Raises:
+        UserError: for an unknown name (with the nearest known one), an unreadable file, or a preset of another kind.
+    """
+    if name.endswith(".json"):
+        preset = read_preset(Path(name))
+    else:
+        presets = {preset.name: preset for preset in list_presets(folder=folder)}
+        if name not in presets:
+            fitting = [p.name for p in presets.values() if kind is None or p.kind == kind]
+            near = difflib.get_close_matches(name, fitting, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known presets: {', '.join(fitting)}"
+            raise UserError(f"unknown preset '{name}'{hint}")
+        preset = presets[name]
+    if kind is not None and preset.kind != kind:
+        raise UserError(f"preset '{name}' is for '{preset.kind}', not for '{kind}'")
+    return preset
+
+
+def read_preset(path: Path) -> Preset:
+    """Read one preset file; nothing in it is executed, and its size is bounded.
+
+    Raises:
+        UserError: when the file is missing, too large, or not a preset.
+    """
+    try:
+        if path.stat().st_size > MAX_PRESET_BYTES:
+            raise UserError(f"preset file '{path}' is larger than {MAX_PRESET_BYTES} bytes; it is not a preset")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Preset(
+            name=path.stem,
+            kind=str(values["kind"]),
+            title=str(values["title"]),
+            description=str(values["description"]),
+            spec=dict(values["spec"]),
+        )
+    except OSError as error:
+        raise UserError(f"cannot read preset '{path}': {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"'{path}' is not a preset file: {error!r}") from None

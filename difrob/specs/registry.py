@@ -1,0 +1,110 @@
+"""The table of job kinds, and reading a specification from JSON, from overrides, or from an old record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from difrob.errors import UserError
+from difrob.specs.base import JobSpec, walk_fields
+from difrob.specs.certify import CertifySpec
+from difrob.specs.evaluate import EvaluateSpec
+from difrob.specs.generate import GenerateSpec
+from difrob.specs.train_classifier import TrainClassifierSpec
+from difrob.specs.train_denoiser import TrainDenoiserSpec
+
+KINDS: dict[str, type[JobSpec]] = {
+    spec.model_fields["kind"].default: spec
+    for spec in (TrainDenoiserSpec, GenerateSpec, TrainClassifierSpec, EvaluateSpec, CertifySpec)
+}
+
+
+def spec_class(kind: str) -> type[JobSpec]:
+    """The specification of a job kind.
+
+    Raises:
+        UserError: for an unknown kind, naming the known ones.
+    """
+    try:
+        return KINDS[kind]
+    except KeyError:
+        raise UserError(f"unknown job kind '{kind}'; known kinds: {', '.join(KINDS)}") from None
+
+
+def parse_spec(values: dict[str, Any]) -> JobSpec:
+    """Validate a plain dictionary (from a preset, a message or a run file) into a specification.
+
+    Raises:
+        UserError: one sentence per wrong field, naming field, value and rule.
+    """
+    if not isinstance(values, dict) or "kind" not in values:
+        raise UserError("a specification needs a field 'kind'")
+    spec = spec_class(str(values["kind"]))
+    newest = spec.model_fields["version"].default
+    version = values.get("version", newest)
+    if not isinstance(version, int) or version > newest:
+        raise UserError(
+            f"this {values['kind']} specification has version {version}, newer than {newest}, "
+            "the newest that this difrob knows; install a newer difrob"
+        )
+    try:
+        return spec.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, spec)) from None
+
+
+def explain(error: ValidationError, spec: type[JobSpec]) -> str:
+    """Turn a validation error into sentences that name the field, the value and the rule."""
+    known = [path for path, _ in walk_fields(spec)]
+    sentences = []
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"]) or spec.model_fields["kind"].default
+        if item["type"] == "extra_forbidden":
+            sentences.append(f"unknown field '{path}'{_suggestion(path, known)}")
+        elif item["type"] == "missing":
+            sentences.append(f"'{path}' must be given")
+        else:
+            sentences.append(f"'{path}' = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}")
+    return "; ".join(sentences)
+
+
+def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[JobSpec]) -> dict[str, Any]:
+    """Apply ``field=value`` strings to a plain specification; values are JSON, or else taken as text.
+
+    Raises:
+        UserError: for a malformed override or an unknown field, with the nearest known name.
+    """
+    known = dict(walk_fields(spec))
+    result: dict[str, Any] = json.loads(json.dumps(values))
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        path = path.strip()
+        if not equals:
+            raise UserError(f"'{override}' is not of the form field=value")
+        if path not in known:
+            raise UserError(f"unknown field '{path}'{_suggestion(path, list(known))}")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = {"none": None, "true": True, "false": False}.get(text.strip().lower(), text.strip())
+        *groups, leaf = path.split(".")
+        place = result
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[leaf] = value
+    return result
+
+
+def _suggestion(path: str, known: list[str]) -> str:
+    import difflib
+
+    candidates = [*known, *(name.rsplit(".", 1)[-1] for name in known)]
+    near = difflib.get_close_matches(path, candidates, n=1, cutoff=0.5) or difflib.get_close_matches(
+        path.rsplit(".", 1)[-1], candidates, n=1, cutoff=0.5
+    )
+    if near:
+        full = [name for name in known if name == near[0] or name.endswith("." + near[0])]
+        return f"; did you mean '{full[0]}'?"
+    return f"; known fields: {', '.join(known)}"

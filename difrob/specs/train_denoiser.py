@@ -1,0 +1,110 @@
+"""Specification of ``train_denoiser``: a class-conditional EDM."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from difrob.specs.base import JobSpec, Spec, parameter
+from difrob.specs.parts import DataSpec
+
+
+class DenoiserNetworkSpec(Spec):
+    """The raw network F inside the EDM preconditioning."""
+
+    architecture: Literal["residual_mlp", "unet2d"] = parameter(
+        "residual_mlp",
+        "residual_mlp: small network for 8x8 images. unet2d: the U-Net of diffusers, for any image size.",
+        group="Network",
+    )
+    width: int = parameter(
+        256, "Hidden width.", unit="units", group="Network", shown_when={"architecture": ("residual_mlp",)}, ge=8, le=8192
+    )
+    blocks: int = parameter(
+        5, "Residual blocks.", group="Network", shown_when={"architecture": ("residual_mlp",)}, ge=1, le=64
+    )
+    channels: tuple[int, ...] = parameter(
+        (32, 64),
+        "Channels per resolution level; the image size must be divisible by 2^(levels - 1).",
+        group="Network",
+        shown_when={"architecture": ("unet2d",)},
+        min_length=1,
+        max_length=6,
+    )
+    layers_per_block: int = parameter(
+        1, "Residual layers per level.", group="Network", shown_when={"architecture": ("unet2d",)}, ge=1, le=8
+    )
+    attention: bool = parameter(
+        False, "Self-attention at the lowest resolution.", group="Network", shown_when={"architecture": ("unet2d",)}
+    )
+    dropout: float = parameter(0.0, "Dropout inside the blocks.", group="Network", advanced=True, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _channels_are_groups(self) -> DenoiserNetworkSpec:
+        if any(channels <= 0 or channels % 8 for channels in self.channels):
+            raise ValueError(f"channels = {self.channels}: each must be a positive multiple of 8 (group normalisation)")
+        return self
+
+
+class TrainDenoiserSpec(JobSpec):
+    """Train a diffusion model on labelled images with the EDM objective."""
+
+    title = "Train a diffusion model"
+    summary = "A class-conditional EDM denoiser, for generating labelled images and for denoised smoothing."
+
+    kind: Literal["train_denoiser"] = "train_denoiser"
+    data: DataSpec = DataSpec()
+    network: DenoiserNetworkSpec = DenoiserNetworkSpec()
+
+    class_conditional: bool = parameter(True, "Give the network the class label.", group="Objective")
+    label_dropout: float = parameter(
+        0.1,
+        "Share of labels replaced by the null class, so that the model also works without a class.",
+        group="Objective",
+        shown_when={"class_conditional": (True,)},
+        ge=0,
+        le=1,
+        source="Ho & Salimans 2022, section 3.2",
+    )
+    sigma_data: float = parameter(
+        0.5, "Standard deviation of the data in the diffusion range [-1,1].", unit="[-1,1] range", group="Objective",
+        gt=0, source="Karras et al. 2022, table 1", advanced=True,
+    )  # fmt: skip
+    log_sigma_mean: float = parameter(
+        -1.2, "Mean of ln(sigma) in training.", unit="ln [-1,1] range", group="Objective",
+        source="Karras et al. 2022, table 1", advanced=True,
+    )  # fmt: skip
+    log_sigma_std: float = parameter(
+        1.2, "Standard deviation of ln(sigma) in training.", group="Objective", gt=0,
+        source="Karras et al. 2022, table 1", advanced=True,
+    )  # fmt: skip
+
+    steps: int = parameter(4000, "Optimiser steps.", unit="steps", group="Optimiser", ge=1)
+    batch_size: int = parameter(128, "Images per step.", unit="images", group="Optimiser", ge=1)
+    learning_rate: float = parameter(
+        1e-3, "Peak learning rate of Adam.", group="Optimiser", gt=0, le=1, source="Karras et al. 2022, table 7"
+    )
+    rampup_steps: int = parameter(
+        100, "Steps of linear learning-rate ramp-up.", unit="steps", group="Optimiser", ge=0, advanced=True
+    )
+    cosine_decay: bool = parameter(
+        True, "Let the learning rate fall to zero along a half cosine after the ramp-up.", group="Optimiser", advanced=True
+    )
+    gradient_clip: float | None = parameter(
+        1.0, "Largest gradient norm; empty for no clipping.", group="Optimiser", gt=0, advanced=True
+    )
+    ema_halflife_images: float = parameter(
+        20_000, "Half-life of the weight average.", unit="images", group="Optimiser", gt=0,
+        source="Karras et al. 2022, appendix F.2", advanced=True,
+    )  # fmt: skip
+    ema_rampup_ratio: float = parameter(
+        0.05, "The half-life is at most this share of the images seen so far.", group="Optimiser", gt=0, le=1,
+        source="Karras et al. 2022, appendix F.2", advanced=True,
+    )  # fmt: skip
+
+    log_every: int = parameter(20, "Steps between points of the curves.", unit="steps", group="Recording", ge=1)
+    sample_every: int = parameter(
+        500, "Steps between grids of generated images; 0 for none.", unit="steps", group="Recording", ge=0
+    )
+    checkpoint_every: int = parameter(1000, "Steps between checkpoints.", unit="steps", group="Recording", ge=1)

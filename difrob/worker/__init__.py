@@ -1,0 +1,1 @@
+"""Supervisor, workers, queue, and the messages between them and their clients."""

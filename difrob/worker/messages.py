@@ -1,0 +1,139 @@
+"""The messages on the private socket between a client (window, command line, worker) and the supervisor.
+
+One JSON object per line, UTF-8, at most :data:`MAX_LINE` bytes. A client sends requests ``{"id", "call", "args"}`` and gets
+one reply ``{"id", "ok", "result" | "error"}`` each. After the call ``watch`` it also gets events: first ``state`` with the
+full state, then small changes. Numbers of a run do not travel here: they are read from its journal.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from difrob.errors import UserError
+from difrob.runs.states import RunState
+
+MAX_LINE = 4_000_000
+PROTOCOL = 1
+
+Grade = Literal["pause", "stop", "abort", "kill"]
+GRADE_LIMITS: dict[str, float | None] = {"pause": None, "stop": 60.0, "abort": 2.0, "kill": 0.0}
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(Message):
+    """One run in the queue, waiting, live or ended. The entry's id is the id of the run.
+
+    ``after`` holds ids of runs that must have finished first; ``lane`` is ``"any"``, ``"cpu"`` or ``"cuda:N"``.
+    ``reason`` says why the entry waits, or why the run ended as it did.
+    """
+
+    run_id: str
+    spec: dict[str, Any]
+    after: list[str] = []
+    lane: str = "any"
+    state: RunState = RunState.QUEUED
+    reason: str = ""
+    created: float = 0.0
+    pid: int | None = None
+    on_lane: str = ""
+    stop_deadline: float | None = None
+    resume: bool = False
+    held: bool = False
+
+
+class LiveProgress(Message):
+    """Latest progress of a live run; ``headline`` holds its newest metrics for tables."""
+
+    run_id: str
+    done: int = 0
+    total: int = 0
+    unit: str = "steps"
+    seconds_left: float | None = None
+    headline: dict[str, float] = {}
+    waiting: str = ""
+
+
+class Meters(Message):
+    """Load of the machine. Shares in [0,1], memory in bytes; ``gpus`` is empty without an NVIDIA driver."""
+
+    time: float
+    cpu: float
+    memory_used: int
+    memory_total: int
+    disk_free: int
+    gpus: list[GpuMeter] = []
+
+
+class GpuMeter(Message):
+    """Load of one GPU: ``load`` in [0,1], memory in bytes, temperature in Celsius, power in watts."""
+
+    name: str
+    load: float
+    memory_used: int
+    memory_total: int
+    temperature: float | None = None
+    power: float | None = None
+
+
+class QueueState(Message):
+    """The full state: entries in queue order, lanes, whether the queue is paused."""
+
+    entries: list[Entry] = []
+    lanes: list[str] = []
+    paused: bool = False
+    progress: dict[str, LiveProgress] = {}
+    meters: Meters | None = None
+    pid: int = 0
+
+
+class Request(Message):
+    """What a client sends."""
+
+    id: int = Field(ge=0)
+    call: str = Field(max_length=64)
+    args: dict[str, Any] = {}
+
+
+Meters.model_rebuild()
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One message as a line of bytes."""
+    return json.dumps(message, separators=(",", ":"), default=_plain).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """One line back into a message.
+
+    Raises:
+        UserError: when the line is too long, not JSON, or not an object.
+    """
+    if len(line) > MAX_LINE:
+        raise UserError(f"a message of {len(line)} bytes is longer than the {MAX_LINE} allowed")
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"a message is not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise UserError("a message must be a JSON object")
+    return message
+
+
+def parse_request(line: bytes) -> Request:
+    """A client's line into a request. Raises UserError when it is malformed."""
+    try:
+        return Request.model_validate(decode(line))
+    except ValidationError as error:
+        raise UserError(f"malformed request: {error.errors()[0]['msg']}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} cannot travel in a message")
