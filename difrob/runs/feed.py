@@ -119,7 +119,12 @@ class RunFeed:
             metrics[name] = metrics[name].joined(series) if name in metrics else series
         latest = {curve.name: curve for curve in [*curves, *contents.curves]}
         update = FeedUpdate(
-            self._summary(), True, metrics, list(latest.values()), [*pictures, *contents.pictures], [*log, *contents.log]
+            self._summary(),
+            True,
+            metrics,
+            list(latest.values()),
+            [*pictures, *contents.pictures],
+            [*log, *contents.log],
         )
         self._contents = Contents(sequence=contents.sequence)
         self._remember(contents)

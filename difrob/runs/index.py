@@ -19,9 +19,7 @@ from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
 from difrob.runs.run_file import summary_from_json, summary_to_json
 
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS run_index (file TEXT PRIMARY KEY, size INTEGER, changed INTEGER, summary TEXT) WITHOUT ROWID"
-)
+_SCHEMA = "CREATE TABLE IF NOT EXISTS run_index (file TEXT PRIMARY KEY, size INTEGER, changed INTEGER, summary TEXT) WITHOUT ROWID"
 
 
 class RunIndex:
@@ -44,7 +42,7 @@ class RunIndex:
         journals: set[str] = set()
         with os.scandir(folder) as entries:
             for entry in entries:
-                stem, dot, suffix = entry.name.rpartition(".")
+                stem, _, suffix = entry.name.rpartition(".")
                 if stem.startswith("."):
                     continue
                 if suffix == "h5":

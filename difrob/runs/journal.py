@@ -177,7 +177,9 @@ class JournalWriter:
             os.fsync(self._descriptor)
         except OSError as error:
             self.close()
-            raise UserError(f"cannot write '{path}': {error.strerror}; free some room or choose another workspace") from None
+            raise UserError(
+                f"cannot write '{path}': {error.strerror}; free some room or choose another workspace"
+            ) from None
         self._header_end = self._end
 
     def append(self, records: list[dict[str, Any]]) -> int:

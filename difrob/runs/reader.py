@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ class RunReader:
         attributes: dict[str, Any] = {}
         if self.h5_path.exists():
             with open_run_file(self.h5_path) as file:
-                attributes = json.loads(file.attrs["attributes"])
+                attributes = run_file.read_attributes(file)
         return attributes | self.journal_contents().attributes
 
     def sample_count(self) -> int:

@@ -93,7 +93,9 @@ class RunRecorder:
             "run_id": run_id, "started": now, "pid": os.getpid(), "boot": boot_time(),
             "facts": self._facts, "summary": run_file.summary_to_json(self._summary),
         }  # fmt: skip
-        self._journal = JournalWriter(self._reader.journal_path, header, self._reader.folded_sequence() if resume else 0)
+        self._journal = JournalWriter(
+            self._reader.journal_path, header, self._reader.folded_sequence() if resume else 0
+        )
         self._lock = threading.RLock()
         self._rows: list[list[Any]] = []
         self._records: list[dict[str, Any]] = []
@@ -152,7 +154,9 @@ class RunRecorder:
 
     def images(self, name: str, step: int, images: np.ndarray, captions: list[str] | None = None) -> None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or len(images) > MAX_IMAGES:
-            raise ValueError(f"pictures '{name}' must be uint8 [N<={MAX_IMAGES},H,W,1 or 3], got {images.dtype} {images.shape}")
+            raise ValueError(
+                f"pictures '{name}' must be uint8 [N<={MAX_IMAGES},H,W,1 or 3], got {images.dtype} {images.shape}"
+            )
         if captions is not None and len(captions) != len(images):
             raise ValueError(f"pictures '{name}': {len(captions)} captions for {len(images)} images")
         self._put({"type": "images", "name": name, "step": int(step), "images": images, "captions": captions})

@@ -179,9 +179,7 @@ def _write_samples(target: h5py.File, source: h5py.File | None, contents: Conten
         else:
             row_bytes = max(1, rows[:1].nbytes)
             chunk = max(1, min(_SAMPLE_CHUNK_BYTES // row_bytes, 1 << 16, max(256, len(rows))))
-            group.create_dataset(
-                name, data=rows, chunks=(chunk, *rows.shape[1:]), maxshape=(None, *rows.shape[1:])
-            )
+            group.create_dataset(name, data=rows, chunks=(chunk, *rows.shape[1:]), maxshape=(None, *rows.shape[1:]))
 
 
 def _write_log(target: h5py.File, source: h5py.File | None, new: list[LogLine]) -> None:
@@ -210,9 +208,7 @@ def _write_checkpoints(target: h5py.File, source: h5py.File | None, new: list[Ne
             item = group.create_group(key)
             item["weights"] = np.frombuffer(checkpoint.weights, dtype=np.uint8)
             item["state"] = json.dumps(checkpoint.state)
-            item.attrs.update(
-                {"step": checkpoint.step, "digest": digest(checkpoint.weights), "format": "safetensors"}
-            )
+            item.attrs.update({"step": checkpoint.step, "digest": digest(checkpoint.weights), "format": "safetensors"})
         else:
             assert source is not None
             source.copy(source["checkpoints"][key], group, key)
@@ -223,9 +219,10 @@ def _write_summary(
     target: h5py.File, summary: RunSummary, contents: Contents, facts: dict[str, Any], source: h5py.File | None
 ) -> None:
     old_facts = json.loads(source.attrs["facts"]) if source is not None else {}
-    old_attributes = json.loads(source.attrs["attributes"]) if source is not None else {}
+    old_attributes = read_attributes(source) if source is not None else {}
     old_parents = json.loads(source.attrs["parents"]) if source is not None else {}
     target["spec"] = json.dumps(summary.spec, indent=1)
+    target["attributes"] = json.dumps({**old_attributes, **contents.attributes}, indent=1)
     results = target.create_group("summary")
     for name, measure in summary.results.items():
         results.create_group(name.replace("/", ".")).attrs.update(
@@ -240,7 +237,6 @@ def _write_summary(
             "created": _iso(summary.created), "started": _iso(summary.started), "ended": _iso(summary.ended),
             "host": summary.host, "device": summary.device, "seed": int(summary.spec.get("seed", 0)),
             "facts": json.dumps({**old_facts, **facts}),
-            "attributes": json.dumps({**old_attributes, **contents.attributes}),
             "parents": json.dumps({**old_parents, **contents.parents}),
             "summary": json.dumps(summary_to_json(replace(summary, has_checkpoint=len(target["checkpoints"]) > 0))),
         }
@@ -289,7 +285,9 @@ def read_curves(file: h5py.File) -> list[Curve]:
         low, high = (data[column][...] if column in data else None for column in ("low", "high"))
         labels = {name: str(data.attrs[name]) for name in ("x_label", "y_label", "interval")}
         curves.append(
-            Curve(str(group.attrs["name"]), int(data.attrs["step"]), data["x"][...], data["y"][...], low, high, **labels)
+            Curve(
+                str(group.attrs["name"]), int(data.attrs["step"]), data["x"][...], data["y"][...], low, high, **labels
+            )
         )
     return curves
 
@@ -306,6 +304,11 @@ def read_pictures(file: h5py.File, newest: int = 64) -> list[Pictures]:
                 )
             )
     return batches
+
+
+def read_attributes(file: h5py.File) -> dict[str, Any]:
+    """Facts that the job stated; a data set, because an HDF5 attribute holds at most 64 KiB."""
+    return dict(json.loads(file["attributes"].asstr()[()]))
 
 
 def read_log(file: h5py.File) -> list[LogLine]:

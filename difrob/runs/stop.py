@@ -14,6 +14,7 @@ class StopControl:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._grade: str | None = None
+        self.is_paused = False
 
     def request(self, grade: str) -> None:
         """Ask for ``pause``, ``stop`` or ``abort``; a stronger request replaces a weaker one, never the reverse."""
@@ -45,8 +46,10 @@ class StopControl:
             return
         with self._condition:
             if self._grade == "pause":
+                self.is_paused = True
                 paused(True)
                 self._condition.wait_for(lambda: self._grade != "pause")
+                self.is_paused = False
                 paused(False)
             if self._grade is not None:
                 raise Stopped(self._grade)

@@ -165,7 +165,9 @@ class Workspace:
 def _runtime_folder() -> Path:
     """A folder of this user alone, mode 0700."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "difrob" if base and os.path.isdir(base) else Path(tempfile.gettempdir()) / f"difrob-{os.getuid()}"
+    folder = (
+        Path(base) / "difrob" if base and os.path.isdir(base) else Path(tempfile.gettempdir()) / f"difrob-{os.getuid()}"
+    )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
@@ -174,5 +176,3 @@ def _runtime_folder() -> Path:
             f"remove it or run 'chmod 700 {folder}'"
         )
     return folder
-
-

@@ -5,7 +5,7 @@ from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
 from difrob.specs.parts import AttackSpec, DataSpec
-from difrob.specs.presets import Preset, load_preset, list_presets
+from difrob.specs.presets import Preset, list_presets, load_preset
 from difrob.specs.registry import KINDS, apply_overrides, parse_spec, spec_class
 from difrob.specs.train_classifier import ClassifierNetworkSpec, TrainClassifierSpec
 from difrob.specs.train_denoiser import DenoiserNetworkSpec, TrainDenoiserSpec

@@ -40,7 +40,7 @@ def parameter(
         advanced: the form folds the field away at first.
         constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ...
     """
-    face = {
+    face: dict[str, Any] = {
         "unit": unit,
         "source": source,
         "group": group,

@@ -39,7 +39,9 @@ class CertifySpec(JobSpec):
     alpha: float = parameter(0.001, "Probability that a certificate is wrong.", group="Smoothing", gt=0, lt=0.5,
                              source=f"{COHEN}, section 3.2.2")  # fmt: skip
     split: Split = parameter("test", "Which images are certified.", group="Data")
-    images: int | None = parameter(None, "How many images of the split; empty for all.", unit="images", group="Data", ge=1)
+    images: int | None = parameter(
+        None, "How many images of the split; empty for all.", unit="images", group="Data", ge=1
+    )
     batch_size: int = parameter(1000, "Noisy copies classified at once; counts do not depend on it.", unit="draws",
                                 group="Smoothing", ge=1, advanced=True)  # fmt: skip
     largest_radius: float | None = parameter(

@@ -24,7 +24,9 @@ class EvaluateSpec(JobSpec):
     )  # fmt: skip
     weights: Weights = parameter("best", "Best checkpoint on validation, or the last one.", group="Inputs")
     split: Split = parameter("test", "Which images are attacked.", group="Data")
-    images: int | None = parameter(None, "How many images of the split; empty for all.", unit="images", group="Data", ge=1)
+    images: int | None = parameter(
+        None, "How many images of the split; empty for all.", unit="images", group="Data", ge=1
+    )
     attack: AttackSpec = AttackSpec(steps=40)
     losses: tuple[Literal["cross_entropy", "margin"], ...] = parameter(
         ("cross_entropy", "margin"), "Losses that the attack climbs, one after the other, on the survivors.",

@@ -20,7 +20,9 @@ class GenerateSpec(JobSpec):
         ..., "The training run whose averaged weights generate.", group="Inputs", run_kinds=("train_denoiser",),
         min_length=1,
     )  # fmt: skip
-    images: int = parameter(5000, "How many images, spread evenly over the classes.", unit="images", group="Sampling", ge=1)
+    images: int = parameter(
+        5000, "How many images, spread evenly over the classes.", unit="images", group="Sampling", ge=1
+    )
     sampling_steps: int = parameter(
         18, "Heun steps N; the network is called 2N - 1 times per image.", unit="steps", group="Sampling", ge=2, le=1000,
         source="Karras et al. 2022, algorithm 1",
@@ -42,7 +44,12 @@ class GenerateSpec(JobSpec):
         group="Sampling", ge=0, le=20, source="Ho & Salimans 2022, equation 6",
     )  # fmt: skip
     batch_size: int = parameter(
-        500, "Images sampled at once; results do not depend on it.", unit="images", group="Sampling", ge=1, advanced=True
+        500,
+        "Images sampled at once; results do not depend on it.",
+        unit="images",
+        group="Sampling",
+        ge=1,
+        advanced=True,
     )
 
     @model_validator(mode="after")

@@ -70,7 +70,9 @@ class TrainClassifierSpec(JobSpec):
 
     steps: int = parameter(600, "Optimiser steps; the budget that arms of a comparison share.", unit="steps",
                            group="Optimiser", ge=1)  # fmt: skip
-    batch_size: int = parameter(96, "Images per step, real and generated together.", unit="images", group="Optimiser", ge=2)
+    batch_size: int = parameter(
+        96, "Images per step, real and generated together.", unit="images", group="Optimiser", ge=2
+    )
     learning_rate: float = parameter(
         0.2, "Peak learning rate of SGD with Nesterov momentum.", group="Optimiser", gt=0, le=10, source=f"{WANG}: 0.2"
     )

@@ -19,7 +19,13 @@ class DenoiserNetworkSpec(Spec):
         group="Network",
     )
     width: int = parameter(
-        256, "Hidden width.", unit="units", group="Network", shown_when={"architecture": ("residual_mlp",)}, ge=8, le=8192
+        256,
+        "Hidden width.",
+        unit="units",
+        group="Network",
+        shown_when={"architecture": ("residual_mlp",)},
+        ge=8,
+        le=8192,
     )
     blocks: int = parameter(
         5, "Residual blocks.", group="Network", shown_when={"architecture": ("residual_mlp",)}, ge=1, le=64
@@ -89,7 +95,10 @@ class TrainDenoiserSpec(JobSpec):
         100, "Steps of linear learning-rate ramp-up.", unit="steps", group="Optimiser", ge=0, advanced=True
     )
     cosine_decay: bool = parameter(
-        True, "Let the learning rate fall to zero along a half cosine after the ramp-up.", group="Optimiser", advanced=True
+        True,
+        "Let the learning rate fall to zero along a half cosine after the ramp-up.",
+        group="Optimiser",
+        advanced=True,
     )
     gradient_clip: float | None = parameter(
         1.0, "Largest gradient norm; empty for no clipping.", group="Optimiser", gt=0, advanced=True

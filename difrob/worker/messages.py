@@ -88,6 +88,7 @@ class QueueState(Message):
     lanes: list[str] = []
     paused: bool = False
     progress: dict[str, LiveProgress] = {}
+    on_failure: str = "skip_dependants"
     meters: Meters | None = None
     pid: int = 0
 

@@ -1,0 +1,167 @@
+"""A worker process: runs one job and answers to the supervisor. Started as ``python -m difrob.worker``.
+
+The worker is a client of the supervisor, not its child in any way that matters: when the supervisor dies, the job goes on,
+the journal keeps everything, and the worker reports to the next supervisor that appears.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict
+from types import FrameType
+from typing import Any
+
+from difrob.errors import UserError
+from difrob.runs import Progress, RunState, Workspace
+from difrob.runs.stop import StopControl
+from difrob.specs import parse_spec
+from difrob.worker.execution import execute
+from difrob.worker.transport import Connection, NoSupervisor
+
+RECONNECT_SECONDS = 1.0
+FAILED_TO_START = 3
+
+
+class SupervisorLink:
+    """Keeps a connection to whichever supervisor there is, passes requests on to the job, sends progress."""
+
+    def __init__(self, workspace: Workspace, run_id: str, control: StopControl) -> None:
+        self._workspace = workspace
+        self._run_id = run_id
+        self._control = control
+        self._connection: Connection | None = None
+        self._last: dict[str, Any] = {}
+        self._state = RunState.STARTING
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._listen, name="supervisor-link", daemon=True)
+
+    def hello(self) -> dict[str, Any]:
+        """Announce this worker and get its order: specification, device, whether to resume.
+
+        Raises:
+            UserError: when there is no supervisor, or it does not know the run.
+        """
+        connection = Connection(self._workspace)
+        order: dict[str, Any] = connection.call("worker_hello", run_id=self._run_id, pid=os.getpid(), state=self._state)
+        self._connection = connection
+        self._thread.start()
+        return order
+
+    def progress(self, progress: Progress, headline: dict[str, float], waiting: str) -> None:
+        """Send progress; without a supervisor it is dropped, the journal has it anyway."""
+        finite = {name: value for name, value in list(headline.items())[:32] if abs(value) < float("inf")}
+        message = {**asdict(progress), "headline": finite, "waiting": waiting, "run_id": self._run_id}
+        if message != self._last:
+            self._last = message
+            self._send("worker_progress", progress=message)
+
+    def state(self, state: RunState) -> None:
+        """Tell the supervisor in which state the job is."""
+        self._state = state
+        self._send("worker_state", run_id=self._run_id, state=state.value)
+
+    def close(self) -> None:
+        """Hang up for good."""
+        self._closing.set()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+
+    def _send(self, call: str, **args: Any) -> None:
+        with self._lock:
+            connection = self._connection
+            if connection is None or not connection.is_open:
+                return
+            with contextlib.suppress(UserError):
+                connection.send(call, **args)
+
+    def _listen(self) -> None:
+        while not self._closing.is_set():
+            connection = self._connection
+            if connection is None or not connection.is_open:
+                self._reconnect()
+                continue
+            message = connection.receive(None)
+            if message is not None and message.get("event") == "stop":
+                self._control.request(str(message["grade"]))
+            elif message is not None and message.get("event") == "resume":
+                self._control.resume()
+
+    def _reconnect(self) -> None:
+        try:
+            connection = Connection(self._workspace)
+            connection.call("worker_hello", run_id=self._run_id, pid=os.getpid(), state=self._state.value)
+        except NoSupervisor:
+            self._closing.wait(RECONNECT_SECONDS)
+            return
+        except UserError:
+            self._closing.wait(RECONNECT_SECONDS * 5)
+            return
+        with self._lock:
+            self._connection = connection
+
+
+def main() -> int:
+    """Run the job named on the command line; the exit code only says whether the run could be recorded at all."""
+    faulthandler.enable()
+    parser = argparse.ArgumentParser(prog="python -m difrob.worker", description=__doc__)
+    parser.add_argument("--workspace", required=True)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    control = StopControl()
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=control.request, args=("stop",), daemon=True).start()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    workspace = Workspace(arguments.workspace)
+    link = SupervisorLink(workspace, arguments.run_id, control)
+    try:
+        order = link.hello()
+        began = time.monotonic()
+        spec = parse_spec(order["spec"])
+        watch = _PausedWatch(link, control)
+        summary = execute(
+            workspace, arguments.run_id, spec, device=arguments.device, control=control, resume=order["resume"],
+            on_progress=watch.progress, created=order["created"],
+        )  # fmt: skip
+        print(f"run {summary.run_id}: {summary.state} after {time.monotonic() - began:.1f} s {summary.reason}".strip())
+    except UserError as error:
+        print(f"difrob: {error}", file=sys.stderr)
+        return FAILED_TO_START
+    finally:
+        link.close()
+    return 0
+
+
+class _PausedWatch:
+    """Derives the state of the job from its progress reports and tells the supervisor of each change."""
+
+    def __init__(self, link: SupervisorLink, control: StopControl) -> None:
+        self._link = link
+        self._control = control
+        self._told: RunState | None = None
+
+    def progress(self, progress: Progress, headline: dict[str, float], waiting: str) -> None:
+        if self._control.is_paused:
+            state = RunState.PAUSED
+        else:
+            state = {None: RunState.RUNNING, "pause": RunState.PAUSING}.get(self._control.grade, RunState.STOPPING)
+        if state is not self._told:
+            self._told = state
+            self._link.state(state)
+        self._link.progress(progress, headline, waiting)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Worker processes: starting, watching, killing them, and finding out how they died."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+
+from difrob.runs import RunState, Workspace
+from difrob.runs.locks import is_locked
+from difrob.runs.reader import LOST, RunReader
+from difrob.runs.records import RunSummary
+from difrob.runs.recovery import recover
+from difrob.worker.execution import THREADS
+from difrob.worker.messages import Entry
+
+OUTPUT_TAIL = 4000
+# Threads that busy-wait for each other on cores that somebody else uses made an 84 ms step take seconds.
+WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+
+
+def free_cores() -> int:
+    """How many cores are really free just now, at least one: the number of threads that a worker gets."""
+    load = psutil.cpu_percent(0.1, percpu=True)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else len(load)
+    return max(1, min(usable, sum(share < 50 for share in load)))
+
+
+class WorkerProcesses:
+    """Workers of one workspace: those started here, and those that an earlier supervisor left behind."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, run_id: str, lane: str) -> int:
+        """Start a fresh interpreter for a run and return its process id. Raises OSError when that fails."""
+        environment = {THREADS: str(free_cores()), **WORKER_ENVIRONMENT, **os.environ}
+        command = [sys.executable, "-m", "difrob.worker", "--workspace", str(self._workspace.root)]
+        with open(self._workspace.output_path(run_id), "ab") as output:
+            child = subprocess.Popen(
+                [*command, "--run-id", run_id, "--device", lane],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment,
+            )  # fmt: skip
+        self._children[run_id] = child
+        return child.pid
+
+    def is_alive(self, run_id: str, pid: int | None) -> bool:
+        """Whether the worker of a run is there: a child that has not ended, or a process that holds the journal."""
+        child = self._children.get(run_id)
+        if child is not None:
+            return child.poll() is None
+        if is_locked(self._workspace.journal_path(run_id)):
+            return True
+        if pid is None:
+            return False
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            return process.status() != psutil.STATUS_ZOMBIE and run_id in process.cmdline()
+        return False
+
+    def kill(self, run_id: str, pid: int | None) -> None:
+        """Kill the worker of a run, and nobody else: the process id is checked against the command line."""
+        if pid is None or not self.is_alive(run_id, pid):
+            return
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if run_id in process.cmdline():
+                process.kill()
+
+    def autopsy(self, entry: Entry, grade: str) -> tuple[RunState, str]:
+        """How a run ended whose worker has gone: its file says so, or else the exit code and the last output do.
+
+        Args:
+            entry: the run.
+            grade: how it had been asked to stop, "" if it had not.
+        """
+        child = self._children.pop(entry.run_id, None)
+        exit_code = child.returncode if child is not None else None
+        reason = self._explain(exit_code, entry.run_id, grade)
+        killed = grade in ("kill", "abort")
+        summary = self.recover(entry.run_id, reason, RunState.CANCELLED if killed else RunState.INTERRUPTED)
+        if summary is None:
+            path = self._workspace.run_path(entry.run_id)
+            if path.exists() and not entry.resume:
+                summary = RunReader(entry.run_id, path, self._workspace.journal_path(entry.run_id)).summary()
+            elif path.exists():
+                summary = self._resumed_summary(entry)
+        if summary is None or not summary.state.is_end:
+            return RunState.FAILED, reason
+        if summary.state is not RunState.FAILED:
+            with contextlib.suppress(OSError):
+                self._workspace.output_path(entry.run_id).unlink()
+        return summary.state, summary.reason
+
+    def recover(self, run_id: str, reason: str, state: RunState = RunState.INTERRUPTED) -> RunSummary | None:
+        """Fold what a dead worker left behind."""
+        path, journal = self._workspace.run_path(run_id), self._workspace.journal_path(run_id)
+        return recover(RunReader(run_id, path, journal), reason, state)
+
+    def _resumed_summary(self, entry: Entry) -> RunSummary | None:
+        """The file's summary, unless it is still the one from before the resumption (the worker never got to write)."""
+        path = self._workspace.run_path(entry.run_id)
+        summary = RunReader(entry.run_id, path, self._workspace.journal_path(entry.run_id)).summary()
+        return summary if summary.state is RunState.FINISHED or (summary.ended or 0) > self._started(entry) else None
+
+    def _started(self, entry: Entry) -> float:
+        with contextlib.suppress(OSError):
+            return self._workspace.output_path(entry.run_id).stat().st_ctime
+        return 0.0
+
+    def _explain(self, exit_code: int | None, run_id: str, grade: str) -> str:
+        if grade == "kill":
+            return "killed on request"
+        if grade == "abort":
+            return "aborted on request"
+        if exit_code is None:
+            return LOST
+        if exit_code < 0:
+            name = signal.Signals(-exit_code).name
+            hint = "; the system may have run out of memory" if -exit_code == signal.SIGKILL else ""
+            return f"the worker was killed by signal {name}{hint}"
+        tail = self._last_line(run_id)
+        return f"the worker ended with exit code {exit_code}" + (f": {tail}" if tail else "")
+
+    def _last_line(self, run_id: str) -> str:
+        try:
+            with open(self._workspace.output_path(run_id), "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - OUTPUT_TAIL))
+                lines = file.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1].removeprefix("difrob: ") if lines else ""

@@ -1,0 +1,80 @@
+"""The queue on disk: entries in order and a few settings, in the workspace's SQLite file. Written by the supervisor alone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from difrob.errors import UserError
+from difrob.worker.messages import Entry
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS queue (run_id TEXT PRIMARY KEY, position INTEGER NOT NULL, entry TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS queue_settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class QueueStore:
+    """Every change is one transaction; what a method has returned from survives any kill."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create.
+
+        Raises:
+            UserError: when the file is no database or cannot be written.
+        """
+        try:
+            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+            self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise UserError(
+                f"the queue in '{path}' cannot be opened ({error}); move the file away to begin an empty queue, "
+                "no run is lost by that"
+            ) from None
+
+    def load(self) -> list[Entry]:
+        """All entries in order; one that cannot be understood is left out (and left in the file)."""
+        entries = []
+        for (text,) in self._connection.execute("SELECT entry FROM queue ORDER BY position"):
+            try:
+                entries.append(Entry.model_validate_json(text))
+            except ValidationError:
+                continue
+        return entries
+
+    def save(self, entry: Entry) -> None:
+        """Write one entry; a new one goes to the end."""
+        self._connection.execute(
+            "INSERT INTO queue VALUES (?, (SELECT coalesce(max(position), 0) + 1 FROM queue), ?) "
+            "ON CONFLICT (run_id) DO UPDATE SET entry = excluded.entry",
+            (entry.run_id, entry.model_dump_json()),
+        )
+
+    def remove(self, run_ids: list[str]) -> None:
+        """Forget entries."""
+        self._connection.executemany("DELETE FROM queue WHERE run_id = ?", [(run_id,) for run_id in run_ids])
+
+    def order(self, run_ids: list[str]) -> None:
+        """Make this the order of all entries, in one transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            rows = [(position, run_id) for position, run_id in enumerate(run_ids)]
+            self._connection.executemany("UPDATE queue SET position = ? WHERE run_id = ?", rows)
+        finally:
+            self._connection.execute("COMMIT")
+
+    def setting(self, name: str, default: object) -> object:
+        """A setting, or its default."""
+        row = self._connection.execute("SELECT value FROM queue_settings WHERE name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else default
+
+    def set_setting(self, name: str, value: object) -> None:
+        """Write a setting."""
+        self._connection.execute("INSERT OR REPLACE INTO queue_settings VALUES (?, ?)", (name, json.dumps(value)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
