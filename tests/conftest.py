@@ -38,7 +38,9 @@ def no_threads_left() -> Iterator[None]:
     left = [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
     for thread in left:
         thread.join(2.0)
-    still = [thread.name for thread in left if thread.is_alive() and not thread.name.startswith(("pytest_timeout", "tmp"))]
+    still = [
+        thread.name for thread in left if thread.is_alive() and not thread.name.startswith(("pytest_timeout", "tmp"))
+    ]
     assert not still, f"threads left behind: {still}"
 
 

@@ -307,6 +307,19 @@ class Supervisor:
         task.add_done_callback(done)
 
 
+def serve_workspace(workspace: Workspace, idle_seconds: float = IDLE_SECONDS) -> int:
+    """Serve a workspace until told to stop or idle; returns 4 when another supervisor already does."""
+    descriptor = os.open(workspace.root / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not lock_within(descriptor, 0.5):
+            print(f"difrob: another supervisor already serves '{workspace.root}'; this one steps back", file=sys.stderr)
+            return 4
+        asyncio.run(Supervisor(workspace, idle_seconds=idle_seconds).serve())
+        return 0
+    finally:
+        os.close(descriptor)
+
+
 def main() -> int:
     """Serve one workspace in the foreground; exit code 4 when another supervisor already does."""
     parser = argparse.ArgumentParser(prog="python -m difrob.worker.supervisor", description=__doc__)
@@ -314,19 +327,12 @@ def main() -> int:
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
     arguments = parser.parse_args()
     try:
-        workspace = Workspace(arguments.workspace)
-        descriptor = os.open(workspace.root / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        if not lock_within(descriptor, 0.5):
-            print(f"difrob: another supervisor already serves '{workspace.root}'; this one steps back", file=sys.stderr)
-            return 4
-        asyncio.run(Supervisor(workspace, idle_seconds=arguments.idle_seconds).serve())
+        return serve_workspace(Workspace(arguments.workspace), arguments.idle_seconds)
     except UserError as error:
         print(f"difrob: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
         print(f"difrob: the workspace '{arguments.workspace}' cannot be served: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return 2
 
 
 if __name__ == "__main__":

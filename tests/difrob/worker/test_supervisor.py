@@ -66,9 +66,7 @@ def wait_steps(workspace: Workspace, run_id: str, steps: int) -> None:
 
 def test_a_pipeline_runs_in_order_and_each_run_ends_finished(workspace: Workspace, connection: Connection) -> None:
     generate = {"kind": "generate", "denoiser": "first", "images": 20, "sampling_steps": 4}
-    connection.call(
-        "submit", entries=[{"run_id": "first", "spec": SMALL}, {"run_id": "second", "spec": generate}]
-    )
+    connection.call("submit", entries=[{"run_id": "first", "spec": SMALL}, {"run_id": "second", "spec": generate}])
     assert entry_of(connection, "second").after == ["first"]
     wait_state(connection, "second", RunState.FINISHED)
     first, second = (workspace.reader(name).summary() for name in ("first", "second"))
@@ -131,7 +129,11 @@ def test_a_stopped_run_resumes_from_its_checkpoint_without_double_rows(
 
 def test_a_dead_worker_is_explained_and_the_queue_goes_on(workspace: Workspace, connection: Connection) -> None:
     generate = {"kind": "generate", "denoiser": "dies", "images": 20}
-    entries = [{"run_id": "dies", "spec": ENDLESS}, {"run_id": "needs", "spec": generate}, {"run_id": "other", "spec": SMALL}]
+    entries = [
+        {"run_id": "dies", "spec": ENDLESS},
+        {"run_id": "needs", "spec": generate},
+        {"run_id": "other", "spec": SMALL},
+    ]
     connection.call("submit", entries=entries)
     wait_steps(workspace, "dies", 20)
     pid = entry_of(connection, "dies").pid

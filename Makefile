@@ -1,0 +1,46 @@
+# make demo    set everything up and run the demo (a few minutes)
+# make test    set everything up and run lint, types and the tests
+# make help    all targets
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/set-up
+
+.PHONY: help demo gui test test-all lint types bench screenshots setup clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+$(STAMP): pyproject.toml resources/constraints.txt resources/system-libraries.txt resources/install/setup.sh
+	sh resources/install/setup.sh $(VENV) xvfb
+	@touch $(STAMP)
+
+setup: $(STAMP) ## virtual environment, packages, system libraries
+
+demo: $(STAMP) ## train, generate, attack, certify on real digits; WORKSPACE=DIR chooses the folder
+	$(BIN)/difrob demo $(if $(WORKSPACE),--workspace $(WORKSPACE))
+
+gui: $(STAMP) ## open the window
+	$(BIN)/difrob gui $(if $(WORKSPACE),--workspace $(WORKSPACE))
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy on the engine
+	$(BIN)/mypy
+
+test: lint types ## lint, types, and the tests that take minutes
+	$(BIN)/python -m pytest
+
+test-all: lint types ## also the long tests, and those that need a GPU where there is one
+	$(BIN)/python -m pytest -m "slow or gpu or not slow"
+
+bench: $(STAMP) ## what is measured: ratios against a floor or a baseline in the same run
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+screenshots: $(STAMP) ## the pictures of the README, from a workspace made for them
+	$(BIN)/python -m difrob_gui.screenshots --demo --out resources/pictures --theme both
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

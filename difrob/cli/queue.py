@@ -1,0 +1,202 @@
+"""``difrob queue`` and ``difrob serve``: the queue of the workspace from the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from difrob.cli.common import (
+    JsonOption,
+    WorkspaceOption,
+    console,
+    format_seconds,
+    open_workspace,
+    print_json,
+    state_text,
+)
+from difrob.errors import UserError
+from difrob.runs import RunState, Workspace
+from difrob.worker.messages import GRADE_LIMITS, QueueState
+from difrob.worker.queue_store import QueueStore
+from difrob.worker.transport import Connection, NoSupervisor, connect
+
+queue_app = typer.Typer(
+    help="Show and change the queue. Without a further word: show it.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
+Run = Annotated[str, typer.Argument(help="Id of an entry, or its beginning or end.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(queue_app, name="queue")
+    app.command("serve")(serve)
+
+
+@queue_app.callback()
+def queue(context: typer.Context, workspace_folder: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Show the queue."""
+    context.obj = workspace_folder
+    if context.invoked_subcommand is None:
+        state = read_state(open_workspace(workspace_folder))
+        print_json(state.model_dump(mode="json")) if as_json else print_queue(state)
+
+
+def read_state(workspace: Workspace) -> QueueState:
+    """The state of the queue; without a supervisor, what is on the disk."""
+    try:
+        with Connection(workspace) as connection:
+            return QueueState.model_validate(connection.call("state"))
+    except NoSupervisor:
+        store = QueueStore(workspace.database)
+        try:
+            return QueueState(entries=store.load(), paused=bool(store.setting("paused", False)))
+        finally:
+            store.close()
+
+
+def print_queue(state: QueueState) -> None:
+    """The queue as a table."""
+    if not state.pid:
+        console.print(
+            "[dim]no supervisor runs just now; one starts with 'difrob run --queue', the window, or 'difrob serve'[/dim]"
+        )
+    if state.paused:
+        console.print("[yellow]the queue is paused: nothing new starts; 'difrob queue go' lets it go on[/yellow]")
+    if not state.entries:
+        console.print("the queue is empty")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "name", "kind", "state", "progress", "left", "lane", "why", "id"):
+        table.add_column(column, overflow="fold")
+    for position, entry in enumerate(state.entries, 1):
+        progress = state.progress.get(entry.run_id)
+        left = format_seconds(progress.seconds_left) if progress else ""
+        table.add_row(
+            str(position), entry.spec.get("name") or "", str(entry.spec.get("kind")), state_text(entry.state),
+            f"{progress.done}/{progress.total}" if progress else "", left,
+            entry.on_lane or entry.lane, entry.reason, entry.run_id,
+        )  # fmt: skip
+    console.print(table)
+
+
+def _call(context: typer.Context, name: str, run: str | None = None, **args: Any) -> Any:
+    with connect(open_workspace(context.obj)) as connection:
+        if run is not None:
+            args["run_id"] = find_entry(connection, run)
+        return connection.call(name, **args)
+
+
+def find_entry(connection: Connection, text: str) -> str:
+    """The id of the one entry that ``text`` names. Raises UserError when none or several fit."""
+    state = QueueState.model_validate(connection.call("state"))
+    names = {entry.run_id: entry.spec.get("name") for entry in state.entries}
+    if text in names:
+        return text
+    fitting = [
+        run_id for run_id, name in names.items() if run_id.startswith(text) or run_id.endswith(text) or name == text
+    ]
+    if len(fitting) != 1:
+        raise UserError(f"'{text}' fits {len(fitting)} entries of the queue; 'difrob queue' lists them with their ids")
+    return fitting[0]
+
+
+@queue_app.command("stop")
+def stop(
+    context: typer.Context,
+    run: Run,
+    grade: Annotated[
+        str, typer.Option("--grade", "-g", help="pause, stop (keep what there is), abort (within 2 s) or kill.")
+    ] = "stop",
+) -> None:
+    """Pause, stop, abort or kill a run; a waiting one is cancelled."""
+    if grade not in GRADE_LIMITS:
+        raise UserError(f"unknown grade '{grade}'; use one of {', '.join(GRADE_LIMITS)}")
+    _call(context, "stop", run, grade=grade)
+
+
+@queue_app.command("resume")
+def resume(context: typer.Context, run: Annotated[str, typer.Argument(help="Id or name of a run.")]) -> None:
+    """Let a paused or held run go on, or queue an interrupted, failed or cancelled one again from its checkpoint."""
+    workspace = open_workspace(context.obj)
+    with connect(workspace) as connection:
+        try:
+            run_id = find_entry(connection, run)
+        except UserError:
+            run_id = workspace.find(run)
+        connection.call("resume", run_id=run_id)
+
+
+@queue_app.command("remove")
+def remove(context: typer.Context, runs: Annotated[list[str], typer.Argument(help="Entries.")]) -> None:
+    """Take waiting or ended entries out of the queue; files of runs stay."""
+    with connect(open_workspace(context.obj)) as connection:
+        connection.call("remove", run_ids=[find_entry(connection, run) for run in runs])
+
+
+@queue_app.command("move")
+def move(
+    context: typer.Context,
+    runs: Annotated[list[str], typer.Argument(help="Entries, moved together in their order.")],
+    before: Annotated[
+        str | None, typer.Option("--before", help="In front of this entry; left out: to the end.")
+    ] = None,
+) -> None:
+    """Move entries in front of another one, or to the end."""
+    with connect(open_workspace(context.obj)) as connection:
+        target = None if before is None else find_entry(connection, before)
+        connection.call("move", run_ids=[find_entry(connection, run) for run in runs], before=target)
+
+
+@queue_app.command("hold")
+def hold(context: typer.Context, run: Run) -> None:
+    """Keep a waiting entry back; 'resume' lets it go."""
+    _call(context, "hold", run, held=True)
+
+
+@queue_app.command("pause")
+def pause(context: typer.Context) -> None:
+    """Start nothing new; what runs goes on."""
+    _call(context, "pause_queue", paused=True)
+
+
+@queue_app.command("go")
+def go(context: typer.Context) -> None:
+    """Let a paused queue go on."""
+    _call(context, "pause_queue", paused=False)
+
+
+@queue_app.command("policy")
+def policy(
+    context: typer.Context,
+    on_failure: Annotated[str, typer.Argument(help="skip_dependants, stop (pause the queue) or go_on.")],
+) -> None:
+    """What happens after a run has failed."""
+    _call(context, "set_policy", on_failure=on_failure)
+
+
+@queue_app.command("clear")
+def clear(context: typer.Context) -> None:
+    """Forget all entries that have ended; files of runs stay."""
+    with connect(open_workspace(context.obj)) as connection:
+        state = QueueState.model_validate(connection.call("state"))
+        ended = [entry.run_id for entry in state.entries if entry.state.is_end and entry.state is not RunState.QUEUED]
+        connection.call("remove", run_ids=ended)
+        console.print(f"forgot {len(ended)} entries")
+
+
+def serve(
+    workspace_folder: WorkspaceOption = None,
+    idle_seconds: Annotated[
+        float, typer.Option("--idle-seconds", help="Leave after so long without work and without clients.")
+    ] = float("inf"),
+) -> int:
+    """Run the supervisor of the workspace in this terminal until Ctrl+C; runs that are live go on without it."""
+    from difrob.worker.supervisor import serve_workspace
+
+    workspace = open_workspace(workspace_folder)
+    console.print(f"serving [bold]{workspace.root}[/bold]; Ctrl+C ends it, live runs go on")
+    return serve_workspace(workspace, idle_seconds)

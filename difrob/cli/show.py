@@ -1,0 +1,172 @@
+"""``difrob runs``, ``difrob show``, ``difrob compare``: looking at runs."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from difrob.cli.common import (
+    JsonOption,
+    WorkspaceOption,
+    console,
+    format_measure,
+    format_seconds,
+    open_workspace,
+    print_json,
+    state_text,
+    summary_as_json,
+)
+from difrob.runs import RunSummary
+from difrob.runs.comparison import flatten, spec_differences, unlike_conditions
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("runs")(runs)
+    app.command("show")(show)
+    app.command("compare")(compare)
+
+
+def runs(
+    kind: Annotated[str | None, typer.Option("--kind", help="Only runs of this kind.")] = None,
+    state: Annotated[str | None, typer.Option("--state", help="Only runs in this state, e.g. finished.")] = None,
+    workspace_folder: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the runs of the workspace, newest first."""
+    workspace = open_workspace(workspace_folder, create=False)
+    found = [
+        s for s in workspace.summaries() if (kind is None or s.kind == kind) and (state is None or s.state == state)
+    ]
+    if as_json:
+        print_json([summary_as_json(summary, workspace) for summary in found])
+        return
+    if not found:
+        console.print(f"no runs in {workspace.root}; 'difrob demo' or 'difrob run' makes some")
+        return
+    table = Table(box=None, pad_edge=False, title=str(workspace.root), title_justify="left", title_style="dim")
+    for column in ("started", "name", "kind", "state", "took", "results", "id"):
+        table.add_column(column, overflow="fold" if column in ("name", "results") else "ellipsis")
+    for summary in found:
+        table.add_row(
+            datetime.fromtimestamp(summary.started or summary.created).strftime("%Y-%m-%d %H:%M"),
+            summary.name, summary.kind, state_text(summary.state), format_seconds(_took(summary)),
+            _headline(summary) or summary.reason, summary.run_id,
+        )  # fmt: skip
+    console.print(table)
+
+
+def _took(summary: RunSummary) -> float | None:
+    return None if summary.started is None else (summary.ended or time.time()) - summary.started
+
+
+def _headline(summary: RunSummary, limit: int = 2) -> str:
+    return ", ".join(f"{name} {format_measure(measure)}" for name, measure in list(summary.results.items())[:limit])
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="Id, beginning or end of an id, or name of a run.")],
+    log: Annotated[bool, typer.Option("--log", help="Print the whole log.")] = False,
+    workspace_folder: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one run: how it stands, results with intervals, specification, what it holds."""
+    workspace = open_workspace(workspace_folder, create=False)
+    run_id = workspace.find(run)
+    reader = workspace.reader(run_id)
+    summary = reader.summary()
+    lines = reader.log()
+    if as_json:
+        record = summary_as_json(summary, workspace)
+        record["attributes"] = reader.attributes()
+        record["metrics"] = {name: len(series.step) for name, series in reader.metrics().items()}
+        record["log"] = [line.__dict__ for line in lines]
+        print_json(record)
+        return
+    progress = summary.progress
+    console.print(f"[bold]{summary.name}[/bold]  {summary.kind}  {state_text(summary.state)}  {summary.reason}")
+    console.print(
+        f"{progress.done}/{progress.total} {progress.unit} in {format_seconds(_took(summary))} on {summary.device} "
+        f"({summary.host}), id {run_id}"
+    )
+    _print_results(summary)
+    for field, parent in summary.parents.items():
+        console.print(f"  {field}: {parent}")
+    table = Table(
+        box=None, pad_edge=False, title="specification", title_justify="left", title_style="dim", show_header=False
+    )
+    for path, value in flatten(summary.spec).items():
+        table.add_row(path, "—" if value is None else str(value))
+    console.print(table)
+    series = reader.metrics()
+    if series:
+        console.print(f"[dim]metrics:[/dim] {', '.join(f'{name} ({len(s.step)})' for name, s in series.items())}")
+    for line in lines if log else [line for line in lines if line.level != "info"][-5:]:
+        console.print(f"{datetime.fromtimestamp(line.time):%H:%M:%S} {line.level}: {line.text}", markup=False)
+    console.print(f"[dim]{workspace.run_path(run_id)}[/dim]", soft_wrap=True)
+
+
+def _print_results(summary: RunSummary) -> None:
+    if not summary.results:
+        return
+    table = Table(box=None, pad_edge=False, title="results", title_justify="left", title_style="dim")
+    for column in ("result", "value", "n", "interval", "what it is"):
+        table.add_column(column, overflow="fold")
+    for name, measure in summary.results.items():
+        size = "" if measure.n is None else str(measure.n)
+        table.add_row(name, format_measure(measure), size, measure.interval, measure.description)
+    console.print(table)
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs.")],
+    all_fields: Annotated[bool, typer.Option("--all", help="Show all fields, not only those that differ.")] = False,
+    workspace_folder: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold runs against each other: results with intervals, and where their specifications differ."""
+    workspace = open_workspace(workspace_folder, create=False)
+    summaries = [workspace.reader(workspace.find(name)).summary() for name in names]
+    differences = spec_differences([summary.spec for summary in summaries], only_differing=not all_fields)
+    unlike = unlike_conditions(summaries)
+    if as_json:
+        print_json(
+            {
+                "runs": [summary_as_json(summary, workspace) for summary in summaries],
+                "differences": differences,
+                "unlike_conditions": unlike,
+            }
+        )
+        return
+    for kind, fields in unlike.items():
+        console.print(
+            f"[bold yellow]not like with like:[/bold yellow] these {kind} runs differ in {', '.join(fields)}; "
+            "their results were measured under different conditions"
+        )
+    console.print(_results_table(summaries))
+    console.print(_differences_table(summaries, differences))
+
+
+def _results_table(summaries: list[RunSummary]) -> Table:
+    table = Table(title="results (value [interval])", title_justify="left", box=None, pad_edge=False)
+    table.add_column("result", overflow="fold")
+    for summary in summaries:
+        table.add_column(summary.name, overflow="fold")
+    for name in dict.fromkeys(name for summary in summaries for name in summary.results):
+        cells = [format_measure(s.results[name]) if name in s.results else "—" for s in summaries]
+        table.add_row(name, *cells)
+    return table
+
+
+def _differences_table(summaries: list[RunSummary], rows: dict[str, list[Any]]) -> Table:
+    table = Table(title="specifications", title_justify="left", box=None, pad_edge=False)
+    table.add_column("field", overflow="fold")
+    for summary in summaries:
+        table.add_column(summary.name, overflow="fold")
+    for path, values in rows.items():
+        table.add_row(path, *("—" if value is None else str(value) for value in values))
+    return table

@@ -1,0 +1,84 @@
+"""Arrows go down only: the engine lives without Qt, the window without torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+BLOCK = """
+import importlib, pkgutil, sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Block())
+count = 0
+for package in {packages!r}:
+    module = importlib.import_module(package)
+    count += 1
+    for info in pkgutil.walk_packages(module.__path__, package + "."):
+        if not info.name.endswith("__main__"):
+            importlib.import_module(info.name)
+            count += 1
+assert not set({blocked!r}) & set(sys.modules), "imported all the same"
+print(count)
+"""
+
+
+def import_everything(packages: list[str], blocked: list[str]) -> int:
+    script = BLOCK.format(packages=packages, blocked=blocked)
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert process.returncode == 0, process.stderr
+    return int(process.stdout)
+
+
+def test_the_engine_imports_with_qt_blocked() -> None:
+    assert import_everything(["difrob"], ["PySide6", "shiboken6", "pyqtgraph"]) > 50
+
+
+def test_the_window_imports_with_torch_blocked() -> None:
+    pytest.importorskip("PySide6")
+    assert import_everything(["difrob_gui"], ["torch", "diffusers", "sklearn"]) > 20
+
+
+def test_the_supervisor_imports_no_torch() -> None:
+    script = "import sys, difrob.worker.supervisor, difrob.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+LAYERS = {
+    "specs": {"errors", "resources"},
+    "runs": {"specs", "errors"},
+    "data": {"specs", "errors", "randomness"},
+    "nets": {"data", "specs", "errors", "randomness", "runs"},
+    "diffusion": {"nets", "data", "specs", "errors", "randomness", "runs"},
+    "attacks": {"nets", "data", "specs", "errors", "randomness", "runs"},
+    "metrics": {"attacks", "diffusion", "nets", "data", "specs", "errors", "randomness", "runs"},
+    "training": {"attacks", "diffusion", "metrics", "nets", "data", "specs", "errors", "randomness", "runs"},
+    "smoothing": {"attacks", "diffusion", "metrics", "nets", "data", "specs", "errors", "randomness", "runs"},
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_knows_only_what_lies_below_it(layer: str) -> None:
+    offences = []
+    for path in (ROOT / "difrob" / layer).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                parts = (name or "").split(".")
+                if parts[0] == "difrob" and len(parts) > 1 and parts[1] not in LAYERS[layer] | {layer}:
+                    offences.append(f"{path.name}: {name}")
+    assert not offences
+
+
+def test_no_torchvision_anywhere() -> None:
+    files = [*(ROOT / "difrob").rglob("*.py"), *(ROOT / "difrob_gui").rglob("*.py")]
+    assert not [path for path in files if "import torchvision" in path.read_text()]
