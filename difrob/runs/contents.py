@@ -5,27 +5,35 @@ The same rules build the live view of a window and the HDF5 file of a fold, so t
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from difrob.errors import UserError
 from difrob.runs.interface import Measure
 from difrob.runs.journal import Frame
 from difrob.runs.records import Curve, LogLine, Pictures, Progress, Series
 from difrob.runs.states import RunState
 
-_SERIES_FIELDS = ("step", "time", "value", "low", "high")
+FROM_THE_START = -1
+_COLUMNS = 5  # step, time, value, low, high
+_NAN = float("nan")
 
 
 @dataclass
 class Contents:
-    """Everything that a stretch of journal says. ``rewind`` is set when it begins by going back to a step."""
+    """Everything that a stretch of journal says.
+
+    ``rewind`` is set when it begins by going back to a step (:data:`FROM_THE_START`: before step 0). Metric rows lie one
+    after the other in flat arrays of numbers, by name: a million of them takes 40 MB instead of 300.
+    """
 
     sequence: int = 0
     rewind: int | None = None
-    metric_rows: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    metric_rows: dict[str, array[float]] = field(default_factory=dict)
     curves: list[Curve] = field(default_factory=list)
     pictures: list[Pictures] = field(default_factory=list)
     samples: list[dict[str, np.ndarray]] = field(default_factory=list)
@@ -38,18 +46,28 @@ class Contents:
     ended: dict[str, Any] | None = None
 
     def add(self, frames: Iterable[Frame]) -> Contents:
-        """Take in frames in order; those already seen are passed over."""
+        """Take in frames in order; those already seen are passed over.
+
+        Raises:
+            UserError: for a record that makes no sense, e.g. from a newer difrob.
+        """
         for frame in frames:
             if frame.sequence <= self.sequence:
                 continue
-            self.sequence = frame.sequence
             for record in frame.records:
-                self._take(record)
+                try:
+                    self._take(record)
+                except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+                    raise UserError(
+                        f"the journal holds a record '{record.get('type')}' that this difrob does not understand "
+                        f"({error!r}); it is damaged, or a newer difrob wrote it"
+                    ) from None
+            self.sequence = frame.sequence
         return self
 
     def series(self) -> dict[str, Series]:
         """The metric rows as arrays, by name."""
-        return {name: rows_to_series(rows) for name, rows in self.metric_rows.items()}
+        return {name: _as_series(rows) for name, rows in self.metric_rows.items() if rows}
 
     @property
     def sample_count(self) -> int:
@@ -59,11 +77,11 @@ class Contents:
     def _take(self, record: dict[str, Any]) -> None:
         match record.get("type"):
             case "metrics":
-                for name, *row in record["rows"]:
-                    self.metric_rows.setdefault(name, []).append(tuple(row))
+                for name, step, time, value, low, high in record["rows"]:
+                    row = (step, time, value, _NAN if low is None else low, _NAN if high is None else high)
+                    self.metric_rows.setdefault(name, array("d")).extend(row)
             case "curve":
-                fields = {key: value for key, value in record.items() if key != "type"}
-                self.curves.append(Curve(**fields))
+                self.curves.append(Curve(**{key: value for key, value in record.items() if key != "type"}))
             case "images":
                 self.pictures.append(
                     Pictures(record["name"], record["step"], record["images"], record.get("captions") or [])
@@ -90,12 +108,16 @@ class Contents:
     def _go_back_to(self, step: int) -> None:
         self.rewind = step if self.rewind is None else min(step, self.rewind)
         for name, rows in self.metric_rows.items():
-            self.metric_rows[name] = [row for row in rows if row[0] <= step]
+            table = _as_table(rows)
+            self.metric_rows[name] = array("d", table[table[:, 0] <= step].tobytes())
         self.curves = [curve for curve in self.curves if curve.step <= step]
         self.pictures = [pictures for pictures in self.pictures if pictures.step <= step]
 
 
-def rows_to_series(rows: list[tuple[float, ...]]) -> Series:
-    """Rows of (step, time, value, low or None, high or None) as arrays."""
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), len(_SERIES_FIELDS))
-    return Series(table[:, 0].astype(np.int64), *(table[:, i].copy() for i in range(1, 5)))
+def _as_table(rows: array[float]) -> np.ndarray:
+    return np.array(rows, dtype=np.float64).reshape(-1, _COLUMNS)
+
+
+def _as_series(rows: array[float]) -> Series:
+    table = _as_table(rows)
+    return Series(table[:, 0].astype(np.int64), *(table[:, i].copy() for i in range(1, _COLUMNS)))

@@ -7,17 +7,24 @@ numbered.
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from difrob.errors import UserError
-from difrob.runs import run_file
 from difrob.runs.contents import Contents
 from difrob.runs.journal import scan_journal
 from difrob.runs.locks import is_locked
-from difrob.runs.reader import RunReader, live_summary, open_run_file, summary_from_header
+from difrob.runs.reader import (
+    RunReader,
+    at_rest,
+    curves_of,
+    file_stamp,
+    live_summary,
+    log_of,
+    metrics_of,
+    pictures_of,
+    summary_from_header,
+)
 from difrob.runs.records import FeedUpdate, RunSummary
 
 
@@ -26,11 +33,12 @@ class RunFeed:
 
     def __init__(self, reader: RunReader) -> None:
         self._reader = reader
-        self._base: RunSummary | None = None
+        self._base: RunSummary | None = None  # what the file says, or the header of a run without one
         self._header: dict[str, Any] | None = None
-        self._contents = Contents()
+        self._known = Contents()  # the small things of the journal, for the summary; rows and pictures are handed on
+        self._alive = False
         self._offset = 0
-        self._file_stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
 
     def poll(self) -> FeedUpdate:
         """What is new since the last poll; the first one brings everything, with ``reset`` set.
@@ -38,101 +46,63 @@ class RunFeed:
         Raises:
             UserError: when the run is gone or damaged.
         """
+        reader = self._reader
         if self._base is None:
             return self._load()
-        journal = self._reader.journal_path
+        self._alive = is_locked(reader.journal_path)  # before reading: a run that ends meanwhile must not look lost
         try:
-            if journal.stat().st_size < self._offset:
-                return self._after_fold()
-            scan = scan_journal(journal, self._offset)
+            was_cleared = reader.journal_path.stat().st_size < self._offset
+            scan = scan_journal(reader.journal_path, self._offset)
         except FileNotFoundError:
-            return self._after_fold() if _stamp(self._reader.h5_path) != self._file_stamp else self._nothing_new()
-        fresh = [frame for frame in scan.frames if frame.sequence > self._contents.sequence]
-        stale = len(fresh) < len(scan.frames)
-        gap = bool(fresh) and fresh[0].sequence != self._contents.sequence + 1
-        unreadable = not scan.frames and scan.torn and _stamp(self._reader.h5_path) != self._file_stamp
-        if gap or stale or unreadable:
-            return self._after_fold()
+            return self._load() if file_stamp(reader.h5_path) != self._stamp else self._update(Contents())
+        # A fold replaces the file before it clears the journal, so an unchanged file means that the offset still holds.
+        folded_since = file_stamp(reader.h5_path) != self._stamp
+        if self._header is None:
+            return self._load() if folded_since or scan.frames else self._update(Contents())
+        follows = not scan.frames or scan.frames[0].sequence == self._known.sequence + 1
+        if was_cleared or folded_since or not follows:
+            return self._read_from_the_start()
         self._offset = scan.offset
-        news = Contents(sequence=self._contents.sequence).add(fresh)
-        if news.rewind is not None:
-            return self._load()
-        self._remember(news)
-        return self._update(news)
+        return self._take(Contents(sequence=self._known.sequence).add(scan.frames))
 
-    def _after_fold(self) -> FeedUpdate:
-        """The journal was shortened: read on from its start, and everything anew only if a frame was missed."""
-        seen = self._contents.sequence
+    def _read_from_the_start(self) -> FeedUpdate:
+        """The journal was cleared: read on from its start, and everything anew only if a frame was missed."""
+        reader, seen = self._reader, self._known.sequence
+        stamp = file_stamp(reader.h5_path)  # before reading: a fold in between shows at the next poll
         try:
-            scan = scan_journal(self._reader.journal_path)
-            frames = [frame for frame in scan.frames if frame.sequence > seen]
-            complete = self._header == scan.frames[0].records[0] and (
-                frames[0].sequence == seen + 1 if frames else self._reader.folded_sequence() <= seen
-            )
-        except (FileNotFoundError, IndexError):
+            scan = scan_journal(reader.journal_path)
+        except FileNotFoundError:
             return self._load()
-        if not complete:
+        new = [frame for frame in scan.frames if frame.sequence > seen]
+        complete = new[0].sequence == seen + 1 if new else reader.folded_sequence() <= seen
+        folded = reader.folded_summary()
+        if scan.header != self._header or not complete or (folded is not None and folded.damaged):
             return self._load()
-        self._offset = scan.offset
-        self._file_stamp = _stamp(self._reader.h5_path)
-        self._base = self._reader.folded_summary() or self._base
-        news = Contents(sequence=seen).add(frames)
+        self._offset, self._stamp = scan.offset, stamp
+        self._base = folded or self._base
+        return self._take(Contents(sequence=seen).add(new))
+
+    def _take(self, news: Contents) -> FeedUpdate:
         if news.rewind is not None:
             return self._load()
         self._remember(news)
         return self._update(news)
 
     def _load(self) -> FeedUpdate:
-        reader = self._reader
-        for _ in range(20):  # a fold may come between reading the file and reading the journal: then read both again
-            self._file_stamp = _stamp(reader.h5_path)
-            folded = Contents()
-            base: RunSummary | None = None
-            metrics, curves, pictures, log = {}, [], [], []
-            if self._file_stamp is not None:
-                with open_run_file(reader.h5_path) as file:
-                    folded.sequence = int(file.attrs["folded_sequence"])
-                    metrics = run_file.read_metrics(file)
-                    curves, pictures, log = (
-                        run_file.read_curves(file), run_file.read_pictures(file), run_file.read_log(file),
-                    )  # fmt: skip
-                base = reader.folded_summary()
-            try:
-                scan = scan_journal(reader.journal_path)
-                self._header = scan.frames[0].records[0] if scan.frames else None
-                self._offset = scan.offset
-                frames = scan.frames
-            except FileNotFoundError:
-                self._header, self._offset, frames = None, 0, []
-            if _stamp(reader.h5_path) == self._file_stamp:
-                break
-        if base is None and self._header is None:
-            raise UserError(f"there is no run '{reader.run_id}' any more")
-        self._base = base or summary_from_header(self._header or {})
-        self._contents = Contents(sequence=folded.sequence).add(frames)
-        contents = self._contents
-        if contents.rewind is not None:
-            metrics = {name: run_file.until_step(series, contents.rewind) for name, series in metrics.items()}
-            curves = [curve for curve in curves if curve.step <= contents.rewind]
-            pictures = [batch for batch in pictures if batch.step <= contents.rewind]
-        for name, series in contents.series().items():
-            metrics[name] = metrics[name].joined(series) if name in metrics else series
-        latest = {curve.name: curve for curve in [*curves, *contents.curves]}
-        update = FeedUpdate(
-            self._summary(),
-            True,
-            metrics,
-            list(latest.values()),
-            [*pictures, *contents.pictures],
-            [*log, *contents.log],
-        )
-        self._contents = Contents(sequence=contents.sequence)
-        self._remember(contents)
-        return update
+        with self._reader.look() as look:
+            base = look.folded
+            if base is None and look.header is None:
+                raise UserError(f"there is no run '{self._reader.run_id}' any more")
+            self._base = base or summary_from_header(look.header or {})
+            self._header, self._alive, self._offset, self._stamp = look.header, look.alive, look.offset, look.stamp
+            self._known = Contents(sequence=look.contents.sequence)
+            self._remember(look.contents)
+            return FeedUpdate(
+                self._summary(), True, metrics_of(look), list(curves_of(look).values()), pictures_of(look), log_of(look)
+            )
 
     def _remember(self, news: Contents) -> None:
-        """Keep the small things that the summary needs; rows and pictures are handed on and forgotten."""
-        known = self._contents
+        known = self._known
         known.sequence = max(known.sequence, news.sequence)
         known.results |= news.results
         known.progress = news.progress or known.progress
@@ -142,21 +112,9 @@ class RunFeed:
     def _update(self, news: Contents) -> FeedUpdate:
         return FeedUpdate(self._summary(), False, news.series(), news.curves, news.pictures, news.log)
 
-    def _nothing_new(self) -> FeedUpdate:
-        return FeedUpdate(self._summary())
-
     def _summary(self) -> RunSummary:
         assert self._base is not None
         if self._header is None:
-            return self._base
-        alive = self._contents.ended is not None or is_locked(self._reader.journal_path)
-        size = self._file_stamp[0] if self._file_stamp else 0
-        return replace(live_summary(self._base, self._header, self._contents, alive=alive), size=size)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
+            return self._base if self._alive else at_rest(self._base)
+        size = self._stamp[0] if self._stamp else 0
+        return replace(live_summary(self._base, self._header, self._known, alive=self._alive), size=size)

@@ -9,8 +9,7 @@ import json
 import os
 import sqlite3
 import threading
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, suppress
 from pathlib import Path
 
 from difrob.errors import UserError
@@ -19,7 +18,10 @@ from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
 from difrob.runs.run_file import summary_from_json, summary_to_json
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS run_index (file TEXT PRIMARY KEY, size INTEGER, changed INTEGER, summary TEXT) WITHOUT ROWID"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS run_index "
+    "(file TEXT PRIMARY KEY, size INTEGER, changed INTEGER, summary TEXT) WITHOUT ROWID"
+)
 
 
 class RunIndex:
@@ -33,22 +35,19 @@ class RunIndex:
         self._lock = threading.Lock()
 
     def summaries(self, folder: Path) -> list[RunSummary]:
-        """All runs in ``folder``, newest first."""
-        with self._lock:
-            return self._summaries(folder)
+        """All runs in ``folder``, newest first.
 
-    def _summaries(self, folder: Path) -> list[RunSummary]:
-        files: dict[str, os.stat_result] = {}
-        journals: set[str] = set()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                stem, _, suffix = entry.name.rpartition(".")
-                if stem.startswith("."):
-                    continue
-                if suffix == "h5":
-                    files[stem] = entry.stat()
-                elif suffix == "journal":
-                    journals.add(stem)
+        Raises:
+            UserError: when the folder cannot be read.
+        """
+        with self._lock:
+            try:
+                files, journals = _runs_in(folder)
+            except OSError as error:
+                raise UserError(f"the folder of runs '{folder}' cannot be read: {error.strerror}") from None
+            return self._summaries(folder, files, journals)
+
+    def _summaries(self, folder: Path, files: dict[str, os.stat_result], journals: set[str]) -> list[RunSummary]:
         if not self._loaded:
             self._load()
         changed: dict[str, tuple[int, int, RunSummary]] = {}
@@ -60,7 +59,8 @@ class RunIndex:
                 summary = self._reader(folder, run_id).folded_summary()
                 if summary is None:
                     continue
-                changed[run_id] = (*key, summary)
+                if not summary.damaged:  # what could not be read is looked at anew each time
+                    changed[run_id] = (*key, summary)
             else:
                 summary = known[2]
             summaries[run_id] = summary
@@ -74,6 +74,9 @@ class RunIndex:
             live = self._follow(folder, run_id)
             if live is not None:
                 summaries[run_id] = live
+        for run_id in summaries.keys() - journals:
+            if summaries[run_id].state.is_live:  # its journal came or went since the folder was listed, or was deleted
+                summaries[run_id] = self._look(folder, run_id) or summaries[run_id]
         for run_id in self._feeds.keys() - journals:
             del self._feeds[run_id]
         return sorted(summaries.values(), key=lambda summary: (summary.created, summary.run_id), reverse=True)
@@ -85,7 +88,12 @@ class RunIndex:
             return self._feeds[run_id].poll().summary
         except (UserError, OSError):
             self._feeds.pop(run_id, None)
-            return None
+            return self._look(folder, run_id)
+
+    def _look(self, folder: Path, run_id: str) -> RunSummary | None:
+        with suppress(UserError, OSError):
+            return self._reader(folder, run_id).summary()
+        return None
 
     @staticmethod
     def _reader(folder: Path, run_id: str) -> RunReader:
@@ -97,14 +105,13 @@ class RunIndex:
             with closing(self._connect()) as connection:
                 for file, size, changed, text in connection.execute("SELECT * FROM run_index"):
                     self._known[file] = (size, changed, summary_from_json(json.loads(text), size=size))
-        except (sqlite3.Error, ValueError, KeyError, TypeError):
+        except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError):
             self._known = {}  # an index is a cache: whatever is wrong with it, the files are the truth
 
     def _store(self, changed: dict[str, tuple[int, int, RunSummary]], gone: set[str]) -> None:
         rows = [
-            (run_id, size, stamp, json.dumps(summary_to_json(replace(summary))))
+            (run_id, size, stamp, json.dumps(summary_to_json(summary)))
             for run_id, (size, stamp, summary) in changed.items()
-            if not summary.damaged
         ]
         try:
             with closing(self._connect()) as connection, connection:
@@ -115,5 +122,26 @@ class RunIndex:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._database, timeout=5)
-        connection.execute(_SCHEMA)
+        try:
+            connection.execute(_SCHEMA)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
+
+
+def _runs_in(folder: Path) -> tuple[dict[str, os.stat_result], set[str]]:
+    """Files and journals of runs, by run id. One that vanishes while the folder is being read is left out."""
+    files: dict[str, os.stat_result] = {}
+    journals: set[str] = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            run_id, _, suffix = entry.name.rpartition(".")
+            if not run_id or run_id.startswith("."):
+                continue
+            with suppress(FileNotFoundError):
+                if suffix == "h5" and entry.is_file():
+                    files[run_id] = entry.stat()
+                elif suffix == "journal" and entry.is_file():
+                    journals.add(run_id)
+    return files, journals

@@ -66,7 +66,10 @@ class Recorder(Protocol):
     """Takes what a job reports. Steps are counted in the job's own unit; arrays are numpy, never tensors."""
 
     def metric(self, name: str, step: int, value: float, low: float | None = None, high: float | None = None) -> None:
-        """One point of a curve over training, e.g. ``"loss"``, ``"validation/robust_accuracy"``; non-finite is kept."""
+        """One point of a curve over training, e.g. ``"loss"``, ``"validation/robust_accuracy"``; non-finite is kept.
+
+        Like everything reported here it is checked and copied at once: ``ValueError`` or ``TypeError`` for a mistake.
+        """
         ...
 
     def curve(
@@ -129,7 +132,11 @@ class Recorder(Protocol):
 
     @property
     def resumed_from(self) -> Checkpoint | None:
-        """The checkpoint from which an interrupted run goes on, or None at a fresh start."""
+        """The checkpoint from which an interrupted run goes on, or None at a fresh start.
+
+        What was recorded after its step (metrics, curves, pictures) has been taken back; everything, where an interrupted
+        run had no checkpoint. Only rows of :meth:`samples` stay in any case.
+        """
         ...
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -20,13 +21,18 @@ from typing import Any
 import numpy as np
 
 from difrob.errors import UserError
-from difrob.runs.locks import lock_within
+from difrob.runs.locks import open_locked, remove_locked
 
 MAGIC = b"DIFROBJ1"
 MAX_FRAME = 1 << 30
+LOCK_SECONDS = 2.0
 _FRAME = struct.Struct("<II")
 _PAYLOAD = struct.Struct("<QI")
 _ARRAY_KINDS = "biuf"  # booleans, integers, floats: nothing that needs an interpreter
+_ARRAY_TYPE = re.compile(r"\|[biu]1|<[iu][248]|<f(2|4|8|16)")
+_MAX_DIMENSIONS = 32
+_REFERENCE = "__array__"
+_MALFORMED = (ValueError, KeyError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -46,20 +52,27 @@ class ArrayPacker:
 
     def add(self, array: np.ndarray) -> dict[str, Any]:
         """Take an array and return the reference to put into the record."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         if array.dtype.kind not in _ARRAY_KINDS:
             raise TypeError(f"arrays of type {array.dtype} cannot be recorded; use numbers")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         reference = {"at": self.size, "shape": list(array.shape), "dtype": array.dtype.str}
         self.parts.append(array.tobytes())
         self.size += array.nbytes
-        return {"__array__": reference}
+        return {_REFERENCE: reference}
 
 
 def encode_frame(sequence: int, records: list[dict[str, Any]]) -> bytes:
-    """The bytes of one frame; numpy arrays anywhere in the records are packed behind the JSON part."""
+    """The bytes of one frame; numpy arrays anywhere in the records are packed behind the JSON part.
+
+    Raises:
+        TypeError: for a value that is neither JSON data nor an array of numbers.
+        ValueError: for a frame that is too large, or a record that uses the key by which arrays are referred to.
+    """
     packer = ArrayPacker()
     header = json.dumps(records, separators=(",", ":"), default=lambda value: _pack_value(value, packer)).encode()
+    if header.count(f'"{_REFERENCE}":'.encode()) != len(packer.parts):
+        raise ValueError(f"the key '{_REFERENCE}' is reserved and cannot be recorded")
     payload = b"".join([_PAYLOAD.pack(sequence, len(header)), header, *packer.parts])
     if len(payload) > MAX_FRAME:
         raise ValueError(f"a frame of {len(payload)} bytes is larger than {MAX_FRAME}; record smaller batches")
@@ -89,8 +102,7 @@ def decode_payload(payload: bytes) -> Frame:
     arrays = memoryview(payload)[arrays_at:]
 
     def revive(value: dict[str, Any]) -> Any:
-        reference = value.get("__array__")
-        return _array(arrays, reference) if isinstance(reference, dict) else value
+        return _array(arrays, value[_REFERENCE]) if _REFERENCE in value else value
 
     records = json.loads(payload[_PAYLOAD.size : arrays_at], object_hook=revive)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
@@ -99,11 +111,12 @@ def decode_payload(payload: bytes) -> Frame:
 
 
 def _array(buffer: memoryview, reference: dict[str, Any]) -> np.ndarray:
-    dtype = np.dtype(str(reference["dtype"]))
-    shape = tuple(int(n) for n in reference["shape"])
-    start = int(reference["at"])
-    if dtype.kind not in _ARRAY_KINDS or min(shape, default=0) < 0 or start < 0:
+    name, shape, start = reference["dtype"], reference["shape"], reference["at"]
+    if not isinstance(name, str) or not _ARRAY_TYPE.fullmatch(name) or len(shape) > _MAX_DIMENSIONS:
         raise ValueError("array reference is malformed")
+    if not all(type(n) is int and 0 <= n <= MAX_FRAME for n in [*shape, start]):
+        raise ValueError("array reference is malformed")
+    dtype = np.dtype(name)
     size = prod(shape) * dtype.itemsize
     if start + size > len(buffer):
         raise ValueError("array lies outside its frame")
@@ -117,6 +130,12 @@ class Scan:
     frames: list[Frame]
     offset: int
     torn: bool
+
+    @property
+    def header(self) -> dict[str, Any] | None:
+        """What the writer wrote first of all; None when the scan did not begin at the start, or found nothing whole."""
+        first = self.frames[0] if self.frames and self.frames[0].sequence == 0 else None
+        return first.records[0] if first is not None and first.records else None
 
 
 def scan_journal(path: Path, offset: int = 0) -> Scan:
@@ -132,7 +151,10 @@ def scan_journal(path: Path, offset: int = 0) -> Scan:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if offset == 0:
-            if file.read(len(MAGIC)) != MAGIC:
+            magic = file.read(len(MAGIC))
+            if len(magic) < len(MAGIC) and MAGIC.startswith(magic):
+                return Scan(frames, 0, torn=True)  # its writer has just begun, or died there
+            if magic != MAGIC:
                 raise UserError(f"'{path}' is not a difrob journal")
             offset = len(MAGIC)
         file.seek(offset)
@@ -145,7 +167,7 @@ def scan_journal(path: Path, offset: int = 0) -> Scan:
                 break
             try:
                 frames.append(decode_payload(payload))
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except _MALFORMED:
                 break
             offset += _FRAME.size + length
     return Scan(frames, offset, torn=offset < size)
@@ -162,21 +184,20 @@ class JournalWriter:
         """
         self.path = path
         self.sequence = sequence
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
-            self._descriptor = os.open(path, flags, 0o644)
+            descriptor = open_locked(path, os.O_RDWR | os.O_CREAT, LOCK_SECONDS)
         except OSError as error:
             raise UserError(f"cannot write '{path}': {error.strerror}; choose a workspace you can write to") from None
-        if not lock_within(self._descriptor, 2.0):
-            os.close(self._descriptor)
+        if descriptor is None:
             raise UserError(f"'{path.stem}' is being written by another process; wait for it or stop it first")
+        self._descriptor = descriptor
+        self._end = 0
         try:
-            os.ftruncate(self._descriptor, 0)
-            self._end = 0
+            os.ftruncate(descriptor, 0)
             self._write(MAGIC + encode_frame(0, [{"type": "header", **header}]))
-            os.fsync(self._descriptor)
+            os.fsync(descriptor)
         except OSError as error:
-            self.close()
+            self.remove()
             raise UserError(
                 f"cannot write '{path}': {error.strerror}; free some room or choose another workspace"
             ) from None
@@ -208,10 +229,15 @@ class JournalWriter:
         return self._end
 
     def close(self) -> None:
-        """Give up the lock."""
+        """Give up the lock and leave the journal behind."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def remove(self) -> None:
+        """Delete the journal, whose contents have been folded, and give up the lock."""
+        descriptor, self._descriptor = self._descriptor, -1
+        remove_locked(descriptor, self.path)
 
     def _write(self, data: bytes) -> None:
         os.lseek(self._descriptor, self._end, os.SEEK_SET)

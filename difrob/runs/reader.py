@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +13,40 @@ import h5py
 import numpy as np
 
 from difrob.errors import UserError
-from difrob.runs import run_file
+from difrob.runs import file_contents
 from difrob.runs.contents import Contents
+from difrob.runs.file_contents import open_run_file
 from difrob.runs.interface import Checkpoint
-from difrob.runs.journal import scan_journal
+from difrob.runs.journal import Scan, scan_journal
 from difrob.runs.locks import is_locked
 from difrob.runs.records import Curve, LogLine, Pictures, RunSummary, Series
+from difrob.runs.run_file import summary_from_json
 from difrob.runs.states import RunState
 
 LOST = "the process ended without a word (killed, crashed, or the machine was restarted)"
+_TRIES = 50
 
 
-@contextmanager
-def open_run_file(path: Path) -> Iterator[h5py.File]:
-    """Open a run file for reading, without locking it.
+@dataclass(frozen=True)
+class Look:
+    """A run as it stood at one moment: its open file (None without one) and what its journal adds to that.
 
-    Raises:
-        UserError: when the file is damaged, is not a run file, or was written by a newer difrob.
+    ``alive`` was found out before anything was read: had it been after, a run that finishes meanwhile would look lost.
     """
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except FileNotFoundError:
-        raise UserError(f"there is no run file '{path}'") from None
-    except OSError as error:
-        raise UserError(f"run file '{path}' is damaged and cannot be opened ({_first_line(error)})") from None
-    with file:
-        version = file.attrs.get("schema_version")
-        if version is None:
-            raise UserError(f"'{path}' is an HDF5 file, but not a difrob run")
-        if int(version) > run_file.SCHEMA_VERSION:
-            raise UserError(
-                f"'{path.name}' has schema version {int(version)}; this difrob reads up to "
-                f"{run_file.SCHEMA_VERSION}: install a newer difrob"
-            )
-        try:
-            yield file
-        except (KeyError, OSError, ValueError) as error:
-            raise UserError(f"run file '{path}' is damaged ({_first_line(error)})") from None
 
+    alive: bool
+    file: h5py.File | None
+    stamp: tuple[int, int, int] | None
+    header: dict[str, Any] | None
+    contents: Contents
+    offset: int
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    @property
+    def folded(self) -> RunSummary | None:
+        """The summary in the file."""
+        if self.file is None or self.stamp is None:
+            return None
+        return summary_from_json(json.loads(self.file.attrs["summary"]), size=self.stamp[0])
 
 
 class RunReader:
@@ -64,115 +57,134 @@ class RunReader:
         self.h5_path = h5_path
         self.journal_path = journal_path
 
+    @contextmanager
+    def look(self) -> Iterator[Look]:
+        """File and journal as they belong together, even while folds go on.
+
+        A fold may come between opening the file and reading the journal, whose frames are then gone. That shows: the
+        numbers of the frames do not follow on what the file holds, and the file is another one by now.
+
+        Raises:
+            UserError: when the file or the journal is damaged.
+        """
+        for attempt in range(_TRIES):
+            with ExitStack() as stack:
+                alive = is_locked(self.journal_path)
+                stamp = file_stamp(self.h5_path)
+                file, folded = None, 0
+                if stamp is not None:
+                    file = stack.enter_context(open_run_file(self.h5_path))
+                    folded = int(file.attrs["folded_sequence"])
+                scan = self._scan_journal()
+                new = [frame for frame in scan.frames if frame.sequence > folded]
+                follows = bool(new) and new[0].sequence == folded + 1
+                if follows or file_stamp(self.h5_path) == stamp or attempt == _TRIES - 1:
+                    yield Look(alive, file, stamp, scan.header, Contents(sequence=folded).add(new), scan.offset)
+                    return
+
+    def _scan_journal(self) -> Scan:
+        try:
+            return scan_journal(self.journal_path)
+        except FileNotFoundError:
+            return Scan([], 0, torn=False)
+        except OSError as error:
+            raise UserError(f"'{self.journal_path}' cannot be read: {error.strerror}") from None
+
     @property
     def spec(self) -> dict[str, Any]:
         """The specification as plain data."""
         return self.summary().spec
 
     def summary(self) -> RunSummary:
-        """What a table shows of this run; damage is reported in ``reason``, not raised."""
-        summary, header, contents = self.folded_summary(), self._header(), self.journal_contents()
-        if header is None:
-            if summary is None:
-                raise UserError(f"there is no run '{self.run_id}' in '{self.h5_path.parent}'")
-            return summary
-        base = summary_from_header(header) if summary is None or summary.damaged else summary
-        return live_summary(base, header, contents, alive=is_locked(self.journal_path))
+        """What a table shows of this run; damage is reported in ``reason``, not raised.
+
+        Raises:
+            UserError: when there is neither a file nor a journal.
+        """
+        try:
+            with self.look() as look:
+                summary = summary_of(look)
+        except UserError as error:
+            return self._damaged_summary(str(error))
+        if summary is None:
+            raise UserError(f"there is no run '{self.run_id}' in '{self.h5_path.parent}'")
+        return summary
+
+    def _damaged_summary(self, reason: str) -> RunSummary:
+        """As much as the undamaged one of file and journal tells."""
+        summary = self.folded_summary()
+        if summary is None or summary.damaged:
+            alive = is_locked(self.journal_path)
+            with suppress(UserError):
+                scan = self._scan_journal()
+                if scan.header is not None:
+                    contents = Contents().add(scan.frames)
+                    summary = live_summary(summary_from_header(scan.header), scan.header, contents, alive=alive)
+        summary = summary or RunSummary(self.run_id, "", self.run_id, RunState.FAILED)
+        return replace(summary, damaged=True, reason=reason)
 
     def folded_summary(self) -> RunSummary | None:
         """The summary in the file, None without a file; a damaged file gives a summary that says so."""
-        if not self.h5_path.exists():
+        stamp = file_stamp(self.h5_path)
+        if stamp is None:
             return None
         try:
             with open_run_file(self.h5_path) as file:
-                values = json.loads(file.attrs["summary"])
-            return run_file.summary_from_json(values, size=self.h5_path.stat().st_size)
-        except (UserError, ValueError, TypeError, KeyError) as error:
+                return summary_from_json(json.loads(file.attrs["summary"]), size=stamp[0])
+        except UserError as error:
             return RunSummary(
-                self.run_id, "", self.run_id, RunState.FAILED, reason=str(error), damaged=True,
-                size=self.h5_path.stat().st_size,
-            )  # fmt: skip
+                self.run_id, "", self.run_id, RunState.FAILED, reason=str(error), damaged=True, size=stamp[0]
+            )
 
     def folded_sequence(self) -> int:
-        """The highest journal frame that the file holds; 0 without a readable file."""
-        if not self.h5_path.exists():
-            return 0
-        try:
-            with open_run_file(self.h5_path) as file:
-                return int(file.attrs["folded_sequence"])
-        except UserError:
-            return 0
+        """The highest journal frame that the file holds; 0 without a file.
 
-    def journal_contents(self) -> Contents:
-        """What the journal says beyond the file; empty without a journal."""
-        try:
-            scan = scan_journal(self.journal_path)
-        except (FileNotFoundError, UserError):
-            return Contents()
-        return Contents(sequence=self.folded_sequence()).add(scan.frames)
-
-    def _header(self) -> dict[str, Any] | None:
-        try:
-            scan = scan_journal(self.journal_path)
-        except (FileNotFoundError, UserError):
-            return None
-        return scan.frames[0].records[0] if scan.frames else None
+        Raises:
+            UserError: when the file is damaged.
+        """
+        if file_stamp(self.h5_path) is None:
+            return 0
+        with open_run_file(self.h5_path) as file:
+            return int(file.attrs["folded_sequence"])
 
     def metrics(self, *names: str) -> dict[str, Series]:
         """All metrics, or those named, file and journal joined."""
-        contents = self.journal_contents()
-        new = {name: series for name, series in contents.series().items() if not names or name in names}
-        old: dict[str, Series] = {}
-        if self.h5_path.exists():
-            with open_run_file(self.h5_path) as file:
-                old = run_file.read_metrics(file, set(names) or None)
-        if contents.rewind is not None:
-            old = {name: run_file.until_step(series, contents.rewind) for name, series in old.items()}
-        return {
-            name: old[name].joined(new[name]) if name in old and name in new else old.get(name) or new[name]
-            for name in sorted(old.keys() | new.keys())
-        }
+        with self.look() as look:
+            return metrics_of(look, set(names) or None)
 
     def curves(self) -> dict[str, Curve]:
         """The latest curve of each name."""
-        contents = self.journal_contents()
-        curves = {}
-        if self.h5_path.exists():
-            with open_run_file(self.h5_path) as file:
-                curves = {curve.name: curve for curve in run_file.read_curves(file)}
-        return curves | {curve.name: curve for curve in contents.curves}
+        with self.look() as look:
+            return curves_of(look)
 
     def pictures(self) -> list[Pictures]:
         """The newest batches of pictures."""
-        pictures = []
-        if self.h5_path.exists():
-            with open_run_file(self.h5_path) as file:
-                pictures = run_file.read_pictures(file)
-        return pictures + self.journal_contents().pictures
+        with self.look() as look:
+            return pictures_of(look)
 
     def log(self) -> list[LogLine]:
         """All log lines."""
-        lines = []
-        if self.h5_path.exists():
-            with open_run_file(self.h5_path) as file:
-                lines = run_file.read_log(file)
-        return lines + self.journal_contents().log
+        with self.look() as look:
+            return log_of(look)
 
     def attributes(self) -> dict[str, Any]:
         """Facts that the job stated about the run."""
-        attributes: dict[str, Any] = {}
-        if self.h5_path.exists():
-            with open_run_file(self.h5_path) as file:
-                attributes = run_file.read_attributes(file)
-        return attributes | self.journal_contents().attributes
+        with self.look() as look:
+            folded = {} if look.file is None else file_contents.read_attributes(look.file)
+            return folded | look.contents.attributes
 
     def sample_count(self) -> int:
         """Rows of per-sample results recorded so far."""
-        count = self.journal_contents().sample_count
-        if self.h5_path.exists():
-            with open_run_file(self.h5_path) as file:
-                count += max((len(column) for column in file["samples"].values()), default=0)
-        return count
+        with self.look() as look:
+            columns = {} if look.file is None else file_contents.sample_columns(look.file)
+            return max((len(column) for column in columns.values()), default=0) + look.contents.sample_count
+
+    def sample_layout(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Type and shape of one row of each per-sample column that the file holds."""
+        if file_stamp(self.h5_path) is None:
+            return {}
+        with open_run_file(self.h5_path) as file:
+            return {name: (c.dtype, c.shape[1:]) for name, c in file_contents.sample_columns(file).items()}
 
     def array(self, name: str) -> np.ndarray:
         """A per-sample column, e.g. ``samples/images``.
@@ -181,49 +193,121 @@ class RunReader:
             UserError: when the run has no such column.
         """
         column = name.removeprefix("samples/")
-        parts = []
-        if self.h5_path.exists():
-            with open_run_file(self.h5_path) as file:
-                if column in file["samples"]:
-                    parts.append(file["samples"][column][...])
-        parts += [batch[column] for batch in self.journal_contents().samples if column in batch]
-        if not parts:
-            raise UserError(f"run '{self.run_id}' has no '{name}'; is it a finished run of the right kind?")
-        return np.concatenate(parts)
+        with self.look() as look:
+            folded = {} if look.file is None else file_contents.sample_columns(look.file)
+            parts = [folded[column][...]] if column in folded else []
+            parts += [batch[column] for batch in look.contents.samples if column in batch]
+            if parts:
+                return np.concatenate(parts)
+        raise UserError(f"run '{self.run_id}' has no '{name}'; is it a finished run of the right kind?")
 
     def checkpoint(self, which: str = "last") -> Checkpoint:
-        """The last or the best checkpoint, its digest verified.
+        """The last or the best checkpoint (the last where none is marked best), its digest verified.
 
         Raises:
             UserError: when there is none, or it is damaged.
         """
-        if not self.h5_path.exists():
+        if file_stamp(self.h5_path) is None:
             raise UserError(f"run '{self.run_id}' has no checkpoint yet; let it run further first")
         with open_run_file(self.h5_path) as file:
-            group = file["checkpoints"]
-            if not len(group):
+            groups = file_contents.groups_in(file, "checkpoints")
+            if not groups:
                 raise UserError(f"run '{self.run_id}' has no checkpoint; let it run further first")
-            best = [key for key in group if group[key].attrs["best"]]
-            item = group[best[0] if which == "best" and best else max(group)]
-            weights = item["weights"][...].tobytes()
-            if run_file.digest(weights) != item.attrs["digest"]:
-                raise UserError(f"the checkpoint at step {item.attrs['step']} of run '{self.run_id}' is damaged")
-            state = json.loads(item["state"].asstr()[()])
-            return Checkpoint(int(item.attrs["step"]), weights, state)
+            best = [key for key, group in groups.items() if group.attrs["best"]]
+            key = best[0] if which == "best" and best else max(groups)
+            checkpoint = file_contents.read_checkpoint(groups[key])
+            if checkpoint is None:
+                raise UserError(f"the checkpoint at step {int(key)} of run '{self.run_id}' is damaged")
+            return checkpoint
+
+    def newest_whole_checkpoint(self) -> tuple[Checkpoint | None, list[int]]:
+        """The newest checkpoint that is not damaged, and the steps of newer ones that are."""
+        damaged: list[int] = []
+        if file_stamp(self.h5_path) is None:
+            return None, damaged
+        with open_run_file(self.h5_path) as file:
+            for key, group in reversed(file_contents.groups_in(file, "checkpoints").items()):
+                checkpoint = file_contents.read_checkpoint(group)
+                if checkpoint is not None:
+                    return checkpoint, damaged
+                damaged.append(int(key))
+        return None, damaged
 
     def content_digest(self) -> str:
         """What names the state of this run as a parent: digests of its checkpoints and the count of its samples."""
-        if not self.h5_path.exists():
+        if file_stamp(self.h5_path) is None:
             return ""
         with open_run_file(self.h5_path) as file:
-            digests = [str(item.attrs["digest"]) for item in file["checkpoints"].values()]
-            columns = [f"{name}:{column.shape}" for name, column in file["samples"].items()]
-        return run_file.digest(json.dumps([self.run_id, digests, columns]).encode())
+            groups = file_contents.groups_in(file, "checkpoints").values()
+            digests = [str(group.attrs["digest"]) for group in groups]
+            columns = [f"{name}:{column.shape}" for name, column in file_contents.sample_columns(file).items()]
+        return file_contents.digest(json.dumps([self.run_id, digests, columns]).encode())
+
+
+def summary_of(look: Look) -> RunSummary | None:
+    """What a table shows of a run; None where there is none."""
+    if look.header is not None:
+        base = look.folded or summary_from_header(look.header)
+        return live_summary(base, look.header, look.contents, alive=look.alive)
+    folded = look.folded
+    return at_rest(folded) if folded is not None and not look.alive else folded
+
+
+def metrics_of(look: Look, names: set[str] | None = None) -> dict[str, Series]:
+    """All metrics, or those named."""
+    new = {name: series for name, series in look.contents.series().items() if names is None or name in names}
+    old = {} if look.file is None else file_contents.read_metrics(look.file, names, look.contents.rewind)
+    return {
+        name: old[name].joined(new[name]) if name in old and name in new else old.get(name) or new[name]
+        for name in sorted(old.keys() | new.keys())
+    }
+
+
+def curves_of(look: Look) -> dict[str, Curve]:
+    """The latest curve of each name."""
+    old = [] if look.file is None else file_contents.read_curves(look.file, look.contents.rewind)
+    return {curve.name: curve for curve in [*old, *look.contents.curves]}
+
+
+def pictures_of(look: Look) -> list[Pictures]:
+    """The newest batches of pictures; of two with the same name and step the later one."""
+    old = [] if look.file is None else file_contents.read_pictures(look.file, until=look.contents.rewind)
+    return list({(batch.name, batch.step): batch for batch in [*old, *look.contents.pictures]}.values())
+
+
+def log_of(look: Look) -> list[LogLine]:
+    """All log lines."""
+    return ([] if look.file is None else file_contents.read_log(look.file)) + look.contents.log
+
+
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """What tells one version of a file from another (size, time of change, inode); None for a missing file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def summary_from_header(header: dict[str, Any]) -> RunSummary:
-    """What a journal's header says of a run that has no file yet."""
-    return run_file.summary_from_json(header["summary"])
+    """What a journal's header says of a run that has no file yet. Raises UserError when it does not say it."""
+    try:
+        return summary_from_json(header["summary"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"the journal's header is malformed ({error!r})") from None
+
+
+def at_rest(summary: RunSummary) -> RunSummary:
+    """The summary of a run that has no journal, so nobody writes it, whatever its file says."""
+    return replace(summary, state=RunState.INTERRUPTED, reason=LOST) if summary.state.is_live else summary
+
+
+def has_ended(folded: RunSummary, header: dict[str, Any]) -> bool:
+    """Whether the file knows the end of the very session that the journal belongs to.
+
+    Then the journal is an empty shell: its writer died between the last fold and removing it.
+    """
+    return folded.state.is_end and folded.started == header.get("started")
 
 
 def live_summary(base: RunSummary, header: dict[str, Any], contents: Contents, *, alive: bool) -> RunSummary:
@@ -231,6 +315,8 @@ def live_summary(base: RunSummary, header: dict[str, Any], contents: Contents, *
 
     ``alive`` tells whether its writer holds the lock; a dead one means that the run was interrupted.
     """
+    if has_ended(base, header):
+        return base
     summary = replace(
         base,
         progress=contents.progress or base.progress,

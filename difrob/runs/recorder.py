@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import json
 import socket
 import threading
 import time
@@ -15,24 +15,28 @@ from typing import Any
 
 import numpy as np
 
-from difrob.errors import UserError
-from difrob.runs import run_file
-from difrob.runs.contents import Contents
+from difrob.errors import Stopped, UserError
+from difrob.runs import checks, run_file
+from difrob.runs.checks import checked_name
+from difrob.runs.contents import FROM_THE_START, Contents
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.journal import JournalWriter, scan_journal
+from difrob.runs.locks import is_locked
 from difrob.runs.reader import RunReader
 from difrob.runs.records import Progress, RunSummary
-from difrob.runs.recovery import boot_time
-from difrob.runs.run_file import NewCheckpoint
+from difrob.runs.recovery import recover
+from difrob.runs.run_file import NewCheckpoint, plain_text
 from difrob.runs.states import RunState
 from difrob.runs.stop import StopControl
+from difrob.runs.surroundings import surroundings
 from difrob.runs.workspace import Workspace
 from difrob.specs import JobSpec, input_runs
 
 FLUSH_SECONDS = 0.15
 SYNC_SECONDS = 5.0
+WAIT_SECONDS = 1.0
 FOLD_BYTES = 64 << 20
-MAX_IMAGES = 1024
+MAX_FOLD_BYTES = 512 << 20
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -40,7 +44,8 @@ class RunRecorder:
     """Implements :class:`difrob.runs.interface.Recorder` on a workspace.
 
     A thread appends the buffer to the journal several times a second, so a row is at most :data:`FLUSH_SECONDS` away from
-    safety even if the job takes minutes over its next step.
+    safety even if the job takes minutes over its next step. What a job reports is checked and copied at once: the job may
+    reuse its arrays, and a mistake is raised where it was made, not out of that thread or a later fold.
     """
 
     def __init__(
@@ -68,11 +73,7 @@ class RunRecorder:
         self._reader = RunReader(run_id, self._path, workspace.journal_path(run_id))
         self._control = control or StopControl()
         self._on_progress = on_progress or (lambda progress, headline, waiting: None)
-        if self._path.exists() and not resume:
-            raise UserError(f"run '{run_id}' exists already; resume it, or start a new one")
-        old = self._reader.folded_summary() if resume else None
-        if resume and (old is None or old.damaged):
-            raise UserError(f"run '{run_id}' has no readable file to resume from")
+        old = self._take_over(spec, resume)
         now = time.time()
         self._summary = RunSummary(
             run_id=run_id,
@@ -88,14 +89,7 @@ class RunRecorder:
             device=device,
             has_checkpoint=old.has_checkpoint if old else False,
         )
-        self._facts = {**run_file.platform_facts(), "pid": os.getpid(), "boot": boot_time()}
-        header = {
-            "run_id": run_id, "started": now, "pid": os.getpid(), "boot": boot_time(),
-            "facts": self._facts, "summary": run_file.summary_to_json(self._summary),
-        }  # fmt: skip
-        self._journal = JournalWriter(
-            self._reader.journal_path, header, self._reader.folded_sequence() if resume else 0
-        )
+        self._facts = surroundings()
         self._lock = threading.RLock()
         self._rows: list[list[Any]] = []
         self._records: list[dict[str, Any]] = []
@@ -103,30 +97,68 @@ class RunRecorder:
         self._progress = Progress()
         self._progress_is_new = False
         self._history: deque[tuple[float, int]] = deque(maxlen=200)
-        self._waiting = ""
-        self._resumed_from, self._recorded_samples = self._find_resume_point() if resume else (None, 0)
-        if resume:
-            at = self._resumed_from.step if self._resumed_from else self._recorded_samples
-            why = f"; it had been {old.state}: {old.reason}" if old and old.reason else ""
-            self._put({"type": "rewind", "step": at})
-            self.note(f"resumed at {at}{why}")
-        self._fold([])
+        self._no_room_for: set[str] = set()
+        self._failure: OSError | None = None
+        self._resumed_from, damaged = self._reader.newest_whole_checkpoint() if resume else (None, [])
+        self._recorded_samples = self._reader.sample_count() if resume else 0
+        self._sample_layout = self._reader.sample_layout() if resume else {}
+        self._file_size = 0
+        header = {
+            "run_id": run_id, "started": now, "facts": self._facts,
+            "summary": run_file.summary_to_json(self._summary),
+        }  # fmt: skip
+        self._journal = JournalWriter(
+            self._reader.journal_path, header, self._reader.folded_sequence() if resume else 0
+        )
+        try:
+            if old is not None:
+                self._go_back(old, damaged)
+            self._fold([])
+        except BaseException:
+            self._journal.close()
+            raise
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_flushing, name="recorder", daemon=True)
         self._thread.start()
 
-    def _find_resume_point(self) -> tuple[Checkpoint | None, int]:
-        checkpoint = None
-        with suppress(UserError):
-            checkpoint = self._reader.checkpoint("last")
-        return checkpoint, self._reader.sample_count()
+    def _take_over(self, spec: JobSpec, resume: bool) -> RunSummary | None:
+        """Bring to rest what an earlier writer left behind, and return the summary of the run to resume."""
+        run_id = self._reader.run_id
+        recover(self._reader)
+        if self._path.exists() and not resume:
+            raise UserError(f"run '{run_id}' exists already; resume it, or start a new one")
+        if self._reader.journal_path.exists():
+            if is_locked(self._reader.journal_path):
+                raise UserError(f"run '{run_id}' is being written by another process; wait for it or stop it first")
+            raise UserError(f"what run '{run_id}' left behind does not fit on the disk; free some room first")
+        if not resume:
+            return None
+        old = self._reader.folded_summary()
+        if old is None or old.damaged:
+            raise UserError(f"run '{run_id}' has no readable file to resume from")
+        if old.kind != spec.kind:
+            raise UserError(f"run '{run_id}' is a '{old.kind}' run and cannot be resumed as '{spec.kind}'")
+        return old
+
+    def _go_back(self, old: RunSummary, damaged: list[int]) -> None:
+        """Take back what was recorded after the checkpoint that the run goes on from; rows of samples stay."""
+        at = self._resumed_from.step if self._resumed_from else FROM_THE_START
+        self._put({"type": "rewind", "step": at})
+        for step in damaged:
+            self.note(f"the checkpoint at step {step} is damaged and was passed over", "warning")
+        rows = f", {self._recorded_samples} rows recorded already" if self._recorded_samples else ""
+        where = f"at {at}" if self._resumed_from else "without a checkpoint, from the start"
+        why = f"; it had been {old.state}: {old.reason}" if old.reason else ""
+        self.note(f"resumed {where}{rows}{why}")
 
     # What a job reports
 
     def metric(self, name: str, step: int, value: float, low: float | None = None, high: float | None = None) -> None:
         value = float(value)
+        ends = [None if end is None else float(end) for end in (low, high)]
+        row = [checked_name(name), int(step), time.time(), value, *ends]
         with self._lock:
-            self._rows.append([name, int(step), time.time(), value, low, high])
+            self._rows.append(row)
             self._headline[name] = value
 
     def curve(
@@ -142,31 +174,20 @@ class RunRecorder:
         y_label: str = "y",
         interval: str = "",
     ) -> None:
-        columns = {
-            key: None if values is None else np.asarray(values, dtype=np.float64)
-            for key, values in {"x": x, "y": y, "low": low, "high": high}.items()
-        }
-        shapes = {values.shape for values in columns.values() if values is not None}
-        if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-            raise ValueError(f"curve '{name}' needs 1-D arrays of one length, got {shapes}")
+        columns = {"x": x, "y": y, "low": low, "high": high}
         labels = {"x_label": x_label, "y_label": y_label, "interval": interval}
-        self._put({"type": "curve", "name": name, "step": int(step), **columns, **labels})
+        self._put(checks.curve_record(name, step, columns, labels))
 
     def images(self, name: str, step: int, images: np.ndarray, captions: list[str] | None = None) -> None:
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or len(images) > MAX_IMAGES:
-            raise ValueError(
-                f"pictures '{name}' must be uint8 [N<={MAX_IMAGES},H,W,1 or 3], got {images.dtype} {images.shape}"
-            )
-        if captions is not None and len(captions) != len(images):
-            raise ValueError(f"pictures '{name}': {len(captions)} captions for {len(images)} images")
-        self._put({"type": "images", "name": name, "step": int(step), "images": images, "captions": captions})
+        self._put(checks.images_record(name, step, images, captions))
 
     def samples(self, **columns: np.ndarray) -> None:
-        lengths = {len(values) for values in columns.values()}
-        if len(lengths) != 1:
-            raise ValueError(f"samples need columns of one length, got {lengths}")
-        if lengths != {0}:
-            self._put({"type": "samples", "columns": {name: np.asarray(values) for name, values in columns.items()}})
+        with self._lock:
+            arrays = checks.checked_samples(columns, self._sample_layout)
+            if arrays:
+                self._sample_layout = checks.layout_of(arrays)
+                for record in checks.sample_records(arrays):
+                    self._put(record)
 
     def progress(self, done: int, total: int, unit: str = "steps") -> None:
         now = time.monotonic()
@@ -186,27 +207,31 @@ class RunRecorder:
         return (total - done) * (now - began) / (done - done_then)
 
     def checkpoint(self, step: int, weights: bytes, state: dict[str, Any], *, best: bool = False) -> None:
-        self._fold([NewCheckpoint(Checkpoint(int(step), weights, state), best)])
+        json.dumps(state)  # raises here for what is no JSON data
+        self._fold([NewCheckpoint(Checkpoint(int(step), bytes(weights), state), best)])
 
     def note(self, text: str, level: str = "info") -> None:
-        self._put({"type": "log", "time": time.time(), "level": level, "text": text})
+        self._put({"type": "log", "time": time.time(), "level": str(level), "text": plain_text(str(text))})
 
     def result(self, name: str, measure: Measure) -> None:
+        measure = checks.checked_measure(measure)
         with self._lock:
-            self._summary = replace(self._summary, results={**self._summary.results, name: measure})
-        self._put({"type": "result", "name": name, "measure": asdict(measure)})
+            self._summary = replace(self._summary, results={**self._summary.results, checked_name(name): measure})
+            self._put({"type": "result", "name": name, "measure": asdict(measure)})
 
     def attribute(self, name: str, value: Any) -> None:
-        self._put({"type": "attribute", "name": name, "value": value})
+        self._put({"type": "attribute", "name": checked_name(name), "value": json.loads(json.dumps(value))})
 
     # What a job asks
 
     def check_stop(self) -> None:
-        while self._waiting:
-            self._control.wait(1.0)
-            self._flush()
+        while self._no_room_for:
+            self._control.wait(WAIT_SECONDS)
+            self.flush()
+        if self._failure is not None:
+            raise self._failure
         self._control.check(self._pause)
-        if self._journal.size > max(FOLD_BYTES, self._path.stat().st_size):
+        if self._journal.size > min(max(FOLD_BYTES, self._file_size), MAX_FOLD_BYTES):
             self._fold([])
 
     def input_run(self, run_id: str) -> RunReader:
@@ -226,25 +251,60 @@ class RunRecorder:
     # Ending, flushing, folding
 
     def finish(self, state: RunState, reason: str = "") -> RunSummary:
-        """End the run: everything is folded, the journal goes. On a full disk the journal stays and tells the end."""
+        """End the run: everything is folded, the journal goes.
+
+        On a full disk this waits until the journal at least has everything and tells the end (or somebody asks to stop);
+        if the file cannot be folded then, the journal stays, to be folded by whoever finds it.
+
+        Raises:
+            OSError: when the disk refuses for another reason than being full.
+        """
+        reason = plain_text(reason)
+        ended = time.time()
+        with self._lock:
+            self._summary = replace(self._summary, state=state, reason=reason, ended=ended, progress=self._progress)
+            self._put({"type": "end", "state": state.value, "reason": reason, "time": ended})
+        try:
+            with suppress(Stopped):
+                self._wait_for_room("the end", lambda: self.flush(strict=True))
+            self._stop_thread()
+            return self._fold_last()
+        finally:
+            self._stop_thread()
+            self._journal.close()
+
+    def _fold_last(self) -> RunSummary:
+        with self._lock:
+            try:
+                self.flush(strict=True)
+                self._fold_now([])
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+            else:
+                self._journal.remove()
+            return self._summary
+
+    def _stop_thread(self) -> None:
         self._closing.set()
         self._thread.join()
-        with self._lock:
-            ended = time.time()
-            self._put({"type": "end", "state": state.value, "reason": reason, "time": ended})
-            self._summary = replace(self._summary, state=state, reason=reason, ended=ended, progress=self._progress)
-            try:
-                self._flush(strict=True)
-                self._fold_now([])
-                self._reader.journal_path.unlink()
-            finally:
-                self._journal.close()
-        return self._summary
 
     @property
     def summary(self) -> RunSummary:
         """The summary as it stands."""
         return replace(self._summary, progress=self._progress)
+
+    @property
+    def sequence(self) -> int:
+        """The number of the journal's newest frame: what had been reported before it was written is safe."""
+        return self._journal.sequence
+
+    @property
+    def waiting(self) -> str:
+        """What the run is waiting for, "" if for nothing."""
+        if not self._no_room_for:
+            return ""
+        return f"the disk of '{self._workspace.root}' is full; the run goes on when there is room"
 
     def _put(self, record: dict[str, Any]) -> None:
         with self._lock:
@@ -252,65 +312,89 @@ class RunRecorder:
             self._records.append(record)
 
     def _drain_rows(self) -> None:
-        if self._rows:
-            self._records.append({"type": "metrics", "rows": self._rows})
-            self._rows = []
+        for start in range(0, len(self._rows), checks.ROWS_AT_ONCE):
+            self._records.append({"type": "metrics", "rows": self._rows[start : start + checks.ROWS_AT_ONCE]})
+        self._rows = []
 
     def _keep_flushing(self) -> None:
         last_sync = time.monotonic()
         while not self._closing.wait(FLUSH_SECONDS):
-            self._flush()
-            self._on_progress(self._progress, dict(self._headline), self._waiting)
+            try:
+                self.flush()
+                self._failure = None
+            except OSError as error:
+                self._failure = error  # raised in the job's own thread at the next safe point
             if time.monotonic() - last_sync > SYNC_SECONDS:
                 last_sync = time.monotonic()
                 with suppress(OSError):
                     self._journal.sync()
+            try:
+                self._on_progress(self._progress, dict(self._headline), self.waiting)
+            except Exception as error:  # whoever looks on must not cost the run its journal
+                self._on_progress = lambda progress, headline, waiting: None
+                self.note(f"progress is no longer reported: {error!r}", "warning")
 
-    def _flush(self, *, strict: bool = False) -> None:
-        """Append what is buffered as one frame. A full disk is remembered and tried again; nothing is dropped."""
+    def flush(self, *, strict: bool = False) -> None:
+        """Append what is buffered to the journal. A full disk is remembered and tried again; nothing is dropped.
+
+        Args:
+            strict: raise for a full disk instead.
+
+        Raises:
+            OSError: when the disk refuses for another reason than being full.
+        """
         with self._lock:
             self._drain_rows()
             if self._progress_is_new:
                 self._records.append({"type": "progress", **asdict(self._progress)})
                 self._progress_is_new = False
-            if not self._records:
-                self._waiting = ""
-                return
             try:
-                self._journal.append(self._records)
-                self._records = []
-                self._waiting = ""
+                while self._records:
+                    count = checks.first_batch(self._records)
+                    self._journal.append(self._records[:count])
+                    del self._records[:count]
+                self._no_room_for.discard("the journal")
             except OSError as error:
                 if strict or error.errno not in _NO_ROOM:
                     raise
-                self._waiting = f"the disk of '{self._workspace.root}' is full; the run goes on when there is room"
+                self._no_room_for.add("the journal")
 
     def _pause(self, paused: bool) -> None:
         self._put({"type": "state", "state": (RunState.PAUSED if paused else RunState.RUNNING).value})
         self._history.clear()
-        self._flush()
+        self.flush()
 
     def _fold(self, checkpoints: list[NewCheckpoint]) -> None:
         """Fold, waiting for room on a full disk."""
-        while True:
-            try:
-                with self._lock:
-                    self._flush(strict=True)
-                    self._fold_now(checkpoints)
-                self._waiting = ""
-                return
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                self._waiting = f"the disk of '{self._workspace.root}' is full; the run goes on when there is room"
-                self._control.wait(1.0)
+
+        def fold() -> None:
+            with self._lock:
+                self.flush(strict=True)
+                self._fold_now(checkpoints)
+
+        self._wait_for_room("the file", fold)
+
+    def _wait_for_room(self, purpose: str, write: Callable[[], None]) -> None:
+        """Try until the disk has room. Raises ``Stopped`` when asked to stop meanwhile."""
+        try:
+            while True:
+                try:
+                    return write()
+                except OSError as error:
+                    if error.errno not in _NO_ROOM:
+                        raise
+                self._no_room_for.add(purpose)
+                self._control.wait(WAIT_SECONDS)
+        finally:
+            self._no_room_for.discard(purpose)
 
     def _fold_now(self, checkpoints: list[NewCheckpoint]) -> None:
-        frames = scan_journal(self._reader.journal_path).frames
-        contents = Contents(sequence=self._reader.folded_sequence()).add(frames)
-        contents.sequence = max(contents.sequence, self._journal.sequence)
-        if checkpoints:
-            self._summary = replace(self._summary, has_checkpoint=True)
-        summary = replace(self._summary, progress=self._progress)
-        run_file.fold(self._path, summary, contents, checkpoints, self._facts)
+        """Write file and journal into a new file, then clear the journal. The caller holds the lock and has flushed."""
+        contents = Contents(sequence=self._reader.folded_sequence())
+        contents.add(scan_journal(self._reader.journal_path).frames)
+        if contents.sequence != self._journal.sequence:
+            raise UserError(f"the journal of run '{self._reader.run_id}' is damaged on the disk; it was left as it is")
+        written = run_file.fold(self._path, self.summary, contents, checkpoints, self._facts)
+        self._summary, self._file_size = written, written.size
         self._journal.clear()
+

@@ -10,6 +10,8 @@ import numpy as np
 from difrob.runs.interface import Measure
 from difrob.runs.states import RunState
 
+_SERIES_FIELDS = ("step", "time", "value", "low", "high")
+
 
 @dataclass(frozen=True)
 class Series:
@@ -26,14 +28,17 @@ class Series:
 
     @property
     def has_interval(self) -> bool:
-        """Whether any point carries an interval."""
-        return bool(np.isfinite(self.low).any())
+        """Whether any point carries an interval, or one end of it."""
+        return not bool(np.isnan(self.low).all() and np.isnan(self.high).all())
 
     def joined(self, other: Series) -> Series:
         """This series followed by ``other``."""
-        return Series(
-            *(np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("step", "time", "value", "low", "high"))
-        )
+        return Series(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _SERIES_FIELDS))
+
+    def until(self, step: int) -> Series:
+        """The points up to and including ``step``."""
+        keep = self.step <= step
+        return Series(*(getattr(self, name)[keep] for name in _SERIES_FIELDS))
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,8 @@ class FeedUpdate:
     """What is new in a run since the last look.
 
     With ``reset`` the receiver forgets what it had and starts over from this update. ``metrics`` and ``log`` are to be
-    appended; a curve replaces an earlier one of its name; pictures are appended; ``results`` replace.
-    ``summary`` is always the latest.
+    appended; a curve replaces an earlier one of its name, pictures those of their name and step (if there are any; else
+    they are appended). ``summary`` is always the latest, with all results so far.
     """
 
     summary: RunSummary

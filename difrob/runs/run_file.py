@@ -8,11 +8,12 @@ Groups carry ``NX_class``, ``signal`` and ``axes`` attributes, so general viewer
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import platform
-import tempfile
+import re
+import secrets
+import time
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -22,14 +23,27 @@ from typing import Any
 import h5py
 import numpy as np
 
+from difrob.errors import UserError
 from difrob.runs.contents import Contents
+from difrob.runs.file_contents import (
+    SCHEMA_VERSION,
+    damage,
+    digest,
+    groups_in,
+    numbers,
+    read_attributes,
+    read_log,
+    read_metrics,
+    sample_columns,
+    steps_until,
+)
 from difrob.runs.interface import Checkpoint, Measure
-from difrob.runs.records import Curve, LogLine, Pictures, Progress, RunSummary, Series
+from difrob.runs.records import Curve, LogLine, Pictures, Progress, RunSummary
 from difrob.runs.states import RunState
 
-SCHEMA_VERSION = 1
 KEPT_CHECKPOINTS = 2
 _SAMPLE_CHUNK_BYTES = 1 << 20
+_ROOT_FACTS = ("difrob_version", "torch_version", "python", "platform", "git_commit")
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class NewCheckpoint:
 
 def fold(
     path: Path, summary: RunSummary, contents: Contents, new_checkpoints: list[NewCheckpoint], facts: dict[str, Any]
-) -> None:
+) -> RunSummary:
     """Write the run's file anew: what it holds already, plus ``contents``, plus checkpoints. Durable on return.
 
     Args:
@@ -52,27 +66,62 @@ def fold(
         new_checkpoints: checkpoints to add; of all, the last two and the best are kept.
         facts: root attributes beyond the summary (versions, platform, ...), plain JSON data.
 
+    Returns:
+        The summary as the file now says it.
+
     Raises:
-        OSError: when the disk is full or the folder is read-only; the old file is then untouched.
+        OSError: when the disk is full or the folder is read-only.
+        UserError: when the old file is damaged. In either case it is untouched.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".partial", dir=path.parent)
-    os.close(descriptor)
-    partial = Path(name)
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial")
     try:
-        with h5py.File(partial, "w") as target:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        with h5py.File(partial, "w", locking=False) as target:
             if path.exists():
                 with h5py.File(path, "r", locking=False) as source:
-                    _write(target, source, summary, contents, new_checkpoints, facts)
+                    summary = _write(target, source, summary, contents, new_checkpoints, facts)
             else:
-                _write(target, None, summary, contents, new_checkpoints, facts)
+                summary = _write(target, None, summary, contents, new_checkpoints, facts)
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
+        _replace(partial, path)
         sync_folder(path.parent)
+    except Exception as error:
+        if (system_error := _system_error(error)) is not None:
+            raise system_error from None
+        if path.exists() and (why := damage(path)):
+            raise UserError(why) from None
+        raise
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             partial.unlink()
+    return replace(summary, size=path.stat().st_size, damaged=False)
+
+
+def _system_error(error: Exception) -> OSError | None:
+    """The error of the operating system behind an exception: HDF5 often only mentions it in its text."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno))
+    if isinstance(error, OSError | RuntimeError) and (found := re.search(r"errno = (\d+)", str(error))):
+        return OSError(int(found[1]), os.strerror(int(found[1])))
+    return None
+
+
+def _replace(partial: Path, path: Path) -> None:
+    for _ in range(100 if os.name == "nt" else 0):  # pragma: no cover - there, a reader bars it while it has it open
+        try:
+            return os.replace(partial, path)
+        except PermissionError:
+            time.sleep(0.05)
+    os.replace(partial, path)
+
+
+def remove_partials(path: Path) -> None:
+    """Delete what folds left behind that were killed midway. Only for the holder of the journal's lock."""
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.[0-9a-f]{{8}}\.partial")
+    for leftover in path.parent.glob(".*.partial"):
+        if pattern.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -85,6 +134,30 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def plain_text(text: str) -> str:
+    """A text that HDF5 can hold and every terminal can print: no NUL, no half characters."""
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
+def _set_attributes(item: h5py.Group | h5py.Dataset, values: dict[str, Any]) -> None:
+    item.attrs.update({key: plain_text(value) if isinstance(value, str) else value for key, value in values.items()})
+
+
+def _named_group(parent: h5py.Group, name: str) -> h5py.Group:
+    """The group of a thing called ``name``, made if missing. A ``/`` becomes a dot; the attribute has the name itself."""
+    base = plain_text(name).replace("/", ".")
+    base = base if base.strip(".") else f"_{base}"
+    key, number = base, 1
+    while key in parent:
+        if parent[key].attrs["name"] == name:
+            return parent[key]
+        number += 1
+        key = f"{base}~{number}"
+    group = parent.create_group(key)
+    _set_attributes(group, {"name": name})
+    return group
+
+
 def _write(
     target: h5py.File,
     source: h5py.File | None,
@@ -92,81 +165,77 @@ def _write(
     contents: Contents,
     new_checkpoints: list[NewCheckpoint],
     facts: dict[str, Any],
-) -> None:
-    rewind = contents.rewind
+) -> RunSummary:
     _write_metrics(target, source, contents)
-    for name in ("curves", "images"):
-        group = target.create_group(name)
-        if source is not None and name in source:
-            for entry in source[name]:
-                for step in source[name][entry]:
-                    if rewind is None or int(step) <= rewind:
-                        source.copy(source[name][entry][step], group.require_group(entry), step)
-    for curve in contents.curves:
-        _write_curve(target["curves"].require_group(curve.name.replace("/", ".")), curve)
-    for pictures in contents.pictures:
-        _write_pictures(target["images"].require_group(pictures.name.replace("/", ".")), pictures)
+    curves = {(curve.name, _step_key(curve.step)): curve for curve in contents.curves}
+    pictures = {(batch.name, _step_key(batch.step)): batch for batch in contents.pictures}
+    _copy_steps(target.create_group("curves"), source, contents.rewind, curves.keys())
+    _copy_steps(target.create_group("images"), source, contents.rewind, pictures.keys())
+    for (name, key), curve in curves.items():
+        _write_curve(_named_group(target["curves"], name), key, curve)
+    for (name, key), batch in pictures.items():
+        _write_pictures(_named_group(target["images"], name), key, batch)
     _write_samples(target, source, contents)
     _write_log(target, source, contents.log)
-    _write_checkpoints(target, source, new_checkpoints)
+    _write_checkpoints(target, source, new_checkpoints, contents.rewind)
+    summary = replace(summary, has_checkpoint=len(target["checkpoints"]) > 0)
     _write_summary(target, summary, contents, facts, source)
+    return summary
 
 
 def _write_metrics(target: h5py.File, source: h5py.File | None, contents: Contents) -> None:
-    old = {} if source is None else read_metrics(source)
-    if contents.rewind is not None:
-        old = {name: until_step(series, contents.rewind) for name, series in old.items()}
+    old = {} if source is None else read_metrics(source, until=contents.rewind)
     new = contents.series()
     root = target.create_group("metrics")
     for name in sorted(old.keys() | new.keys()):
         parts = [series[name] for series in (old, new) if name in series]
         series = parts[0].joined(parts[1]) if len(parts) == 2 else parts[0]
-        group = root.create_group(name.replace("/", "."))
-        group.attrs.update({"name": name, "NX_class": "NXdata", "signal": "value", "axes": ["step"]})
+        group = _named_group(root, name)
+        group.attrs.update({"NX_class": "NXdata", "signal": "value", "axes": ["step"]})
         columns = ["step", "time", "value"] + (["low", "high"] if series.has_interval else [])
         for column in columns:
             group[column] = getattr(series, column)
 
 
-def until_step(series: Series, step: int) -> Series:
-    """The points of a series up to and including ``step``."""
-    keep = series.step <= step
-    return Series(*(getattr(series, column)[keep] for column in ("step", "time", "value", "low", "high")))
+def _copy_steps(
+    target: h5py.Group, source: h5py.File | None, rewind: int | None, replaced: Set[tuple[str, str]]
+) -> None:
+    if source is None:
+        return
+    for old in groups_in(source, target.name.strip("/")).values():
+        name = str(old.attrs["name"])
+        for key in steps_until(old, rewind):
+            if (name, key) not in replaced:
+                source.copy(old[key], _named_group(target, name), key)
 
 
-def _write_curve(group: h5py.Group, curve: Curve) -> None:
-    group.attrs["name"] = curve.name
-    key = f"{curve.step:012d}"
-    if key in group:
-        del group[key]
+def _write_curve(group: h5py.Group, key: str, curve: Curve) -> None:
     data = group.create_group(key)
-    data.attrs.update(
+    _set_attributes(
+        data,
         {
             "NX_class": "NXdata", "signal": "y", "axes": ["x"], "step": curve.step,
             "x_label": curve.x_label, "y_label": curve.y_label, "interval": curve.interval,
-        }
+        },
     )  # fmt: skip
     for column in ("x", "y", "low", "high"):
         values = getattr(curve, column)
         if values is not None:
             data[column] = np.asarray(values, dtype=np.float64)
-    data["x"].attrs["long_name"] = curve.x_label
-    data["y"].attrs["long_name"] = curve.y_label
+    _set_attributes(data["x"], {"long_name": curve.x_label})
+    _set_attributes(data["y"], {"long_name": curve.y_label})
 
 
-def _write_pictures(group: h5py.Group, pictures: Pictures) -> None:
-    group.attrs["name"] = pictures.name
-    key = f"{pictures.step:012d}"
-    if key in group:
-        del group[key]
+def _write_pictures(group: h5py.Group, key: str, pictures: Pictures) -> None:
     data = group.create_dataset(key, data=pictures.images)
     data.attrs.update({"step": pictures.step, "captions": json.dumps(pictures.captions), "layout": "NHWC"})
 
 
 def _write_samples(target: h5py.File, source: h5py.File | None, contents: Contents) -> None:
-    if source is not None and "samples" in source:
-        source.copy(source["samples"], target, "samples")
-    group = target.require_group("samples")
+    group = target.create_group("samples")
+    if source is not None:
+        for name, column in sample_columns(source).items():
+            source.copy(column, group, name)
     if not contents.samples:
         return
     for name in contents.samples[0]:
@@ -186,32 +255,34 @@ def _write_log(target: h5py.File, source: h5py.File | None, new: list[LogLine]) 
     lines = ([] if source is None else read_log(source)) + new
     group = target.create_group("log")
     group["time"] = np.array([line.time for line in lines], dtype=np.float64)
-    text = h5py.string_dtype()
-    group.create_dataset("level", data=[line.level for line in lines], dtype=text)
-    group.create_dataset("text", data=[line.text for line in lines], dtype=text)
+    kind = h5py.string_dtype()
+    group.create_dataset("level", data=[plain_text(line.level) for line in lines], dtype=kind)
+    group.create_dataset("text", data=[plain_text(line.text) for line in lines], dtype=kind)
 
 
-def _write_checkpoints(target: h5py.File, source: h5py.File | None, new: list[NewCheckpoint]) -> None:
+def _write_checkpoints(
+    target: h5py.File, source: h5py.File | None, new: list[NewCheckpoint], rewind: int | None
+) -> None:
     group = target.create_group("checkpoints")
-    new_keys = {f"{item.checkpoint.step:012d}": item for item in new}
-    old_keys: dict[str, bool] = {}
-    if source is not None and "checkpoints" in source:
-        old_keys = {key: bool(item.attrs["best"]) for key, item in source["checkpoints"].items() if key not in new_keys}
+    new_items = {_step_key(item.checkpoint.step): item for item in new}
+    old_items = {} if source is None else groups_in(source, "checkpoints")
+    old_items = {key: item for key, item in old_items.items() if rewind is None or int(key) <= rewind}
     best = max(
-        (key for key, item in new_keys.items() if item.best),
-        default=max((key for key, is_best in old_keys.items() if is_best), default=None),
+        (key for key, item in new_items.items() if item.best),
+        default=max((key for key, item in old_items.items() if item.attrs["best"]), default=None),
     )
-    kept = set(sorted(old_keys.keys() | new_keys.keys())[-KEPT_CHECKPOINTS:]) | ({best} if best else set())
+    kept = set(sorted(old_items.keys() | new_items.keys())[-KEPT_CHECKPOINTS:]) | ({best} if best else set())
     for key in sorted(kept):
-        if key in new_keys:
-            checkpoint = new_keys[key].checkpoint
+        if key in new_items:
+            checkpoint = new_items[key].checkpoint
             item = group.create_group(key)
             item["weights"] = np.frombuffer(checkpoint.weights, dtype=np.uint8)
             item["state"] = json.dumps(checkpoint.state)
             item.attrs.update({"step": checkpoint.step, "digest": digest(checkpoint.weights), "format": "safetensors"})
         else:
+            numbers(old_items[key], "weights")
             assert source is not None
-            source.copy(source["checkpoints"][key], group, key)
+            source.copy(old_items[key], group, key)
         group[key].attrs["best"] = key == best
 
 
@@ -221,14 +292,15 @@ def _write_summary(
     old_facts = json.loads(source.attrs["facts"]) if source is not None else {}
     old_attributes = read_attributes(source) if source is not None else {}
     old_parents = json.loads(source.attrs["parents"]) if source is not None else {}
+    facts = {**old_facts, **facts}
     target["spec"] = json.dumps(summary.spec, indent=1)
     target["attributes"] = json.dumps({**old_attributes, **contents.attributes}, indent=1)
     results = target.create_group("summary")
     for name, measure in summary.results.items():
-        results.create_group(name.replace("/", ".")).attrs.update(
-            {key: value for key, value in asdict(measure).items() if value is not None}
-        )
-    target.attrs.update(
+        values = {key: value for key, value in asdict(measure).items() if value is not None}
+        _set_attributes(_named_group(results, name), values)
+    _set_attributes(
+        target,
         {
             "schema_version": SCHEMA_VERSION,
             "folded_sequence": contents.sequence,
@@ -236,86 +308,20 @@ def _write_summary(
             "status": summary.state.value, "reason": summary.reason,
             "created": _iso(summary.created), "started": _iso(summary.started), "ended": _iso(summary.ended),
             "host": summary.host, "device": summary.device, "seed": int(summary.spec.get("seed", 0)),
-            "facts": json.dumps({**old_facts, **facts}),
+            **{name: str(facts[name]) for name in _ROOT_FACTS if name in facts},
+            "facts": json.dumps(facts),
             "parents": json.dumps({**old_parents, **contents.parents}),
-            "summary": json.dumps(summary_to_json(replace(summary, has_checkpoint=len(target["checkpoints"]) > 0))),
-        }
+            "summary": json.dumps(summary_to_json(summary)),
+        },
     )  # fmt: skip
+
+
+def _step_key(step: int) -> str:
+    return f"{step:012d}"  # so that the order of keys is the order of steps
 
 
 def _iso(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def digest(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def platform_facts() -> dict[str, Any]:
-    """Versions and platform, recorded in every run."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {}
-    for package in ("difrob", "torch", "numpy", "h5py", "diffusers"):
-        with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return {"versions": versions, "python": platform.python_version(), "platform": platform.platform()}
-
-
-def read_metrics(file: h5py.File, names: set[str] | None = None) -> dict[str, Series]:
-    """All metrics of an open run file (or the named ones)."""
-    result = {}
-    for group in file["metrics"].values():
-        name = str(group.attrs["name"])
-        if names is not None and name not in names:
-            continue
-        value = group["value"][...]
-        gaps = np.full(len(value), np.nan)
-        low, high = (group[column][...] if column in group else gaps for column in ("low", "high"))
-        result[name] = Series(group["step"][...], group["time"][...], value, low, high)
-    return result
-
-
-def read_curves(file: h5py.File) -> list[Curve]:
-    """The latest curve of each name."""
-    curves = []
-    for group in file["curves"].values():
-        data = group[max(group)]
-        low, high = (data[column][...] if column in data else None for column in ("low", "high"))
-        labels = {name: str(data.attrs[name]) for name in ("x_label", "y_label", "interval")}
-        curves.append(
-            Curve(
-                str(group.attrs["name"]), int(data.attrs["step"]), data["x"][...], data["y"][...], low, high, **labels
-            )
-        )
-    return curves
-
-
-def read_pictures(file: h5py.File, newest: int = 64) -> list[Pictures]:
-    """The newest batches of pictures of each name, oldest first."""
-    batches = []
-    for group in file["images"].values():
-        for key in sorted(group)[-newest:]:
-            data = group[key]
-            batches.append(
-                Pictures(
-                    str(group.attrs["name"]), int(data.attrs["step"]), data[...], json.loads(data.attrs["captions"])
-                )
-            )
-    return batches
-
-
-def read_attributes(file: h5py.File) -> dict[str, Any]:
-    """Facts that the job stated; a data set, because an HDF5 attribute holds at most 64 KiB."""
-    return dict(json.loads(file["attributes"].asstr()[()]))
-
-
-def read_log(file: h5py.File) -> list[LogLine]:
-    """All log lines."""
-    group = file["log"]
-    texts = (group["level"].asstr()[...], group["text"].asstr()[...])
-    return [LogLine(float(t), str(level), str(text)) for t, level, text in zip(group["time"][...], *texts, strict=True)]
 
 
 def summary_to_json(summary: RunSummary) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from difrob.errors import Stopped
 
 
+_STRENGTH = {None: 0, "pause": 1, "stop": 2, "abort": 3}
+
+
 class StopControl:
     """Shared by the thread that listens for requests and the thread that runs the job."""
 
@@ -18,9 +21,10 @@ class StopControl:
 
     def request(self, grade: str) -> None:
         """Ask for ``pause``, ``stop`` or ``abort``; a stronger request replaces a weaker one, never the reverse."""
-        strength = {None: 0, "pause": 1, "stop": 2, "abort": 3}
+        if grade not in _STRENGTH:
+            raise ValueError(f"unknown grade '{grade}'; use pause, stop or abort")
         with self._condition:
-            if strength[grade] >= strength[self._grade]:
+            if _STRENGTH[grade] >= _STRENGTH[self._grade]:
                 self._grade = grade
             self._condition.notify_all()
 
@@ -47,9 +51,11 @@ class StopControl:
         with self._condition:
             if self._grade == "pause":
                 self.is_paused = True
-                paused(True)
-                self._condition.wait_for(lambda: self._grade != "pause")
-                self.is_paused = False
+                try:
+                    paused(True)
+                    self._condition.wait_for(lambda: self._grade != "pause")
+                finally:
+                    self.is_paused = False
                 paused(False)
             if self._grade is not None:
                 raise Stopped(self._grade)

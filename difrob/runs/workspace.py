@@ -13,6 +13,7 @@ from pathlib import Path
 from difrob.errors import UserError
 from difrob.runs.feed import RunFeed
 from difrob.runs.index import RunIndex
+from difrob.runs.locks import is_locked
 from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
 
@@ -45,7 +46,10 @@ class Workspace:
         Raises:
             UserError: when the folder cannot be created or is not a folder.
         """
-        self.root = Path(root).expanduser().absolute()
+        try:
+            self.root = Path(root).expanduser().absolute()
+        except RuntimeError as error:
+            raise UserError(f"cannot tell which folder '{root}' is: {error}") from None
         try:
             if create:
                 self.runs_folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +60,7 @@ class Workspace:
                 f"cannot make a workspace at '{self.root}': {error.strerror}; "
                 f"give another folder with --workspace or {ENVIRONMENT}"
             ) from None
-        self._index = RunIndex(self.root / "workspace.db")
+        self._index = RunIndex(self.database)
 
     @property
     def runs_folder(self) -> Path:
@@ -93,7 +97,7 @@ class Workspace:
 
     def run_path(self, run_id: str) -> Path:
         """The HDF5 file of a run. Raises UserError for an id that is no plain file name."""
-        if not _RUN_ID.fullmatch(run_id) or ".." in run_id:
+        if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id) or ".." in run_id:
             raise UserError(f"'{run_id}' is not a run id")
         return self.runs_folder / f"{run_id}.h5"
 
@@ -117,16 +121,17 @@ class Workspace:
         return RunFeed(self.reader(run_id))
 
     def find(self, text: str) -> str:
-        """The id of the run whose id or name is ``text``, or whose id begins or ends with it; newest first by name.
+        """The id of the run whose id is ``text``, else of the newest with that name, else of the one whose id begins or
+        ends with it.
 
         Raises:
             UserError: when nothing fits, or several runs fit a beginning or an end.
         """
         summaries = self.summaries()
-        named = [summary.run_id for summary in summaries if text in (summary.run_id, summary.name)]
-        if named:
-            return named[0]
-        parts = [s.run_id for s in summaries if s.run_id.startswith(text) or s.run_id.endswith(text)]
+        exact = [s.run_id for s in summaries if s.run_id == text] or [s.run_id for s in summaries if s.name == text]
+        if exact:
+            return exact[0]
+        parts = [s.run_id for s in summaries if text and (s.run_id.startswith(text) or s.run_id.endswith(text))]
         if len(parts) == 1:
             return parts[0]
         if parts:
@@ -138,28 +143,45 @@ class Workspace:
         return self._index.summaries(self.runs_folder)
 
     def remove_run(self, run_id: str) -> Path:
-        """Move a run's file into the workspace's bin and return where it lies now.
+        """Move a run's files into the workspace's bin and return where its file lies now.
 
         Raises:
-            UserError: for an unknown run or one that is being written.
+            UserError: for an unknown run, one that is being written, or a bin that cannot be written.
         """
         summary = self.reader(run_id).summary()
-        if summary.state.is_live:
-            raise UserError(f"run '{run_id}' is {summary.state}; stop it first")
-        bin_folder = self.root / "bin"
-        bin_folder.mkdir(exist_ok=True)
-        target = bin_folder / self.run_path(run_id).name
-        for path in (self.run_path(run_id), self.journal_path(run_id), self.output_path(run_id)):
-            if path.exists():
-                path.rename(bin_folder / path.name)
-        return target
+        if summary.state.is_live or is_locked(self.journal_path(run_id)):
+            raise UserError(f"run '{run_id}' is {summary.state} and being written; stop it first")
+        self._move(run_id, self.runs_folder, self._bin)
+        return self._bin / self.run_path(run_id).name
 
     def restore_run(self, run_id: str) -> None:
-        """Take a run back out of the bin."""
-        for path in (self.run_path(run_id), self.journal_path(run_id), self.output_path(run_id)):
-            binned = self.root / "bin" / path.name
-            if binned.exists():
-                binned.rename(path)
+        """Take a run back out of the bin.
+
+        Raises:
+            UserError: when the bin has no such run, or there is one of that id again.
+        """
+        paths = self._paths(run_id)
+        if not any((self._bin / path.name).exists() for path in paths):
+            raise UserError(f"there is no run '{run_id}' in the bin '{self._bin}'")
+        if any(path.exists() for path in paths):
+            raise UserError(f"there is a run '{run_id}' again; move it away first")
+        self._move(run_id, self._bin, self.runs_folder)
+
+    @property
+    def _bin(self) -> Path:
+        return self.root / "bin"
+
+    def _paths(self, run_id: str) -> list[Path]:
+        return [self.run_path(run_id), self.journal_path(run_id), self.output_path(run_id)]
+
+    def _move(self, run_id: str, source: Path, target: Path) -> None:
+        try:
+            target.mkdir(exist_ok=True)
+            for path in self._paths(run_id):
+                if (source / path.name).exists():
+                    (source / path.name).replace(target / path.name)
+        except OSError as error:
+            raise UserError(f"run '{run_id}' cannot be moved to '{target}': {error.strerror}") from None
 
 
 def _runtime_folder() -> Path:
@@ -168,8 +190,11 @@ def _runtime_folder() -> Path:
     folder = (
         Path(base) / "difrob" if base and os.path.isdir(base) else Path(tempfile.gettempdir()) / f"difrob-{os.getuid()}"
     )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.lstat()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise UserError(f"cannot make the folder '{folder}' for sockets: {error.strerror}") from None
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise UserError(
             f"'{folder}' is not private to you (owner {status.st_uid}, mode {status.st_mode & 0o777:o}); "

@@ -29,7 +29,7 @@ class EvaluateSpec(JobSpec):
     )
     attack: AttackSpec = AttackSpec(steps=40)
     losses: tuple[Literal["cross_entropy", "margin"], ...] = parameter(
-        ("cross_entropy", "margin"), "Losses that the attack climbs, one after the other, on the survivors.",
+        ("cross_entropy", "margin"), "Losses that the attack climbs, each on all images; the union counts.",
         group="Attack", min_length=1, max_length=2,
     )  # fmt: skip
     restarts: int = parameter(2, "Random starts per loss.", unit="restarts", group="Attack", ge=1, le=100)

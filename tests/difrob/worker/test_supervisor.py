@@ -7,15 +7,15 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
+from support.waiting import entry_of, wait_state, wait_steps, wait_until
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
-from difrob.worker.messages import Entry
 from difrob.worker.transport import Connection, connect, supervisor_command
 
 SMALL = {
@@ -29,39 +29,6 @@ ENDLESS = {**SMALL, "steps": 1_000_000, "checkpoint_every": 50}
 def connection(workspace: Workspace) -> Iterator[Connection]:
     with connect(workspace) as connection:
         yield connection
-
-
-def entry_of(connection: Connection, run_id: str) -> Entry:
-    entries = [Entry.model_validate(entry) for entry in connection.call("state")["entries"]]
-    return next(entry for entry in entries if entry.run_id == run_id)
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.03)
-
-
-def wait_state(connection: Connection, run_id: str, state: RunState, seconds: float = 60) -> Entry:
-    wait_until(lambda: entry_of(connection, run_id).state is state or _unexpected(connection, run_id, state), seconds)
-    return entry_of(connection, run_id)
-
-
-def _unexpected(connection: Connection, run_id: str, wanted: RunState) -> bool:
-    entry = entry_of(connection, run_id)
-    assert not entry.state.is_end or entry.state is wanted, f"{entry.state}: {entry.reason}"
-    return False
-
-
-def wait_steps(workspace: Workspace, run_id: str, steps: int) -> None:
-    def reached() -> bool:
-        try:
-            return workspace.reader(run_id).summary().progress.done >= steps
-        except UserError:
-            return False
-
-    wait_until(reached)
 
 
 def test_a_pipeline_runs_in_order_and_each_run_ends_finished(workspace: Workspace, connection: Connection) -> None:

@@ -1,0 +1,120 @@
+"""The EDM parameterisation of a denoiser, and its training loss (Karras et al. 2022, section 5 and table 1).
+
+Noise levels are standard deviations in the diffusion range: u = 2x - 1 lies in [-1,1], v = u + sigma n. Noise that is
+stated for images in [0,1] is twice as large here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from difrob.nets.denoisers import DenoiserNetwork
+
+
+class Denoiser(Protocol):
+    """Anything that estimates the clean image from a noisy one.
+
+    Attributes:
+        num_classes: K, which is also the label of the null class; 0 for a denoiser without classes.
+        image_shape: (C, H, W).
+    """
+
+    num_classes: int
+    image_shape: tuple[int, int, int]
+
+    def denoise(self, v: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Estimate u from v = u + sigma n.
+
+        Args:
+            v: noisy images in the diffusion range, [B,C,H,W].
+            sigma: noise levels in the diffusion range, [B].
+            labels: int64 [B] in 0..K, K for the null class; None for the null class throughout.
+
+        Returns:
+            The estimate, [B,C,H,W], of v's type; not clipped.
+        """
+        ...
+
+
+class Preconditioning(NamedTuple):
+    """D(v; sigma) = c_skip v + c_out F(c_in v; c_noise); all of sigma's shape."""
+
+    c_skip: Tensor
+    c_out: Tensor
+    c_in: Tensor
+    c_noise: Tensor
+
+
+def preconditioning(sigma: Tensor, sigma_data: float) -> Preconditioning:
+    """The four coefficients that keep inputs and targets of F at unit variance (Karras et al. 2022, table 1).
+
+    At sigma = 0 the denoiser is exactly the identity: c_skip = 1, c_out = 0, and c_noise is kept finite.
+    """
+    total = sigma**2 + sigma_data**2
+    return Preconditioning(
+        c_skip=sigma_data**2 / total,
+        c_out=sigma * sigma_data / total.sqrt(),
+        c_in=1 / total.sqrt(),
+        c_noise=sigma.clamp(min=1e-6).log() / 4,
+    )
+
+
+class EDMDenoiser(nn.Module):
+    """A raw network with the EDM preconditioning around it; implements :class:`Denoiser`.
+
+    Args:
+        network: the raw network F.
+        sigma_data: standard deviation of the data in the diffusion range.
+    """
+
+    def __init__(self, network: DenoiserNetwork, sigma_data: float) -> None:
+        super().__init__()
+        self.network = network
+        self.sigma_data = sigma_data
+        self.num_classes = network.num_classes
+        self.image_shape = network.image_shape
+
+    def denoise(self, v: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        """See :meth:`Denoiser.denoise`. The network itself always runs in float32.
+
+        Raises:
+            ValueError: for labels when the network knows no classes.
+        """
+        if labels is None:
+            labels = torch.full((len(v),), self.num_classes, dtype=torch.int64, device=v.device)
+        elif self.num_classes == 0:
+            raise ValueError("this denoiser was trained without classes and takes no labels")
+        c_skip, c_out, c_in, c_noise = preconditioning(sigma.to(v.dtype).reshape(-1, 1, 1, 1), self.sigma_data)
+        raw = self.network((c_in * v).float(), c_noise.flatten().float(), labels)
+        return c_skip * v + c_out * raw.to(v.dtype)
+
+    forward = denoise
+
+
+def draw_sigma(count: int, mean: float, std: float, generator: torch.Generator) -> Tensor:
+    """Noise levels of training: ln(sigma) ~ N(mean, std^2), float32 [count] on the CPU."""
+    return (torch.randn(count, generator=generator) * std + mean).exp()
+
+
+def edm_loss(denoiser: EDMDenoiser, u: Tensor, labels: Tensor | None, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Weighted squared error of each image (Karras et al. 2022, equation 8), averaged over its pixels.
+
+    The weight (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 is 1 / c_out^2: every noise level starts at a loss near 1.
+
+    Args:
+        denoiser: the denoiser being trained.
+        u: clean images in the diffusion range, [B,C,H,W].
+        labels: int64 [B] in 0..K, or None.
+        sigma: noise levels, [B].
+        noise: standard normal, [B,C,H,W].
+
+    Returns:
+        [B].
+    """
+    v = u + sigma.reshape(-1, 1, 1, 1) * noise
+    squared_error = (denoiser.denoise(v, sigma, labels) - u).square().flatten(1).mean(dim=1)
+    weight = (sigma**2 + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data) ** 2
+    return weight * squared_error

@@ -1,0 +1,220 @@
+"""Accuracy of a trained classifier on clean images and under a union of projected-gradient attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from difrob.attacks.masking import Probe, masking_checks
+from difrob.attacks.union import SURVIVED, WRONG_UNATTACKED, UnionVerdict, attack_union
+from difrob.data import ImageSet, as_float, as_uint8
+from difrob.errors import UserError
+from difrob.jobs.per_image import ResultTable, chosen_images
+from difrob.metrics.accuracy import share_measure
+from difrob.metrics.intervals import wilson
+from difrob.nets.classifiers import Classifier
+from difrob.runs.interface import Measure, Recorder
+from difrob.specs import AttackSpec, EvaluateSpec
+from difrob.training.loading import load_classifier
+
+PICTURED_IMAGES = 16
+CHECKED_IMAGES = 100
+
+
+def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
+    """Attack every image that is classified rightly, batch by batch; verdicts belong to the image, not to its batch.
+
+    Raises:
+        UserError: when the classifier does not fit the images, or its logits are not finite.
+    """
+    classifier, training = load_classifier(recorder.input_run(spec.classifier), spec.weights, device)
+    images = chosen_images(training.data, spec.split, spec.images)
+    check_radii(spec)
+    assault = Assault(classifier, spec, recorder, device)
+    table = ResultTable(recorder)
+
+    with table.saved_when_stopped():
+        while len(table) < len(images):
+            recorder.check_stop()
+            done = len(table)
+            batch = images.take(np.arange(done, min(done + spec.batch_size, len(images))))
+            table.add(**assault.attack(batch, with_pictures=done == 0 and table.reported_rows == 0))
+            table.save_if_due()
+            if table.report_is_due(done, len(images)):
+                record_state(spec, recorder, table)
+            recorder.progress(len(table), len(images), "images")
+        if spec.sanity_checks:
+            recorder.check_stop()
+            check_for_masking(spec, recorder, classifier, images, table, device)
+    report(spec, recorder, table)
+
+
+def check_radii(spec: EvaluateSpec) -> None:
+    """Refuse a grid of radii that the norm has no meaning for."""
+    for eps in spec.eps_grid:
+        if eps < 0 or (spec.attack.norm == "linf" and eps > 1):
+            raise UserError(
+                f"eps_grid holds {eps:g}; a radius of the {spec.attack.norm} norm lies in [0, 1] or above 0"
+            )
+
+
+@dataclass
+class Assault:
+    """The attacks of one evaluation, ready to be run on a batch."""
+
+    classifier: Classifier
+    spec: EvaluateSpec
+    recorder: Recorder
+    device: torch.device
+
+    def attack(self, batch: ImageSet, *, with_pictures: bool) -> dict[str, np.ndarray]:
+        """All verdicts on a batch, as columns of per-image results.
+
+        ``breaking_eps`` is the smallest of the radii tried that broke the image: 0 where it is wrong unattacked, infinity
+        where none did. As the balls are nested, an image broken at one radius counts as broken at every larger one, and
+        one that holds at the main radius, against more restarts, as holding at every smaller one.
+        """
+        images, labels = as_float(batch.images, self.device), torch.from_numpy(np.array(batch.labels)).to(self.device)
+        with torch.no_grad():
+            logits = self.classifier(images)
+        if not bool(logits.isfinite().all()):
+            raise UserError("the classifier's logits are not finite on clean images; its training diverged")
+        predictions = logits.argmax(1)
+        clean_correct = (predictions == labels).cpu().numpy()
+        right = np.flatnonzero(clean_correct)
+
+        def union(rows: np.ndarray, attack: AttackSpec, restarts: int) -> UnionVerdict:
+            on_device = torch.from_numpy(rows).to(self.device)
+            return attack_union(
+                self.classifier, images[on_device], labels[on_device], batch.indices[rows], attack=attack,
+                losses=self.spec.losses, restarts=restarts, seed=self.spec.seed, between=self.recorder.check_stop,
+            )  # fmt: skip
+
+        main = union(right, self.spec.attack, self.spec.restarts)
+        broken = np.ones((len(self.spec.losses), len(batch)), dtype=bool)
+        broken[:, right] = main.broken
+        broken_by = np.full(len(batch), WRONG_UNATTACKED, dtype=np.int8)
+        broken_by[right] = main.broken_by
+        forward, backward = np.ones(len(batch), dtype=np.int64), np.zeros(len(batch), dtype=np.int64)
+        forward[right] += main.forward
+        backward[right] += main.backward
+
+        eps = self.spec.attack.eps
+        breaking_eps = np.where(clean_correct, np.where(broken.any(axis=0), eps, np.inf), 0.0)
+        for radius in sorted(set(self.spec.eps_grid) - {0.0, eps}):
+            rows = np.flatnonzero(breaking_eps == (eps if radius < eps else np.inf))
+            if len(rows):
+                found = union(rows, at_radius(self.spec.attack, radius), 1)
+                breaking_eps[rows[~found.held_out]] = radius
+
+        if with_pictures:
+            self._picture(batch, right, main)
+        return {
+            "index": batch.indices,
+            "label": batch.labels,
+            "prediction": predictions.cpu().numpy(),
+            "clean_correct": clean_correct,
+            "robust_correct": ~broken.any(axis=0),
+            "broken_by": broken_by,
+            **{f"robust_{name}": ~broken[number] for number, name in enumerate(self.spec.losses)},
+            "breaking_eps": breaking_eps,
+            "forward_passes": forward,
+            "backward_passes": backward,
+        }
+
+    def _picture(self, batch: ImageSet, right: np.ndarray, verdict: UnionVerdict) -> None:
+        """Clean and adversarial images side by side, of the first ones that are right unattacked."""
+        adversarial = verdict.adversarial[:PICTURED_IMAGES]
+        with torch.no_grad():
+            predictions = self.classifier(adversarial).argmax(1).tolist()
+        shown = right[:PICTURED_IMAGES]
+        pairs = np.stack([batch.images[shown], as_uint8(adversarial)], axis=1).reshape(-1, *batch.images.shape[1:])
+        captions = []
+        for label, prediction, by in zip(batch.labels[shown], predictions, verdict.broken_by, strict=False):
+            how = "held out" if by == SURVIVED else f"broken by {self.spec.losses[by]}"
+            captions += [f"label {label}", f"label {label} -> {prediction}, {how}"]
+        if captions:
+            self.recorder.images("adversarial", 0, pairs, captions)
+
+
+def at_radius(attack: AttackSpec, eps: float) -> AttackSpec:
+    """The same attack in a ball of another radius; a step length that was given is scaled with it."""
+    scaled = attack.step_size * eps / attack.eps if attack.step_size is not None and attack.eps > 0 else None
+    return attack.model_copy(update={"eps": eps, "step_size": scaled})
+
+
+def accuracy_over_eps(spec: EvaluateSpec, table: ResultTable) -> tuple[np.ndarray, np.ndarray]:
+    """The radii tried, 0 and the main one included, and how many images hold at each."""
+    radii = np.array(sorted({0.0, spec.attack.eps, *spec.eps_grid}))
+    breaking = table["breaking_eps"]
+    # At radius 0 only what is wrong unattacked counts, even if the main radius is 0.
+    return radii, np.array([int((breaking > radius).sum()) if radius > 0 else int(table["clean_correct"].sum())
+                            for radius in radii])  # fmt: skip
+
+
+def record_state(spec: EvaluateSpec, recorder: Recorder, table: ResultTable) -> None:
+    """The accuracies over the images done so far."""
+    done = len(table)
+    for name in ("clean", "robust"):
+        measure = share_measure(table[f"{name}_correct"], name)
+        recorder.metric(f"{name}_accuracy", done, measure.value, measure.low, measure.high)
+    radii, successes = accuracy_over_eps(spec, table)
+    band = wilson(successes, done)
+    recorder.curve(
+        "robust_accuracy_over_eps", done, radii, successes / done, band.low, band.high,
+        x_label=f"{spec.attack.norm} radius eps ([0,1] intensity)", y_label="robust accuracy", interval="Wilson 95 %",
+    )  # fmt: skip
+
+
+def check_for_masking(
+    spec: EvaluateSpec, recorder: Recorder, classifier: Classifier, images: ImageSet, table: ResultTable,
+    device: torch.device,
+) -> None:  # fmt: skip
+    """Run the masking checks on the first images that are right unattacked, and say what they found."""
+    rows = np.flatnonzero(table["clean_correct"])[:CHECKED_IMAGES]
+    if len(rows) == 0 or spec.attack.eps == 0:
+        recorder.note("no masking checks: there is nothing to attack", "warning")
+        return
+    probe = Probe(
+        as_float(images.images[rows], device),
+        torch.from_numpy(images.labels[rows]).to(device),
+        images.indices[rows],
+    )
+    checks = masking_checks(classifier, probe, attack=spec.attack, losses=spec.losses, seed=spec.seed)
+    for check in checks:
+        recorder.note(f"{check.name}: {check.message}", "info" if check.passed else "warning")
+        recorder.result(
+            f"check/{check.name}",
+            Measure(value=float(check.passed), n=len(rows), unit="passed", description=check.message),
+        )
+    recorder.attribute("masking_checks", {c.name: {"passed": c.passed, **c.numbers} for c in checks})
+
+
+def report(spec: EvaluateSpec, recorder: Recorder, table: ResultTable) -> None:
+    """The final numbers; each names its attack."""
+    restarts = spec.restarts if spec.attack.random_start else 1
+    ball = f"{spec.attack.norm} eps {spec.attack.eps:g}, {spec.attack.steps} steps, {restarts} restarts per loss"
+    where = f"{len(table)} {spec.split} images"
+    recorder.result("clean_accuracy", share_measure(table["clean_correct"], f"unattacked, {where}"))
+    union = f"PGD with {' and '.join(_spoken(spec.losses))}, {ball}, {where}"
+    recorder.result("robust_accuracy", share_measure(table["robust_correct"], union))
+    for name, spoken in zip(spec.losses, _spoken(spec.losses), strict=True):
+        alone = f"PGD with {spoken} alone, {ball}, {where}"
+        recorder.result(f"robust_accuracy_{name}", share_measure(table[f"robust_{name}"], alone))
+    recorder.attribute(
+        "passes_per_image",
+        {name: float(table[f"{name}_passes"].mean()) for name in ("forward", "backward")},
+    )
+    meanings = {WRONG_UNATTACKED: "wrong unattacked", SURVIVED: "held out", **dict(enumerate(spec.losses))}
+    recorder.attribute(
+        "broken_by",
+        {meaning: int((table["broken_by"] == code).sum()) for code, meaning in meanings.items()},
+    )
+    recorder.attribute("broken_by_codes", {str(code): meaning for code, meaning in meanings.items()})
+
+
+def _spoken(losses: Sequence[str]) -> list[str]:
+    return [f"{name.replace('_', '-')} loss" for name in losses]

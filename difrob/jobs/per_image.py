@@ -1,0 +1,110 @@
+"""What jobs share that work through a set image by image: rows that survive an interruption, and their pace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from difrob.data import ImageSet, Split, load_split
+from difrob.errors import Stopped, UserError
+from difrob.nets.storage import pack, unpack
+from difrob.runs.interface import Recorder
+from difrob.specs import DataSpec
+
+CHECKPOINT_SECONDS = 20.0
+UPDATES = 40
+
+
+class ResultTable:
+    """Rows of per-image results, recorded as they come, and kept for the final numbers.
+
+    A checkpoint holds all rows so far. An interrupted job goes on after its last checkpoint; rows that it had recorded
+    since are computed again, which gives the same values, and are not recorded twice.
+
+    Attributes:
+        reported_rows: how many rows the curves and pictures of the interrupted run had got to, as far as they are kept.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._columns: dict[str, np.ndarray] = {}
+        self._saved_rows = 0
+        self._saved_at = time.monotonic()
+        self.reported_rows = recorder.recorded_samples
+        if recorder.resumed_from is not None:
+            kept = unpack(recorder.resumed_from.weights).get("rows", {})
+            self._columns = {name: tensor.numpy()[: recorder.recorded_samples] for name, tensor in kept.items()}
+            self._saved_rows = self.reported_rows = len(self)
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values()))) if self._columns else 0
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self._columns[column]
+
+    def add(self, **columns: np.ndarray) -> None:
+        """Append rows; those that the interrupted run had recorded already are not recorded again."""
+        known = max(0, self._recorder.recorded_samples - len(self))
+        new = {name: values[known:] for name, values in columns.items()}
+        if len(next(iter(new.values()))):
+            self._recorder.samples(**new)
+        self._columns = {
+            name: np.concatenate([self._columns[name], values]) if self._columns else values
+            for name, values in columns.items()
+        }
+
+    def report_is_due(self, before: int, total: int) -> bool:
+        """Whether the curves are to be drawn anew after rows were added: some forty times in all, and at the end.
+
+        Args:
+            before: number of rows before they were added.
+            total: number of rows in the end.
+        """
+        done = len(self)
+        fresh = done > self.reported_rows
+        return fresh and (done == total or done * UPDATES // total > before * UPDATES // total)
+
+    def save_if_due(self) -> None:
+        """A checkpoint when the last one is more than ``CHECKPOINT_SECONDS`` old."""
+        if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """A checkpoint with all rows, unless it has been written already."""
+        self._saved_at = time.monotonic()
+        if len(self) == self._saved_rows:
+            return
+        rows = {name: torch.from_numpy(np.array(values)) for name, values in self._columns.items()}
+        self._recorder.checkpoint(len(self), pack(rows=rows), {"step": len(self)})
+        self._saved_rows = len(self)
+
+    @contextmanager
+    def saved_when_stopped(self) -> Iterator[None]:
+        """Around the work: on ``Stopped`` with grade "stop" the finished rows are saved before the exception goes on."""
+        try:
+            yield
+        except Stopped as stopped:
+            if stopped.grade == "stop":
+                self.save()
+            raise
+
+
+def chosen_images(data: DataSpec, split: Split, images: int | None) -> ImageSet:
+    """The first ``images`` images of a split, or all of them.
+
+    Raises:
+        UserError: when more are asked for than there are.
+    """
+    available = load_split(data, split)
+    if images is None:
+        return available
+    if images > len(available):
+        raise UserError(
+            f"images = {images} is more than the {len(available)} images of the {split} split of '{available.name}'; "
+            "lower it, or leave it empty for all"
+        )
+    return available.take(np.arange(images))

@@ -1,0 +1,226 @@
+"""Reading the HDF5 file of a run, which may come from anywhere: nothing in it is trusted.
+
+Links to other places, numbers kept in other files, and data sets that claim more numbers than the file holds are refused
+before they are followed or cost memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from difrob.errors import UserError
+from difrob.runs.interface import Checkpoint
+from difrob.runs.records import Curve, LogLine, Pictures, Series
+
+SCHEMA_VERSION = 1
+MAX_UNPACKED = 4 << 30  # bytes of a data set that somebody compressed later; difrob itself compresses nothing
+_UNREADABLE = (KeyError, OSError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, MemoryError)
+
+
+@contextmanager
+def open_run_file(path: Path) -> Iterator[h5py.File]:
+    """Open a run file for reading, without locking it.
+
+    Raises:
+        UserError: when the file is missing, damaged, not a run file, or was written by a newer difrob; also when the
+            body finds damage, i.e. raises what h5py raises.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError:
+        raise UserError(f"there is no run file '{path}'") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"run file '{path}' cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise UserError(f"run file '{path}' is damaged and cannot be opened ({first_line(error)})") from None
+    try:
+        with file:
+            _check_version(file, path)
+            yield file
+    except _UNREADABLE as error:
+        raise UserError(f"run file '{path}' is damaged ({first_line(error)})") from None
+
+
+def _check_version(file: h5py.File, path: Path) -> None:
+    version = file.attrs.get("schema_version")
+    if version is None:
+        raise UserError(f"'{path}' is an HDF5 file, but not a difrob run")
+    if int(version) > SCHEMA_VERSION:
+        raise UserError(
+            f"'{path.name}' has schema version {int(version)}; this difrob reads up to "
+            f"{SCHEMA_VERSION}: install a newer difrob"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+# Guarded access
+
+
+def groups_in(parent: h5py.Group, name: str) -> dict[str, h5py.Group]:
+    """The groups inside group ``name``, in order of their names."""
+    group = _child(parent, name, h5py.Group)
+    return {key: _child(group, key, h5py.Group) for key in sorted(group)}
+
+
+def numbers(group: h5py.Group, name: str) -> h5py.Dataset:
+    """A data set of numbers, not read yet, whose numbers are really in the file."""
+    dataset = _child(group, name, h5py.Dataset)
+    if dataset.dtype.kind not in "biuf":
+        raise ValueError(f"'{dataset.name}' does not hold numbers")
+    return dataset
+
+
+def text(group: h5py.Group, name: str) -> str:
+    """A single text."""
+    return str(_child(group, name, h5py.Dataset).asstr()[()])
+
+
+def _column(group: h5py.Group, name: str, length: int | None = None) -> np.ndarray:
+    dataset = numbers(group, name)
+    if dataset.ndim != 1 or length not in (None, len(dataset)):
+        raise ValueError(f"'{dataset.name}' has the wrong shape {dataset.shape}")
+    return dataset[...]
+
+
+def _has(group: h5py.Group, name: str) -> bool:
+    # h5py's own `in` follows links
+    return name not in ("", ".") and "/" not in name and bool(group.id.links.exists(name.encode()))
+
+
+def _child(group: h5py.Group, name: str, kind: type[h5py.Group] | type[h5py.Dataset]) -> Any:
+    if not _has(group, name):
+        raise KeyError(f"there is no '{name}' in '{group.name}'")
+    if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        raise ValueError(f"'{name}' in '{group.name}' is a link to another place, which is not followed")
+    child = group[name]
+    if not isinstance(child, kind):
+        raise ValueError(f"'{child.name}' is not a {kind.__name__.lower()}")
+    if isinstance(child, h5py.Dataset):
+        _check_storage(child)
+    return child
+
+
+def _check_storage(dataset: h5py.Dataset) -> None:
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"'{dataset.name}' keeps its numbers in other files, which are not followed")
+    if dataset.shape is None:
+        raise ValueError(f"'{dataset.name}' is empty")
+    packed = dataset.id.get_create_plist().get_nfilters() > 0
+    if dataset.size * dataset.dtype.itemsize > (MAX_UNPACKED if packed else dataset.id.get_storage_size()):
+        raise ValueError(f"'{dataset.name}' claims {dataset.shape} elements, which the file does not hold")
+
+
+# The parts of a run file
+
+
+def read_metrics(file: h5py.File, names: set[str] | None = None, until: int | None = None) -> dict[str, Series]:
+    """All metrics of an open run file (or the named ones), up to and including step ``until``."""
+    result = {}
+    for group in groups_in(file, "metrics").values():
+        name = str(group.attrs["name"])
+        if names is not None and name not in names:
+            continue
+        value = _column(group, "value")
+        gaps = np.full(len(value), np.nan)
+        low, high = (_column(group, name, len(value)) if _has(group, name) else gaps for name in ("low", "high"))
+        step, time = (_column(group, name, len(value)) for name in ("step", "time"))
+        series = Series(step, time, value, low, high)
+        if until is not None:
+            series = series.until(until)
+        if len(series.step):
+            result[name] = series
+    return result
+
+
+def read_curves(file: h5py.File, until: int | None = None) -> list[Curve]:
+    """The latest curve of each name, up to and including step ``until``."""
+    curves = []
+    for group in groups_in(file, "curves").values():
+        key = max(steps_until(group, until), default=None)
+        if key is None:
+            continue
+        data = _child(group, key, h5py.Group)
+        x = _column(data, "x")
+        y = _column(data, "y", len(x))
+        low, high = (_column(data, name, len(x)) if _has(data, name) else None for name in ("low", "high"))
+        labels = {name: str(data.attrs[name]) for name in ("x_label", "y_label", "interval")}
+        curves.append(Curve(str(group.attrs["name"]), int(data.attrs["step"]), x, y, low, high, **labels))
+    return curves
+
+
+def read_pictures(file: h5py.File, newest: int = 64, until: int | None = None) -> list[Pictures]:
+    """The newest batches of pictures of each name, oldest first, up to and including step ``until``."""
+    batches = []
+    for group in groups_in(file, "images").values():
+        for key in steps_until(group, until)[-newest:]:
+            data = numbers(group, key)
+            if data.dtype != np.uint8 or data.ndim != 4:
+                raise ValueError(f"'{data.name}' does not hold pictures")
+            captions = [str(caption) for caption in json.loads(data.attrs["captions"])]
+            batches.append(Pictures(str(group.attrs["name"]), int(data.attrs["step"]), data[...], captions))
+    return batches
+
+
+def steps_until(group: h5py.Group, until: int | None) -> list[str]:
+    """The keys of a group that is keyed by steps, in order, up to and including step ``until``."""
+    return [key for key in sorted(group) if until is None or int(key) <= until]
+
+
+def sample_columns(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The columns of per-sample results, not read yet."""
+    group = _child(file, "samples", h5py.Group)
+    return {name: numbers(group, name) for name in group}
+
+
+def read_attributes(file: h5py.File) -> dict[str, Any]:
+    """Facts that the job stated."""
+    return dict(json.loads(text(file, "attributes")))
+
+
+def read_log(file: h5py.File) -> list[LogLine]:
+    """All log lines."""
+    group = _child(file, "log", h5py.Group)
+    texts = (_child(group, name, h5py.Dataset).asstr()[...] for name in ("level", "text"))
+    return [LogLine(float(t), str(level), str(line)) for t, level, line in zip(_column(group, "time"), *texts, strict=True)]
+
+
+def read_checkpoint(group: h5py.Group) -> Checkpoint | None:
+    """One of ``groups_in(file, "checkpoints")``; None when its weights are not what was written."""
+    weights = _column(group, "weights").tobytes()
+    if digest(weights) != group.attrs["digest"]:
+        return None
+    return Checkpoint(int(group.attrs["step"]), weights, json.loads(text(group, "state")))
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a run file, in one sentence, after reading all of it; "" when nothing is."""
+    try:
+        with open_run_file(path) as file:
+            json.loads(file.attrs["summary"])
+            read_metrics(file), read_curves(file), read_pictures(file, 1 << 30), read_attributes(file), read_log(file)
+            for column in sample_columns(file).values():
+                for start in range(0, len(column), 4096):
+                    column[start : start + 4096]
+            for key, group in groups_in(file, "checkpoints").items():
+                if read_checkpoint(group) is None:
+                    return f"the checkpoint at step {int(key)} in '{path}' is damaged"
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

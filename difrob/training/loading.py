@@ -1,0 +1,34 @@
+"""A trained classifier, read back from its run."""
+
+from __future__ import annotations
+
+import torch
+
+from difrob.errors import UserError
+from difrob.nets.classifiers import Classifier, build_classifier
+from difrob.nets.storage import load_weights, part_of, unpack
+from difrob.runs.interface import InputRun
+from difrob.specs import TrainClassifierSpec, parse_spec
+
+
+def load_classifier(input_run: InputRun, which: str, device: torch.device) -> tuple[Classifier, TrainClassifierSpec]:
+    """The averaged weights of a ``train_classifier`` run, in evaluation mode and without gradients.
+
+    Args:
+        input_run: the run.
+        which: ``"best"`` (on validation; falls back to the last) or ``"last"``.
+        device: where the network is put.
+
+    Raises:
+        UserError: when the run is of another kind, has no checkpoint yet, or its weights do not fit its specification.
+    """
+    spec = parse_spec(input_run.spec)
+    if not isinstance(spec, TrainClassifierSpec):
+        raise UserError(
+            f"run '{input_run.run_id}' is of kind '{spec.kind}'; a run of kind 'train_classifier' is needed here"
+        )
+    checkpoint = input_run.checkpoint(which)
+    channels, height, width = checkpoint.state["image_shape"]
+    classifier = build_classifier(spec.network, (channels, height, width), checkpoint.state["num_classes"])
+    load_weights(classifier, part_of(unpack(checkpoint.weights), "average"))
+    return classifier.to(device).eval().requires_grad_(False), spec

@@ -1,0 +1,99 @@
+"""Losses of the steps since the last point of the curves, kept on the device until they are wanted.
+
+Reading a number back stalls a GPU until all queued work is done. So steps only add to tensors here, and one read per
+point fetches everything: the mean loss, its parts by noise level, and whether any step went wrong.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from difrob.errors import UserError
+
+BANDS = ("low", "mid", "high")
+
+# Terciles of the standard normal: each band of ln(sigma) ~ N(mean, std^2) gets a third of the training images.
+TERCILE = 0.4307272992954576
+
+
+class LossWindow:
+    """Accumulates up to ``length`` steps.
+
+    Args:
+        length: largest number of steps between two reads.
+        log_sigma_mean, log_sigma_std: distribution of the noise levels, for the bands' ends.
+        device: where the losses are.
+    """
+
+    def __init__(self, length: int, log_sigma_mean: float, log_sigma_std: float, device: torch.device) -> None:
+        ends = [log_sigma_mean - TERCILE * log_sigma_std, log_sigma_mean + TERCILE * log_sigma_std]
+        self.band_ends = tuple(math.exp(end) for end in ends)
+        self._ends = torch.tensor(self.band_ends, device=device)
+        self._numbers = torch.arange(len(BANDS), device=device)
+        self._steps = torch.zeros(2, length, device=device)  # mean loss and gradient norm of each step
+        self._bands = torch.zeros(2, len(BANDS), device=device)  # sum of losses and number of images per band
+        self.count = 0
+        self.last_finite: float | None = None
+
+    def add(self, losses: Tensor, sigma: Tensor, gradient_norm: Tensor) -> None:
+        """Take one step: loss and noise level of each image, [B], and the gradient norm before clipping."""
+        self._steps[0, self.count] = losses.mean()
+        self._steps[1, self.count] = gradient_norm
+        band = torch.bucketize(sigma, self._ends)
+        members = (band[:, None] == self._numbers).to(losses.dtype)
+        self._bands[0] += losses @ members
+        self._bands[1] += members.sum(dim=0)
+        self.count += 1
+
+    def check(self, last_step: int, rate: float) -> None:
+        """Refuse to go on after a loss or a gradient that is not a number; waits for the device.
+
+        Args:
+            last_step: number of the newest step added.
+            rate: the learning rate there.
+
+        Raises:
+            UserError: naming the first bad step, the learning rate and the last finite loss.
+        """
+        losses, norms = self._steps[:, : self.count].tolist()
+        for place, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                what = f"gradient norm became {norm}" if math.isfinite(loss) else f"loss became {loss}"
+                before = "none" if self.last_finite is None else f"{self.last_finite:.4g}"
+                raise UserError(
+                    f"the {what} at step {last_step - self.count + 1 + place} (learning rate {rate:.3g}; last finite "
+                    f"loss: {before}); lower learning_rate, or set a smaller gradient_clip"
+                )
+            self.last_finite = loss
+
+    def read(self) -> dict[str, float]:
+        """Means over the window by metric name, and start a new one; waits for the device.
+
+        A band that no image fell into is left out.
+        """
+        loss, norm = self._steps[:, : self.count].cpu().double().mean(dim=1).tolist()
+        sums, numbers = self._bands.tolist()
+        means = {"loss": loss, "gradient_norm": norm}
+        means |= {f"loss/sigma_{band}": s / n for band, s, n in zip(BANDS, sums, numbers, strict=True) if n > 0}
+        self._steps.zero_()
+        self._bands.zero_()
+        self.count = 0
+        return means
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """For a checkpoint between two points, so that a resumed run draws the same curve."""
+        return {"steps": self._steps, "bands": self._bands}
+
+    def counters(self) -> dict[str, float | int | None]:
+        """What else the checkpoint must hold, as plain JSON data."""
+        return {"count": self.count, "last_finite": self.last_finite}
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, float | int | None]) -> None:
+        """Go on from :meth:`state_dict` and :meth:`counters`."""
+        self._steps.copy_(tensors["steps"])
+        self._bands.copy_(tensors["bands"])
+        self.count = int(counters["count"] or 0)
+        self.last_finite = counters["last_finite"]

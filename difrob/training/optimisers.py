@@ -1,0 +1,72 @@
+"""Which parameters are decayed, and noticing a diverged loss without waiting for the device at every step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from difrob.errors import UserError
+
+NORMALISATION = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
+
+
+def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser: weight decay on everything but the parameters of normalisation layers."""
+    undecayed = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, NORMALISATION)
+        for parameter in module.parameters(recurse=False)
+    }
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if id(p) not in undecayed], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) in undecayed], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class LossWatch:
+    """Remembers losses on the device and, when asked, refuses to go on with one that is not finite.
+
+    The losses are read together, at the steps at which the host waits for the device anyway.
+    """
+
+    def __init__(self) -> None:
+        self._unread: list[tuple[int, float, Tensor]] = []
+        self._last_finite: float | None = None
+
+    def add(self, step: int, learning_rate: float, loss: Tensor) -> None:
+        """Note the loss of a step without reading it."""
+        self._unread.append((step, learning_rate, loss.detach()))
+
+    def check(self) -> None:
+        """Read what was noted since the last call.
+
+        Raises:
+            UserError: naming the first step whose loss is not finite, its learning rate and the last finite loss.
+        """
+        if not self._unread:
+            return
+        values = torch.stack([loss for _, _, loss in self._unread]).tolist()
+        for (step, learning_rate, _), value in zip(self._unread, values, strict=True):
+            if not math.isfinite(value):
+                before = (
+                    f"the last finite loss was {self._last_finite:.4g}"
+                    if self._last_finite is not None
+                    else ("no loss was finite before")
+                )
+                raise UserError(
+                    f"the loss became {value} at step {step} with learning rate {learning_rate:.4g} ({before}); "
+                    "lower learning_rate or set gradient_clip"
+                )
+            self._last_finite = value
+        self._unread = []

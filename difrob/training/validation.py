@@ -1,0 +1,95 @@
+"""Measuring a classifier on fixed images with a fixed attack, so that the points of a curve are comparable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from difrob.attacks.losses import margin
+from difrob.attacks.modes import evaluation_mode
+from difrob.attacks.pgd import search
+from difrob.attacks.projections import Ball
+from difrob.attacks.starts import starting_points
+from difrob.data import ImageSet, as_float
+from difrob.randomness import normal_per_sample, numpy_generator
+from difrob.specs.parts import AttackSpec
+
+# Curves of different runs are about the same noise and the same attack starts, whatever the runs' seeds.
+VALIDATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one measurement found, one entry per image.
+
+    Attributes:
+        clean: bool [N], right without an attack.
+        robust: bool [N], right without an attack and at every iterate of it.
+        adversarial: [N, C, H, W], a misclassified point or the last iterate; the clean image where it was wrong anyway.
+    """
+
+    clean: np.ndarray
+    robust: np.ndarray
+    adversarial: Tensor
+
+
+class FixedImages:
+    """Images that are measured again and again, on the device, with noise that never changes.
+
+    Args:
+        images: the set.
+        device: where the measurement runs.
+    """
+
+    def __init__(self, images: ImageSet, device: torch.device) -> None:
+        self.images = as_float(images.images, device)
+        self.labels = torch.from_numpy(np.array(images.labels)).to(device)
+        self.indices = images.indices
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def measure(self, network: nn.Module, attack: AttackSpec) -> Scores:
+        """Clean accuracy, and robust accuracy under PGD with the margin loss from one fixed start per image."""
+        with evaluation_mode(network):
+            with torch.no_grad():
+                clean = network(self.images).argmax(1) == self.labels
+            right = clean.nonzero().squeeze(1)
+            ball = Ball(self.images[right], norm=attack.norm, eps=attack.eps)
+            start = starting_points(
+                ball,
+                random_start=attack.random_start,
+                seed=VALIDATION_SEED,
+                stream=("validation attack",),
+                indices=self.indices[right.cpu().numpy()],
+            )
+            verdict = search(
+                network,
+                ball,
+                start,
+                self.labels[right],
+                margin,
+                steps=attack.steps,
+                step_size=attack.resolved_step_size,
+            )
+        robust, adversarial = clean.clone(), self.images.clone()
+        robust[right] = ~verdict.broken
+        adversarial[right] = verdict.adversarial
+        return Scores(clean.cpu().numpy(), robust.cpu().numpy(), adversarial)
+
+    def right_under_noise(self, network: nn.Module, sigma: float) -> np.ndarray:
+        """Which images are right under one fixed draw of Gaussian noise each, bool [N]."""
+        noise = normal_per_sample(VALIDATION_SEED, "validation noise", self.indices, self.images.shape[1:])
+        noisy = torch.add(self.images, noise.to(self.images.device), alpha=sigma)
+        with evaluation_mode(network), torch.no_grad():
+            right: np.ndarray = (network(noisy).argmax(1) == self.labels).cpu().numpy()
+        return right
+
+
+def training_probe(train: ImageSet, size: int) -> ImageSet:
+    """A fixed random choice of training images, as many as there are validation images (or all, if fewer)."""
+    rows = numpy_generator(VALIDATION_SEED, "training probe").permutation(len(train))[:size]
+    return train.take(np.sort(rows))

@@ -1,0 +1,107 @@
+"""Intervals against scipy.stats, exact enumeration of their coverage, and their edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from difrob.metrics.accuracy import mean_measure, share_measure
+from difrob.metrics.intervals import clopper_pearson, clopper_pearson_lower, mean_interval, wilson
+
+COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(counts=COUNTS, level=st.sampled_from([0.5, 0.9, 0.95, 0.998]))
+def test_two_sided_intervals_are_those_of_scipy(counts: tuple[int, int], level: float) -> None:
+    k, n = counts
+    test = stats.binomtest(k, n)
+    for ours, method in ((wilson(k, n, level), "wilson"), (clopper_pearson(k, n, level), "exact")):
+        theirs = test.proportion_ci(level, method=method)
+        assert float(ours.low) == pytest.approx(theirs.low, abs=1e-9)
+        assert float(ours.high) == pytest.approx(theirs.high, abs=1e-9)
+        assert 0 <= ours.low <= k / n <= ours.high <= 1
+
+
+@given(counts=COUNTS, alpha=st.sampled_from([0.001, 0.01, 0.05, 0.3]))
+def test_one_sided_bound_is_that_of_scipy(counts: tuple[int, int], alpha: float) -> None:
+    k, n = counts
+    theirs = stats.binomtest(k, n, alternative="greater").proportion_ci(1 - alpha, method="exact").low
+    assert float(clopper_pearson_lower(k, n, alpha)) == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 40])
+@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.2])
+def test_the_lower_bound_is_too_high_at_most_with_probability_alpha(n: int, alpha: float) -> None:
+    """By enumerating all outcomes: P(bound > p) <= alpha at every p, and nearly alpha just below a bound."""
+    k = np.arange(n + 1)
+    bounds = clopper_pearson_lower(k, n, alpha)
+    assert (np.diff(bounds) > 0).all()
+    p = np.concatenate([np.linspace(1e-6, 1 - 1e-6, 501), np.maximum(bounds[1:] - 1e-9, 1e-12)])
+    error = np.array([stats.binom.pmf(k[bounds > one], n, one).sum() for one in p])
+    assert (error <= alpha + 1e-9).all()
+    # The bound is sharp: just below the bound of k successes, k or more happen with probability alpha.
+    assert error[501:] == pytest.approx(np.full(n, alpha), abs=1e-6)
+
+
+def test_two_sided_clopper_pearson_covers_at_least_its_level() -> None:
+    n, level = 25, 0.95
+    k = np.arange(n + 1)
+    low, high = clopper_pearson(k, n, level)
+    for p in np.linspace(0.001, 0.999, 333):
+        assert stats.binom.pmf(k[(low <= p) & (p <= high)], n, p).sum() >= level - 1e-12
+
+
+def test_ends_are_exact() -> None:
+    assert wilson(0, 10).low == 0 and wilson(10, 10).high == 1
+    assert clopper_pearson(0, 10).low == 0 and clopper_pearson(10, 10).high == 1
+    assert clopper_pearson_lower(0, 10, 0.05) == 0
+    assert float(clopper_pearson_lower(1000, 1000, 0.001)) == pytest.approx(0.001 ** (1 / 1000), rel=1e-15)
+
+
+def test_intervals_work_on_arrays() -> None:
+    k = np.array([[0, 3], [5, 9]])
+    low, high = wilson(k, 9)
+    assert low.shape == high.shape == (2, 2)
+    assert low[1, 0] == wilson(5, 9).low
+
+
+@pytest.mark.parametrize(("k", "n"), [(-1, 5), (6, 5), (0, 0), (float("nan"), 5)])
+def test_impossible_counts_are_refused(k: float, n: int) -> None:
+    for interval in (wilson, clopper_pearson):
+        with pytest.raises(ValueError, match="successes"):
+            interval(k, n)
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.1, 1.5])
+def test_impossible_levels_are_refused(level: float) -> None:
+    with pytest.raises(ValueError, match="level"):
+        wilson(1, 2, level)
+    with pytest.raises(ValueError, match="alpha"):
+        clopper_pearson_lower(1, 2, level)
+
+
+@given(values=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50).filter(lambda v: np.std(v) > 1e-6))
+def test_mean_interval_is_students_t(values: list[float]) -> None:
+    ours = mean_interval(values, 0.95)
+    low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    assert (ours.mean, ours.low, ours.high) == pytest.approx((np.mean(values), low, high), rel=1e-9, abs=1e-9)
+
+
+def test_one_value_says_nothing_about_its_spread() -> None:
+    assert mean_interval([0.25]) == (0.25, -np.inf, np.inf)
+    measure = mean_measure([0.25], "radius", unit="[0,1] intensity")
+    assert (measure.value, measure.low, measure.high, measure.interval) == (0.25, None, None, "")
+    with pytest.raises(ValueError, match="at least one"):
+        mean_interval([])
+
+
+def test_measures_name_their_interval() -> None:
+    flags = np.array([True] * 8 + [False] * 2)
+    share = share_measure(flags, "unattacked")
+    assert (share.value, share.n, share.unit, share.interval) == (0.8, 10, "share", "Wilson 95 %")
+    assert (share.low, share.high) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
+    assert share_measure(flags, "certified", exact=True).interval == "Clopper-Pearson 95 %"
+    assert isinstance(share.low, float) and isinstance(share.value, float)

@@ -1,0 +1,61 @@
+"""The window of losses: means, bands, and the refusal to go on without numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from difrob.errors import UserError
+from difrob.training.loss_window import LossWindow
+
+CPU = torch.device("cpu")
+
+
+def test_means_of_steps_and_bands() -> None:
+    window = LossWindow(4, log_sigma_mean=0.0, log_sigma_std=1.0, device=CPU)
+    low, high = window.band_ends
+    sigma = torch.tensor([low * 0.9, 1.0, high * 1.1, high * 5])
+    window.add(torch.tensor([1.0, 2.0, 3.0, 4.0]), sigma, torch.tensor(0.5))
+    window.add(torch.tensor([3.0, 2.0, 5.0, 8.0]), sigma, torch.tensor(1.5))
+    means = window.read()
+    assert means == {
+        "loss": 3.5, "gradient_norm": 1.0, "loss/sigma_low": 2.0, "loss/sigma_mid": 2.0, "loss/sigma_high": 5.0,
+    }  # fmt: skip
+    window.add(torch.tensor([7.0]), torch.tensor([low / 2]), torch.tensor(2.0))
+    assert window.read() == {"loss": 7.0, "gradient_norm": 2.0, "loss/sigma_low": 7.0}
+
+
+def test_bands_get_equal_shares_of_training() -> None:
+    window = LossWindow(1, -1.2, 1.2, CPU)
+    sigma = (torch.randn(30_000, generator=torch.Generator().manual_seed(0)) * 1.2 - 1.2).exp()
+    shares = torch.bucketize(sigma, torch.tensor(window.band_ends)).bincount() / 30_000
+    assert (shares - 1 / 3).abs().max() < 0.01
+
+
+def test_the_first_bad_step_is_named() -> None:
+    window = LossWindow(10, 0.0, 1.0, CPU)
+    for loss in (2.0, 1.25, math.nan, math.nan):
+        window.add(torch.tensor([loss]), torch.ones(1), torch.tensor(1.0))
+    with pytest.raises(UserError, match=r"became nan at step 7 \(learning rate 0.1; last finite loss: 1.25\)"):
+        window.check(last_step=8, rate=0.1)
+    fresh = LossWindow(10, 0.0, 1.0, CPU)
+    fresh.add(torch.tensor([math.inf]), torch.ones(1), torch.tensor(1.0))
+    with pytest.raises(UserError, match="loss became inf at step 0 .*last finite loss: none"):
+        fresh.check(last_step=0, rate=0.1)
+    overflow = LossWindow(10, 0.0, 1.0, CPU)
+    overflow.add(torch.tensor([1.0]), torch.ones(1), torch.tensor(math.inf))
+    with pytest.raises(UserError, match="gradient norm became inf at step 4 "):
+        overflow.check(last_step=4, rate=0.1)
+
+
+def test_a_restored_window_reads_the_same() -> None:
+    window, again = LossWindow(4, 0.0, 1.0, CPU), LossWindow(4, 0.0, 1.0, CPU)
+    window.add(torch.tensor([1.0, 5.0]), torch.tensor([0.1, 9.0]), torch.tensor(0.5))
+    window.check(0, 0.1)
+    again.restore({name: tensor.clone() for name, tensor in window.state_dict().items()}, window.counters())
+    for one in (window, again):
+        one.add(torch.tensor([2.0, 2.0]), torch.tensor([1.0, 1.0]), torch.tensor(0.5))
+    assert again.last_finite == 3.0
+    assert window.read() == again.read()

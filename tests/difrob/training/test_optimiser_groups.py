@@ -1,0 +1,44 @@
+"""Which parameters decay, and the watch over the loss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from difrob.errors import UserError
+from difrob.training.optimisers import LossWatch, decay_groups
+
+
+def test_normalisation_parameters_are_not_decayed() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 2))
+    )
+    decayed, undecayed = decay_groups(network, 5e-4)
+    assert (decayed["weight_decay"], undecayed["weight_decay"]) == (5e-4, 0.0)
+    assert [tuple(p.shape) for p in decayed["params"]] == [(4, 1, 3, 3), (4,), (2, 4), (2,)]
+    assert len(undecayed["params"]) == 6
+    assert {id(p) for group in (decayed, undecayed) for p in group["params"]} == {id(p) for p in network.parameters()}
+
+
+def test_a_network_without_normalisation_has_one_group() -> None:
+    assert len(decay_groups(nn.Linear(2, 2), 0.1)) == 1
+
+
+def test_the_watch_names_the_first_bad_step() -> None:
+    watch = LossWatch()
+    for step, loss in enumerate([1.5, 1.25]):
+        watch.add(step, 0.1, torch.tensor(loss))
+    watch.check()
+    for step, loss in enumerate([1.0, float("nan"), float("inf")], start=2):
+        watch.add(step, 0.2, torch.tensor(loss))
+    with pytest.raises(UserError, match=r"nan at step 3 with learning rate 0\.2 .*last finite loss was 1\b"):
+        watch.check()
+
+
+def test_a_loss_that_is_bad_from_the_start() -> None:
+    watch = LossWatch()
+    watch.check()
+    watch.add(0, 0.1, torch.tensor(float("inf")))
+    with pytest.raises(UserError, match="inf at step 0"):
+        watch.check()
