@@ -1,0 +1,166 @@
+"""Starting the window: check that there is a display and that Qt loads, then run it.
+
+Qt ends the whole process when it finds no display or no platform plugin, so everything is checked before it is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
+
+from difrob.errors import UserError
+
+log = logging.getLogger(__name__)
+
+EXIT_UNUSABLE = 2
+QT_PACKAGES = "libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
+XCB_PACKAGES = "libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
+HEADLESS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
+
+
+def display_problem(environment: Mapping[str, str], platform: str) -> str:
+    """Why no window can be shown in this environment, with the mend; empty when one can."""
+    if not platform.startswith("linux"):
+        return ""
+    chosen = environment.get("QT_QPA_PLATFORM", "").partition(":")[0]
+    if chosen in HEADLESS:
+        return ""
+    if environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"):
+        return ""
+    return (
+        "there is no display: neither DISPLAY nor WAYLAND_DISPLAY is set. Log in with 'ssh -X', start difrob on the desktop, "
+        "or use the command line ('difrob runs', 'difrob queue'), which needs no display"
+    )
+
+
+def library_problem(error: ImportError) -> str:
+    """What an import error of Qt means, with the command that mends it."""
+    text = str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] in ("PySide6", "pyqtgraph"):
+        return f"the window needs {error.name.partition('.')[0]}, which is not installed; run: pip install 'difrob[gui]'"
+    library = text.partition(":")[0] if ".so" in text.partition(":")[0] else ""
+    what = f"the system library {library}" if library else f"a system library ({text})"
+    return f"Qt cannot be loaded, because {what} is missing; run: sudo apt-get install {QT_PACKAGES}"
+
+
+def platform_problem(environment: Mapping[str, str], loads: Callable[[str], str]) -> str:
+    """What the X11 plugin of Qt lacks; empty when it loads or is not used. ``loads`` returns the loader's complaint."""
+    chosen = environment.get("QT_QPA_PLATFORM", "").partition(":")[0]
+    if chosen not in ("", "xcb") or (not chosen and environment.get("WAYLAND_DISPLAY")) or not environment.get("DISPLAY"):
+        return ""
+    complaint = loads("libqxcb.so")
+    if not complaint:
+        return ""
+    return f"Qt's X11 plugin cannot be loaded ({complaint}); run: sudo apt-get install {XCB_PACKAGES}"
+
+
+def main(workspace: str | None = None, *, theme: str | None = None, arguments: list[str] | None = None) -> int:
+    """Open the window on a workspace and stay until it is closed.
+
+    Args:
+        workspace: its folder; the default workspace when None.
+        theme: ``system``, ``light``, ``dark`` or ``contrast`` for this session only.
+        arguments: further arguments for Qt.
+
+    Returns:
+        0 after a normal close, 2 when no window can be shown; the reason is on stderr.
+    """
+    problem = display_problem(os.environ, sys.platform)
+    if not problem:
+        try:
+            from PySide6 import QtGui, QtNetwork, QtSvg, QtWidgets  # noqa: F401
+        except ImportError as error:
+            problem = library_problem(error)
+    if not problem and sys.platform.startswith("linux"):
+        problem = platform_problem(os.environ, _plugin_complaint)
+    if problem:
+        print(f"difrob: {problem}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    try:
+        return _run(workspace, theme, arguments or [])
+    except UserError as error:
+        print(f"difrob: {error}", file=sys.stderr)
+        return EXIT_UNUSABLE
+    except ImportError as error:
+        print(f"difrob: {library_problem(error)}", file=sys.stderr)
+        return EXIT_UNUSABLE
+
+
+def _run(workspace: str | None, theme: str | None, arguments: list[str]) -> int:
+    from PySide6.QtWidgets import QApplication
+
+    from difrob.runs import Workspace, default_workspace
+    from difrob_gui.main_window import MainWindow
+    from difrob_gui.settings import WindowSettings
+
+    place = Workspace(workspace or default_workspace())
+    _log_to(place.root / "window.log")
+    app = QApplication([sys.argv[0], *arguments])
+    app.setApplicationName("difrob")
+    app.setDesktopFileName("difrob")
+    window = MainWindow(place, WindowSettings.of_workspace(place.root), theme=theme)
+    restore = install_excepthook(window.tell_crash)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    window.show()
+    window.start()
+    try:
+        return app.exec()
+    finally:
+        restore()
+
+
+def install_excepthook(tell: Callable[[str], None]) -> Callable[[], None]:
+    """An exception in a slot is logged and told; the window lives on. Returns what takes the hook out again."""
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            before(kind, error, trace)
+            return
+        log.error("an error in the window\n%s", "".join(traceback.format_exception(kind, error, trace)))
+        try:
+            tell(f"{kind.__name__}: {error}" if str(error) else kind.__name__)
+        except Exception:
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+
+    def restore() -> None:
+        if sys.excepthook is hook:
+            sys.excepthook = before
+
+    return restore
+
+
+def _log_to(path: Path) -> None:
+    """Keep the last of what went wrong beside the runs."""
+    try:
+        handler = RotatingFileHandler(path, maxBytes=500_000, backupCount=1, encoding="utf-8", delay=True)
+    except OSError:
+        return
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger("difrob_gui").addHandler(handler)
+
+
+def _plugin_complaint(name: str) -> str:
+    """Try to load a platform plugin of Qt as Qt would; the loader's complaint, or empty."""
+    import ctypes
+
+    import PySide6
+
+    path = Path(PySide6.__file__).parent / "Qt" / "plugins" / "platforms" / name
+    if not path.exists():
+        return ""
+    try:
+        ctypes.CDLL(str(path))
+    except OSError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,596 @@
+"""A card with a plot of growing curves: axes, bands, legend with values, read-out, zoom, menu.
+
+Data and picture are apart: a page appends to :class:`SeriesData` and calls :meth:`Chart.touch`; the scheduler redraws the chart
+when its turn comes, and not at all while nobody sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyqtgraph
+from PySide6.QtCore import QEvent, QRectF, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from difrob_gui.charts.items import BandItem, GridItem, MarkerItem, lone_samples
+from difrob_gui.charts.legend import Entry, Legend
+from difrob_gui.charts.menu import ChartMenu
+from difrob_gui.charts.pens import is_calm, line_pen
+from difrob_gui.charts.plot_area import PlotArea
+from difrob_gui.charts.ranges import Range, follow_x, follow_y
+from difrob_gui.charts.scheduler import scheduler
+from difrob_gui.charts.series_data import Line, Reading, SeriesData, XAxis
+from difrob_gui.charts.ticks import Scale, value_text
+from difrob_gui.theme import Theme, current_theme, icon, set_role, theme_signals
+
+MOST_DOTS = 32
+MANY = 8
+# A long smoothing is spread over several pictures, so that switching it on never blocks the window.
+SMOOTHED_AT_ONCE = 150_000
+SHARE_RANGE: Range = (-0.02, 1.02)
+
+
+@dataclass
+class Curve:
+    """One curve of a chart and the items that draw it."""
+
+    key: str
+    label: str
+    data: SeriesData
+    style: int
+    interval: str = ""
+    hint: str = ""
+    shown: bool = True
+    line: pyqtgraph.PlotCurveItem = field(default_factory=lambda: pyqtgraph.PlotCurveItem())
+    faint: pyqtgraph.PlotCurveItem = field(default_factory=lambda: pyqtgraph.PlotCurveItem())
+    band: BandItem = field(default_factory=BandItem)
+    dots: MarkerItem = field(default_factory=MarkerItem)
+    drawn: tuple[Any, ...] = ()
+
+    @property
+    def items(self) -> tuple[pyqtgraph.GraphicsObject, ...]:
+        """Everything that draws this curve."""
+        return self.band, self.faint, self.line, self.dots
+
+
+class Chart(QFrame):
+    """A titled plot.
+
+    Signals:
+        cursor_moved: the read-out stands at this position of the x axis, or None; for charts that move together.
+        exported: ``(path, error)``, error empty when the file was written.
+    """
+
+    cursor_moved = Signal(object)
+    exported = Signal(str, str)
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        y_scale: Scale = Scale.NUMBER,
+        x_scale: Scale = Scale.COUNT,
+        x_label: str = "step",
+        fixed_y: Range | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        """An empty chart. ``fixed_y`` keeps the y axis where it is; shares keep [0, 1] unless told otherwise."""
+        super().__init__(parent)
+        self._curves: dict[str, Curve] = {}
+        self._y_scale, self._x_scale, self._x_label = y_scale, x_scale, x_label
+        self._fixed_y = SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y
+        self._axis = XAxis.STEP
+        self._log = False
+        self._weight = 0.0
+        self._growing = False
+        self._follows = True
+        self._auto: tuple[Range | None, Range | None] = (None, None)
+        self._cursor: float | None = None
+        self._highlight = ""
+        self._dirty = True
+        self._ratio = 1.0
+        self._credit: float = SMOOTHED_AT_ONCE
+
+        self.area = PlotArea(self)
+        self.legend = Legend(self)
+        self._cross = GridItem()
+        self._cross.setZValue(50)
+        self.area.add(self._cross)
+        self._build(title)
+        self.menu = ChartMenu(self)
+        self._menu_button.setMenu(self.menu)
+        self.area.view_changed.connect(self._on_view_changed)
+        self.area.moved_by_hand.connect(self._on_moved)
+        self.area.fit_wanted.connect(self.fit)
+        self.area.pointed.connect(self._on_pointed)
+        self.area.step_wanted.connect(self._on_step)
+        self.area.menu_wanted.connect(self.menu.popup)
+        self.legend.toggled.connect(self._on_toggled)
+        self.legend.highlighted.connect(self._on_highlighted)
+        theme_signals.changed.connect(self._apply_theme)
+        self._apply_theme(current_theme())
+        self._update_scales()
+
+    def _build(self, title: str) -> None:
+        set_role(self, "card")
+        self._title = QLabel(title)
+        set_role(self._title, "strong")
+        self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._where = QLabel()
+        set_role(self._where, "caption")
+        self._log_button = self._tool("log", "Logarithmic y axis (L)", checkable=True)
+        self._log_button.clicked.connect(self.set_log_y)
+        self._log_button.setVisible(self._y_scale is not Scale.SHARE)
+        self._fit_button = self._tool("", "Show all data (Home)", "fit")
+        self._fit_button.clicked.connect(self.fit)
+        self._fit_button.hide()
+        self._menu_button = self._tool("", "Axes and export of this chart", "more")
+        self._menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._message = QLabel(self.area)
+        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._message.setWordWrap(True)
+        set_role(self._message, "muted")
+        self._message.hide()
+
+        header = QHBoxLayout()
+        header.setSpacing(4)
+        for part in (self._title, self._where, self._log_button, self._fit_button, self._menu_button):
+            header.addWidget(part)
+        header.setStretch(0, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(14, 8, 12, 10)
+        layout.setSpacing(4)
+        layout.addLayout(header)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.area, 1)
+        self.setMinimumSize(260, 210)
+        self._name(title)
+
+    def _tool(self, text: str, tip: str, icon_name: str = "", checkable: bool = False) -> QToolButton:
+        button = QToolButton(self)
+        button.setText(text)
+        if icon_name:
+            button.setIcon(icon(icon_name, "text_muted"))
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        button.setCheckable(checkable)
+        return button
+
+    def _name(self, title: str) -> None:
+        self.setAccessibleName(f"{title} chart")
+        self.area.setAccessibleName(f"{title} plot")
+        self.area.setToolTip("")
+        self.area.setWhatsThis(
+            "Drag to zoom, Shift+drag to pan, Ctrl+wheel to zoom, double-click for all data. "
+            "Keys: arrows move the read-out, Shift+arrows the view, + and - zoom, Home fits, L switches the log axis."
+        )
+
+    # ------------------------------------------------------------------ curves
+
+    @property
+    def title(self) -> str:
+        """The heading of the card."""
+        return self._title.text()
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves by key, in the order in which they were added."""
+        return self._curves
+
+    def set_title(self, title: str) -> None:
+        """Change the heading."""
+        self._title.setText(title)
+        self._name(title)
+
+    def add_curve(
+        self, key: str, label: str, data: SeriesData, style: int = 0, *, interval: str = "", hint: str = ""
+    ) -> Curve:
+        """Add a curve, or give the one of this key new data and looks.
+
+        Args:
+            key: names the curve in this chart.
+            label: what the legend calls it.
+            data: its points; may grow later, see :meth:`touch`.
+            style: number in the theme's cycle of colours and dashes.
+            interval: what its band is, e.g. ``"Wilson 95 %"``.
+            hint: tooltip of its legend entry.
+        """
+        curve = self._curves.get(key)
+        if curve is None:
+            curve = self._curves[key] = Curve(key, label, data, style, interval, hint)
+            for item in curve.items:
+                self.area.add(item)
+        else:
+            curve.label, curve.data, curve.style, curve.interval, curve.hint = label, data, style, interval, hint
+            curve.drawn = ()
+        self.touch()
+        return curve
+
+    def remove_curve(self, key: str) -> None:
+        """Take a curve away; nothing happens when there is none of this key."""
+        curve = self._curves.pop(key, None)
+        if curve is not None:
+            for item in curve.items:
+                self.area.take(item)
+            self.touch()
+
+    def clear(self) -> None:
+        """Take all curves away and follow the data again."""
+        for key in list(self._curves):
+            self.remove_curve(key)
+        self._auto = (None, None)
+        self._follows = True
+        self._fit_button.hide()
+
+    def set_curve_shown(self, key: str, shown: bool) -> None:
+        """Show or hide a curve; it stays in the legend."""
+        curve = self._curves.get(key)
+        if curve is not None and curve.shown != shown:
+            curve.shown = shown
+            self.touch()
+
+    def touch(self) -> None:
+        """Data have changed; the picture follows within a tenth of a second, if anybody sees it."""
+        self._dirty = True
+        if self._is_seen():
+            scheduler().request(self)
+
+    # ------------------------------------------------------------------ view
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the y axis is logarithmic."""
+        return self._log
+
+    @property
+    def smoothing(self) -> float:
+        """Weight of the past in the moving average; 0 for none."""
+        return self._weight
+
+    @property
+    def x_axis(self) -> XAxis:
+        """What runs along x."""
+        return self._axis
+
+    @property
+    def y_scale(self) -> Scale:
+        """What the numbers along y are, while the axis is linear."""
+        return self._y_scale
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether x counts steps, so that elapsed time is another choice."""
+        return self._x_scale is Scale.COUNT
+
+    @property
+    def follows(self) -> bool:
+        """Whether the view moves along with the data; not after a zoom by hand."""
+        return self._follows
+
+    def set_log_y(self, log: bool) -> None:
+        """Logarithmic y axis; values that are not positive are left out."""
+        if log == self._log:
+            return
+        self._log = log
+        self._log_button.setChecked(log)
+        self._restart_view()
+
+    def set_smoothing(self, weight: float) -> None:
+        """Exponential moving average with this weight on the past; the raw curve stays, faint, behind it.
+
+        Measurements that carry an interval are not smoothed.
+        """
+        if weight != self._weight:
+            self._weight = weight
+            self.touch()
+
+    def set_x_axis(self, axis: XAxis) -> None:
+        """Steps or elapsed time; without effect on curves over another quantity."""
+        if axis is not self._axis and self.has_steps:
+            self._axis = axis
+            self._cursor = None
+            self._restart_view()
+
+    def set_axes(self, x_label: str, x_scale: Scale, y_scale: Scale, fixed_y: Range | None = None) -> None:
+        """Another meaning of the axes, for a chart that is used again."""
+        self._x_label, self._x_scale, self._y_scale = x_label, x_scale, y_scale
+        self._fixed_y = SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y
+        self._log_button.setVisible(y_scale is not Scale.SHARE)
+        if y_scale is Scale.SHARE:
+            self._log = False
+            self._log_button.setChecked(False)
+        self._restart_view()
+
+    def set_growing(self, growing: bool) -> None:
+        """Whether more data are to come: then the x axis keeps room for them."""
+        if growing != self._growing:
+            self._growing = growing
+            self.touch()
+
+    def set_cursor(self, x: float | None) -> None:
+        """Move the read-out here without telling others; None drops it."""
+        if x != self._cursor:
+            self._cursor = x
+            self._dirty = True
+            if self._is_seen():
+                scheduler().request(self, soon=True)
+
+    def set_message(self, text: str) -> None:
+        """A sentence in place of curves; empty for none."""
+        self._message.setText(text)
+        self._message.setVisible(bool(text))
+        self._place_message()
+
+    def fit(self) -> None:
+        """Show all data and follow them again."""
+        self._follows = True
+        self._fit_button.hide()
+        self._auto = (None, None)
+        self.touch()
+
+    # ------------------------------------------------------------------ drawing
+
+    @property
+    def paint_seconds(self) -> float:
+        """How long the last painting of the plot took; the scheduler plans with it."""
+        return self.area.paint_seconds
+
+    def refresh(self) -> None:
+        """Bring the picture up to date; called by the scheduler."""
+        if not self._dirty or not self._is_seen():
+            return
+        self._credit = SMOOTHED_AT_ONCE
+        self._draw()
+        if self._credit <= 0:
+            self.touch()
+
+    def draw(self, ratio: float | None = None) -> None:
+        """Bring the picture up to date even though nobody sees it; for exports.
+
+        Args:
+            ratio: physical pixels per logical one that the widths of lines are meant for; that of the screen by default.
+        """
+        self._credit = math.inf
+        self._draw(ratio)
+
+    def _draw(self, ratio: float | None = None) -> None:
+        self._ratio = ratio or self.area.devicePixelRatioF()
+        self._dirty = False
+        if self._follows:
+            self._follow()
+        theme = current_theme()
+        for curve in self._curves.values():
+            self._draw_curve(curve, theme)
+        self._draw_cross()
+        self._update_legend(theme)
+
+    def _follow(self) -> None:
+        curves = [c for c in self._curves.values() if c.shown and len(c.data)]
+        spans = [span for c in curves if (span := c.data.span(self._axis)) is not None]
+        if not spans:
+            return
+        left, right = min(s[0] for s in spans), max(s[1] for s in spans)
+        if self.has_steps and 0 <= left <= 0.1 * right:
+            left = 0.0
+        x = follow_x(self._auto[0], left, right, growing=self._growing)
+        if self._fixed_y is not None and not self._log:
+            y: Range = self._fixed_y
+        else:
+            ends = [c.data.extremes(self._axis, *x, positive=self._log) for c in curves]
+            low = min((e[0] for e in ends if math.isfinite(e[0])), default=math.nan)
+            high = max((e[1] for e in ends if math.isfinite(e[1])), default=math.nan)
+            if self._log and math.isfinite(low):
+                low, high = math.log10(low), math.log10(high)
+            y = follow_y(self._auto[1], low, high)
+        self._auto = (x, y)
+        self.area.set_ranges(x, y)
+
+    def _draw_curve(self, curve: Curve, theme: Theme) -> None:
+        area = self.area
+        x_range, y_range, pixels, ratio = area.x_range, area.y_range, area.pixels, self._ratio
+        smooth = self._weight if self._weight > 0 and not curve.data.has_band else 0.0
+        drawn = (
+            id(curve.data), len(curve.data), x_range, y_range, pixels, area.height_pixels, self._axis, self._log, smooth,
+            curve.shown, curve.style, theme.name, self._highlight, len(self._curves), ratio,
+        )  # fmt: skip
+        if drawn == curve.drawn:
+            return
+        if smooth and curve.shown:
+            if self._credit <= 0:
+                return
+            self._credit -= curve.data.unsmoothed(smooth)
+        curve.drawn = drawn
+        if not curve.shown:
+            for item in curve.items:
+                item.setVisible(False)
+            return
+        _show(curve.line, True)
+        colour, dash = theme.series_style(curve.style)
+        faded = bool(self._highlight) and self._highlight != curve.key
+        if faded:
+            colour = theme.mix(colour, theme.plot_background, 0.7)
+        raw_behind = smooth > 0 and len(self._curves) <= MANY
+        _show(curve.faint, raw_behind)
+        if raw_behind:
+            raw = curve.data.line(self._axis, *x_range, pixels, log=self._log)
+            self._draw_line(curve.faint, raw, line_pen(theme.mix(colour, theme.plot_background, 0.72)), False)
+        if smooth:
+            main = curve.data.smoothed(self._axis, *x_range, pixels, smooth, log=self._log)
+        else:
+            main = curve.data.line(self._axis, *x_range, pixels, log=self._log)
+        size = (x_range[1] - x_range[0], y_range[1] - y_range[0])
+        calm = is_calm(main.x, main.y, size, (pixels, area.height_pixels), len(self._curves))
+        wide = 3.0 if curve.key == self._highlight else 2.0
+        self._draw_line(curve.line, main, line_pen(colour, dash, wide if calm else 1.0, ratio), calm)
+        curve.line.setZValue(5 if curve.key == self._highlight else 1)
+
+        band = curve.data.band(self._axis, *x_range, pixels, log=self._log)
+        _show(curve.band, band is not None)
+        if band is not None:
+            curve.band.set_colour(colour, 0.06 if faded else (0.20 if len(self._curves) <= 4 else 0.13))
+            curve.band.set_band(band.x, band.low, band.high)
+        few = main.is_exact and len(main.x) <= MOST_DOTS and len(self._curves) <= MANY
+        dots = np.isfinite(main.y) if few else lone_samples(main.y)
+        any_dots = bool(dots.any())
+        _show(curve.dots, any_dots)
+        if any_dots:
+            curve.dots.set_look(colour, 5.0 * ratio)
+            curve.dots.set_points(main.x[dots], main.y[dots])
+
+    @staticmethod
+    def _draw_line(item: pyqtgraph.PlotCurveItem, line: Line, pen: Any, antialias: bool) -> None:
+        whole = bool(np.isfinite(line.y).all())
+        item.setData(
+            line.x, line.y, pen=pen, antialias=antialias, connect="all" if whole else "finite", skipFiniteCheck=whole
+        )
+
+    def _draw_cross(self) -> None:
+        (x0, x1), (y0, y1) = self.area.x_range, self.area.y_range
+        at = [self._cursor] if self._cursor is not None else []
+        self._cross.set_lines(QRectF(x0, y0, x1 - x0, y1 - y0), at, [])
+        if self._cursor is None:
+            self._where.setText("")
+        else:
+            scale = Scale.SECONDS if self._axis is XAxis.ELAPSED and self.has_steps else self._x_scale
+            self._where.setText(f"{self._x_title()} {value_text(scale, self._snapped(self._cursor))}")
+
+    def _update_legend(self, theme: Theme) -> None:
+        entries = []
+        for curve in self._curves.values():
+            colour, dash = theme.series_style(curve.style)
+            value = self._reading_text(curve)
+            entries.append(Entry(curve.key, curve.label, colour, dash, value, curve.shown, curve.hint))
+        self.legend.set_entries(entries, self._note())
+        self.area.setAccessibleDescription(self.legend.accessibleDescription())
+
+    def _note(self) -> str:
+        shown = [c for c in self._curves.values() if c.shown]
+        notes = []
+        bands = list(dict.fromkeys(c.interval or "recorded interval" for c in shown if c.data.has_band))
+        if bands:
+            notes.append("band: " + ", ".join(bands))
+        if self._weight > 0 and any(not c.data.has_band for c in shown):
+            notes.append(f"smoothed {self._weight:g}")
+        not_finite = sum(c.data.not_finite for c in shown)
+        if not_finite:
+            notes.append(f"{not_finite:,} not finite")
+        return "  ·  ".join(notes)
+
+    def _reading_text(self, curve: Curve) -> str:
+        smooth = self._weight if self._weight > 0 and not curve.data.has_band else 0.0
+        if smooth and self._credit <= 0 and curve.data.unsmoothed(smooth):
+            return "…"
+        if self._cursor is None:
+            return self._text(curve.data.last(smooth), with_interval=False) if self.has_steps else ""
+        span = curve.data.span(self._axis)
+        x0, x1 = self.area.x_range
+        slack = 0.02 * (x1 - x0)
+        if span is None or not span[0] - slack <= self._cursor <= span[1] + slack:
+            return "–"
+        return self._text(curve.data.reading(self._axis, self._cursor, smooth), with_interval=True)
+
+    def _text(self, reading: Reading | None, *, with_interval: bool) -> str:
+        if reading is None:
+            return ""
+        text = value_text(self._y_scale, reading.value)
+        if with_interval and math.isfinite(reading.low) and math.isfinite(reading.high):
+            low, high = (value_text(self._y_scale, v).removesuffix(" %") for v in (reading.low, reading.high))
+            text += f" [{low}, {high}]"
+        return text
+
+    # ------------------------------------------------------------------ small parts
+
+    def _x_title(self) -> str:
+        return self._x_label if self._axis is XAxis.STEP or not self.has_steps else str(XAxis.ELAPSED)
+
+    def _snapped(self, x: float) -> float:
+        """The sample position nearest to ``x`` among the shown curves, which the read-out tells."""
+        readings = [c.data.reading(self._axis, x) for c in self._curves.values() if c.shown]
+        positions = [r.x for r in readings if r is not None]
+        return min(positions, key=lambda p: abs(p - x)) if positions else x
+
+    def _is_seen(self) -> bool:
+        return self.isVisible() and not self.visibleRegion().isEmpty()
+
+    def _restart_view(self) -> None:
+        self._update_scales()
+        self.fit()
+
+    def _update_scales(self) -> None:
+        elapsed = self._axis is XAxis.ELAPSED and self.has_steps
+        self.area.set_scales(
+            Scale.SECONDS if elapsed else self._x_scale, Scale.LOG if self._log else self._y_scale, self._x_title()
+        )
+
+    def _apply_theme(self, theme: Theme) -> None:
+        self.area.apply_theme(theme)
+        self._cross.set_colour(theme.text_muted)
+        self.touch()
+
+    def _place_message(self) -> None:
+        self._message.setGeometry(self.area.rect().adjusted(24, 8, -24, -24))
+
+    # ------------------------------------------------------------------ events
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._dirty:
+            scheduler().request(self)
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint and self._dirty:
+            scheduler().request(self)
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_L and self._y_scale is not Scale.SHARE:
+            self.set_log_y(not self._log)
+        else:
+            super().keyPressEvent(event)
+
+    def _on_view_changed(self) -> None:
+        self._place_message()
+        self._dirty = True
+        if self._is_seen():
+            scheduler().request(self, soon=True)
+
+    def _on_moved(self) -> None:
+        self._follows = False
+        self._fit_button.show()
+
+    def _on_pointed(self, x: float | None) -> None:
+        self.set_cursor(x)
+        self.cursor_moved.emit(x)
+
+    def _on_step(self, direction: int) -> None:
+        shown = [c.data for c in self._curves.values() if c.shown and len(c.data)]
+        if not shown:
+            return
+        if self._cursor is None:
+            ends = [span for data in shown if (span := data.span(self._axis)) is not None]
+            at = max(e[1] for e in ends) if direction < 0 else min(e[0] for e in ends)
+        else:
+            beside = [data.neighbour(self._axis, self._cursor, direction) for data in shown]
+            found = [b for b in beside if b is not None]
+            if not found:
+                return
+            at = min(found, key=lambda b: abs(b - self._cursor))
+        self._on_pointed(at)
+
+    def _on_toggled(self, key: str) -> None:
+        self.set_curve_shown(key, not self._curves[key].shown)
+
+    def _on_highlighted(self, key: str) -> None:
+        self._highlight = key
+        self._dirty = True
+        scheduler().request(self, soon=True)
+
+
+def _show(item: pyqtgraph.GraphicsObject, visible: bool) -> None:
+    """Asking costs less than setting, which tells pyqtgraph each time."""
+    if item.isVisible() != visible:
+        item.setVisible(visible)

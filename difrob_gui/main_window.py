@@ -1,0 +1,501 @@
+"""The main window: runs at the left, pages at the right, and the threads of news that hold them together."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import subprocess
+import sys
+
+from PySide6 import __version__ as pyside_version
+from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtGui import QCloseEvent, QShowEvent
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QStackedWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+import difrob
+from difrob.runs import RunState, Workspace
+from difrob_gui import words
+from difrob_gui.actions import ACTIONS, ActionTable, keys_text
+from difrob_gui.client import Link, SupervisorClient
+from difrob_gui.endings import Endings
+from difrob_gui.feeds import FeedHub
+from difrob_gui.models.runs_table import RunRow
+from difrob_gui.pages.help import HelpPage
+from difrob_gui.pages.launch import LaunchPage
+from difrob_gui.pages.queue import QueuePage
+from difrob_gui.run_commands import RunCommands
+from difrob_gui.settings import WindowSettings
+from difrob_gui.theme import THEMES, apply_theme, icon, system_theme_name
+from difrob_gui.widgets.command_palette import Command, CommandPalette
+from difrob_gui.widgets.nav_bar import NavBar
+from difrob_gui.widgets.run_picker import RunOption
+from difrob_gui.widgets.runs_panel import RunsPanel
+from difrob_gui.widgets.status_strip import StatusStrip
+from difrob_gui.widgets.toasts import ToastArea, Tone
+
+FLUSH_MS = 250
+PALETTE_RUNS = 500
+PANEL_WIDTHS = (350, 500)
+
+
+class MainWindow(QMainWindow):
+    """One window on one workspace. It owns its link and its reader, and no run."""
+
+    def __init__(
+        self, workspace: Workspace, settings: WindowSettings, *, autostart: bool = True, theme: str | None = None
+    ) -> None:
+        """Build everything; news starts with :meth:`start`.
+
+        Args:
+            workspace: the workspace to show.
+            settings: where the window remembers itself.
+            autostart: whether a supervisor is started when none runs.
+            theme: colours for this session instead of the remembered ones.
+        """
+        super().__init__()
+        self.workspace = workspace
+        self.settings = settings
+        self._theme_choice = theme or settings.theme
+        self._session_theme = theme is not None
+        self._closing = False
+        self._changed_runs: set[str] = set()
+        self._list_changed = False
+        self._options_stale = True
+        self._paint_theme()
+        self.setWindowTitle(f"difrob: {workspace.root.name}")
+        self.setWindowIcon(icon("difrob", "accent"))
+        self.setMinimumSize(860, 560)
+
+        self.feeds = FeedHub(workspace, self)
+        self.client = SupervisorClient(workspace.socket_path, workspace.root, autostart=autostart, parent=self)
+        self.actions_table = ActionTable(self)
+        self.runs = RunsPanel()
+        self.commands = RunCommands(workspace, self.feeds, self.client, lambda: self.runs.current, self)
+        self.endings = Endings(self.client, self.show_run, self)
+        self._build()
+        self.toasts = ToastArea(self.centralWidget())
+        self.palette_sheet = CommandPalette(self.centralWidget())
+        self._flush_clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
+        self._flush_clock.timeout.connect(self._flush)
+        self._compare_clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
+        self._compare_clock.timeout.connect(self._show_checked)
+        self._bind()
+        self._connect()
+        self.actions_table[f"view.theme_{self._theme_choice}"].setChecked(True)
+        self._restore()
+
+    def start(self) -> None:
+        """Look for the supervisor."""
+        self.client.open()
+
+    # ------------------------------------------------------------------ pages
+
+    def show_page(self, name: str) -> None:
+        """Show ``launch``, ``queue``, ``monitor``, ``compare`` or ``help``."""
+        self._stack.setCurrentWidget(self.pages[name])
+        focused = self.focusWidget()
+        if focused is None or not (self.runs.isAncestorOf(focused) or self.pages[name].isAncestorOf(focused)):
+            self.pages[name].setFocus()
+        action = f"view.{name}"
+        for info in ACTIONS:
+            if info.choice == "page":
+                self.actions_table[info.id].setChecked(info.id == action)
+        if name == "monitor" and self.runs.current is not None:
+            self.monitor.show_run(self.runs.current.run_id)
+        elif name == "monitor" and (newest := self._newest()):
+            self.show_run(newest)
+        elif name == "compare":
+            self._show_checked()
+        elif name == "launch":
+            self._update_options()
+        self._enable()
+
+    @property
+    def page(self) -> str:
+        """Name of the page on show."""
+        return next(name for name, page in self.pages.items() if page is self._stack.currentWidget())
+
+    def show_run(self, run_id: str) -> None:
+        """Show a run on the Monitor page."""
+        self.runs.select(run_id)
+        self.monitor.show_run(run_id)
+        if self.page != "monitor":
+            self.show_page("monitor")
+
+    def compare(self) -> None:
+        """Show the ticked runs, or the current one when none is ticked."""
+        row = self.runs.current
+        if not self.runs.model.checked_ids() and row is not None:
+            self.runs.model.set_checked_ids([row.run_id])
+        self.show_page("compare")
+
+    def duplicate(self) -> None:
+        """Fill the Launch page with the settings of the current run."""
+        row = self.runs.current
+        if row is not None:
+            self.show_page("launch")
+            self.launch.duplicate(row.spec, row.title)
+
+    # ------------------------------------------------------------------ building
+
+    def _build(self) -> None:
+        self.launch = LaunchPage(self.feeds, self.client)
+        self.queue = QueuePage(self.feeds, self.client, self.actions_table)
+        self.monitor = _page("monitor", "MonitorPage", self.feeds, self.client)
+        self.compare_page = _page("compare", "ComparePage", self.feeds, self.client)
+        self.help = HelpPage()
+        self.pages: dict[str, QWidget] = {
+            "launch": self.launch, "queue": self.queue, "monitor": self.monitor, "compare": self.compare_page,
+            "help": self.help,
+        }  # fmt: skip
+        self._stack = QStackedWidget()
+        for page in self.pages.values():
+            page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+            self._stack.addWidget(page)
+        self.nav = NavBar(self.actions_table)
+        right = QWidget()
+        column = QVBoxLayout(right)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.nav)
+        column.addWidget(self._stack, 1)
+        self._splitter = QSplitter(Qt.Orientation.Horizontal)
+        self._splitter.setHandleWidth(6)
+        self._splitter.setChildrenCollapsible(False)
+        self._splitter.addWidget(self.runs)
+        self._splitter.addWidget(right)
+        self._splitter.setStretchFactor(1, 1)
+        self.setCentralWidget(self._splitter)
+        self.actions_table.fill_menu_bar(self.menuBar())
+        self.status = StatusStrip()
+        self.statusBar().addPermanentWidget(self.status, 1)
+        self.statusBar().setSizeGripEnabled(False)
+
+    def _bind(self) -> None:
+        bind = self.actions_table.bind
+        bind("file.open_workspace", self._open_workspace)
+        bind("file.show_workspace", self.commands.show_workspace)
+        bind("file.refresh", self.feeds.refresh)
+        bind("file.connect", self.client.open)
+        bind("file.close", self.close)
+        bind("run.new", lambda: (self.show_page("launch"), self.launch.form.focus_first()))
+        bind("run.start", self._start_run)
+        bind("run.duplicate", self.duplicate)
+        bind("run.show", lambda: self.runs.current and self.show_run(self.runs.current.run_id))
+        bind("run.check", lambda: self.runs.current and self.runs.model.toggle(self.runs.current.run_id))
+        bind("run.compare", self.compare)
+        bind("run.uncheck_all", lambda: self.runs.model.set_checked_ids([]))
+        for grade in ("pause", "stop", "abort", "kill"):
+            bind(f"run.{grade}", lambda grade=grade: self.commands.stop(grade))
+        bind("run.resume", self.commands.resume)
+        bind("run.copy_id", self.commands.copy_id)
+        bind("run.show_file", self.commands.show_file)
+        bind("run.remove", self.commands.remove)
+        bind("queue.pause", self.queue.toggle_pause)
+        for step in ("up", "down", "top", "bottom"):
+            bind(f"queue.{step}", lambda step=step: self.queue.move(step))
+        bind("queue.hold", self.queue.hold)
+        bind("queue.edit", self.queue.edit)
+        bind("queue.duplicate", self.queue.duplicate)
+        bind("queue.remove", self.queue.remove)
+        for name in ("launch", "queue", "monitor", "compare"):
+            bind(f"view.{name}", lambda name=name: self.show_page(name))
+        bind("view.find_run", self._find_run)
+        bind("view.runs_panel", self._toggle_panel)
+        bind("view.palette", self._open_palette)
+        for name in ("system", *THEMES):
+            bind(f"view.theme_{name}", lambda name=name: self.choose_theme(name))
+        bind("help.keys", lambda: self.show_page("help"))
+        bind("help.about", self._about)
+        self.actions_table.attach("runs", self.runs)
+        self.runs.set_context_menu(self._run_menu)
+
+    def _connect(self) -> None:
+        self.feeds.summaries_changed.connect(self._on_list)
+        self.feeds.failed.connect(self._on_read_failure)
+        client = self.client
+        client.state_changed.connect(self._on_list)
+        client.entry_changed.connect(self._on_list)
+        client.entry_removed.connect(self._on_list)
+        client.progress_changed.connect(self._on_progress)
+        client.meters_changed.connect(lambda: self.status.show_meters(client.mirror.meters))
+        client.link_changed.connect(self._on_link)
+        client.call_failed.connect(lambda name, error: self.tell(f"“{name}” failed: {error}", Tone.BAD))
+        self.status.reconnect_wanted.connect(client.open)
+        self.endings.notice.connect(self.tell)
+        self.endings.ended.connect(lambda _run_id: self.feeds.refresh())
+        self.commands.notice.connect(self.tell)
+        self.queue.notice.connect(lambda text, undo: self.tell(text, Tone.INFO, undo))
+        self.queue.failed.connect(lambda text: self.tell(text, Tone.BAD))
+        self.queue.chosen_changed.connect(self._enable)
+        self.queue.current_changed.connect(self.runs.select)
+        self.queue.show_wanted.connect(self.show_run)
+        self.queue.edit_wanted.connect(self._edit_entry)
+        self.launch.submitted.connect(self._on_submitted)
+        self.launch.saved.connect(self._on_saved)
+        self.launch.failed.connect(lambda text: self.tell(text, Tone.BAD))
+        self.runs.current_changed.connect(self._on_current)
+        self.runs.activated.connect(self.show_run)
+        self.runs.compare_wanted.connect(self.compare)
+        self.runs.model.checked_changed.connect(self._on_checked)
+        QApplication.styleHints().colorSchemeChanged.connect(self._on_system_theme)
+
+    # ------------------------------------------------------------------ news
+
+    def _on_list(self, _what: object = None) -> None:
+        self._list_changed = True
+        if not self._flush_clock.isActive():
+            self._flush_clock.start()
+
+    def _on_progress(self, run_id: str) -> None:
+        self._changed_runs.add(run_id)
+        if not self._flush_clock.isActive():
+            self._flush_clock.start()
+
+    def _flush(self) -> None:
+        """Bring the table of runs up to date, at most four times a second."""
+        mirror = self.client.mirror
+        if self._list_changed:
+            self.runs.set_runs(self.feeds.summaries, mirror.entries, mirror.progress, self.client.is_connected)
+            self._options_stale = True
+            if self.page == "launch":
+                self._update_options()
+            self.status.show_queue(self.client.state)
+            waiting = sum(not entry.state.is_end for entry in mirror.entries.values())
+            self.nav.set_number("view.queue", waiting)
+            self.actions_table["queue.pause"].setChecked(mirror.paused)
+        elif self._changed_runs:
+            self.runs.model.update_live(self._changed_runs, mirror.progress)
+        self._list_changed = False
+        self._changed_runs = set()
+        self._enable()
+
+    def _on_link(self, link: Link) -> None:
+        self.status.show_link(link, self.client.reason)
+        self._on_list()
+        if link is Link.FAILED:
+            self.tell(f"No link to the supervisor: {self.client.reason}.", Tone.WARNING, ("Try again", self.client.open))
+
+    def _on_current(self, run_id: str) -> None:
+        if run_id and self.page == "monitor":
+            self.monitor.show_run(run_id)
+        self._enable()
+
+    def _on_checked(self, _run_ids: list[str]) -> None:
+        if self.page == "compare":
+            self._compare_clock.start()
+        self._enable()
+
+    def _show_checked(self) -> None:
+        self.compare_page.show_runs(self.runs.model.checked_ids())
+
+    def _on_submitted(self, run_ids: list[str]) -> None:
+        if run_ids:
+            self.runs.select(run_ids[0])
+        text = f"{words.plural(len(run_ids), 'run')} submitted."
+        self.tell(text, Tone.GOOD, ("Show queue", lambda: self.show_page("queue")))
+
+    def _on_saved(self, run_id: str) -> None:
+        self.show_page("queue")
+        self.queue.select([run_id])
+        self.tell("The entry was changed.", Tone.GOOD)
+
+    def _on_read_failure(self, run_id: str, message: str) -> None:
+        entry = self.client.mirror.entries.get(run_id)
+        if entry is None or entry.state is not RunState.QUEUED:
+            self.tell(message[:1].upper() + message[1:], Tone.WARNING)
+
+    def tell(self, text: str, tone: Tone = Tone.INFO, action: object = None) -> None:
+        """Show a notice; ``action`` is ``(label, function)`` or None."""
+        self.toasts.show_toast(text, tone, action)
+
+    def tell_crash(self, text: str) -> None:
+        """Tell of an error in the window itself."""
+        self.tell(f"Something went wrong in the window ({text}). Runs are not touched; details are in window.log.", Tone.BAD)
+
+    # ------------------------------------------------------------------ small things
+
+    def _enable(self) -> None:
+        """Only what makes sense now can be chosen."""
+        self.actions_table.enable("run", self.commands.allows)
+        self.actions_table.enable("entry", self.queue.allows)
+        self.actions_table["run.compare"].setEnabled(
+            bool(self.runs.model.checked_ids()) or self.runs.current is not None
+        )
+
+    def _update_options(self) -> None:
+        if self._options_stale:
+            self._options_stale = False
+            self.launch.set_run_options([_option(row) for row in self.runs.model.rows()])
+
+    def _newest(self) -> str:
+        rows = sorted(self.runs.model.rows(), key=lambda row: (row.state.is_live, row.created))
+        return rows[-1].run_id if rows else ""
+
+    def _start_run(self) -> None:
+        if self.page == "launch":
+            self.launch.start()
+        else:
+            self.show_page("launch")
+
+    def _edit_entry(self, entry: object, title: str) -> None:
+        self.show_page("launch")
+        self.launch.edit(entry, title)
+
+    def _run_menu(self, parent: QWidget) -> object:
+        menu = self.actions_table.context_menu(
+            parent,
+            (
+                "run.show", "run.check", "run.compare", "run.duplicate", "", "run.pause", "run.resume", "run.stop",
+                "run.abort", "run.kill", "", "run.copy_id", "run.show_file", "run.remove",
+            ),
+        )  # fmt: skip
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        return menu
+
+    def _find_run(self) -> None:
+        self._show_panel(True)
+        self.runs.focus_search()
+
+    def _toggle_panel(self) -> None:
+        self._show_panel(not self.runs.isVisible())
+
+    def _show_panel(self, shown: bool) -> None:
+        self.runs.setVisible(shown)
+        self.actions_table["view.runs_panel"].setChecked(shown)
+
+    def _open_palette(self) -> None:
+        commands = [
+            Command(
+                info.plain_text.rstrip(" …"), info.menu, self.actions_table[info.id].trigger, keys_text(info),
+                self.actions_table[info.id].icon(), f"{info.words} {info.help}", self.actions_table[info.id].isEnabled(),
+            )
+            for info in ACTIONS if info.id != "view.palette"
+        ]  # fmt: skip
+        rows = sorted(self.runs.model.rows(), key=lambda row: -row.created)[:PALETTE_RUNS]
+        commands += [
+            Command(
+                row.title, words.kind_word(row.kind), lambda run_id=row.run_id: self.show_run(run_id),
+                icon=icon("runs", "text_muted"), words=f"{row.run_id} {row.state}",
+            )
+            for row in rows
+        ]  # fmt: skip
+        self.palette_sheet.open(commands)
+
+    def _open_workspace(self) -> None:
+        dialog = QFileDialog(self, "Open workspace", str(self.workspace.root.parent))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self._open_window_on)
+        dialog.open()
+
+    def _open_window_on(self, folder: str) -> None:
+        try:
+            subprocess.Popen(
+                [sys.executable, "-m", "difrob_gui", "--workspace", folder], start_new_session=True, close_fds=True
+            )
+        except OSError as error:
+            self.tell(f"The window could not be opened: {error.strerror}", Tone.BAD)
+
+    def _about(self) -> None:
+        text = (
+            f"<h3>difrob {difrob.__version__}</h3><p>A workbench for robustness research with diffusion models.</p>"
+            f"<p>Python {platform.python_version()}, PySide6 {pyside_version}<br>Workspace: {self.workspace.root}</p>"
+        )
+        box = QMessageBox(QMessageBox.Icon.NoIcon, "About difrob", text, QMessageBox.StandardButton.Ok, self)
+        box.setIconPixmap(icon("difrob", "accent").pixmap(48, 48))
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+    # ------------------------------------------------------------------ theme and session
+
+    def choose_theme(self, name: str) -> None:
+        """``system``, ``light``, ``dark`` or ``contrast``; remembered."""
+        self._theme_choice = name
+        self._session_theme = False
+        self._paint_theme()
+
+    def _on_system_theme(self, _scheme: object) -> None:
+        if self._theme_choice == "system":
+            self._paint_theme()
+
+    def _paint_theme(self) -> None:
+        name = system_theme_name() if self._theme_choice == "system" else self._theme_choice
+        app = QApplication.instance()
+        assert isinstance(app, QApplication)
+        apply_theme(app, THEMES[name])
+
+    def _restore(self) -> None:
+        """Bring back geometry, page, current run and ticks of the last session."""
+        geometry, splitter = self.settings.data("geometry"), self.settings.data("splitter")
+        if geometry is None or not self.restoreGeometry(geometry):
+            self.resize(1280, 800)
+        self._split_by_size = splitter is None or not self._splitter.restoreState(splitter)
+        if header := self.settings.data("runs_header"):
+            self.runs.table.horizontalHeader().restoreState(header)
+        self._show_panel(self.settings.flag("runs_panel", True))
+        page = self.settings.text("page", "launch")
+        self._checked_at_start = self.settings.texts("checked")
+        self.runs.select(self.settings.text("current"))
+        self.show_page(page if page in self.pages else "launch")
+        self.feeds.summaries_changed.connect(self._restore_ticks)
+        self._stack.currentWidget().setFocus()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The first time, give the runs about a third of the window."""
+        super().showEvent(event)
+        if self._split_by_size:
+            self._split_by_size = False
+            left = min(PANEL_WIDTHS[1], max(PANEL_WIDTHS[0], round(0.375 * self.width())))
+            self._splitter.setSizes([left, self.width() - left])
+
+    def _restore_ticks(self, _summaries: object) -> None:
+        self.feeds.summaries_changed.disconnect(self._restore_ticks)
+        self._flush()
+        self.runs.model.set_checked_ids(self._checked_at_start)
+        if self.page == "monitor" and self.runs.current is not None:
+            self.monitor.show_run(self.runs.current.run_id)
+
+    def save_session(self) -> None:
+        """Remember geometry, page, current run, ticks and theme."""
+        put = self.settings.put
+        put("geometry", self.saveGeometry())
+        put("splitter", self._splitter.saveState())
+        put("runs_header", QByteArray(self.runs.table.horizontalHeader().saveState()))
+        put("runs_panel", self.actions_table["view.runs_panel"].isChecked())
+        put("page", self.page)
+        put("checked", self.runs.model.checked_ids())
+        put("current", self.runs.current.run_id if self.runs.current is not None else "")
+        if not self._session_theme:
+            self.settings.theme = self._theme_choice
+        self.settings.save()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Let go of supervisor and reader; runs go on."""
+        if not self._closing:
+            self._closing = True
+            self.save_session()
+            for clock in (self._flush_clock, self._compare_clock):
+                clock.stop()
+            self.toasts.clear()
+            self.client.close()
+            self.feeds.close()
+        super().closeEvent(event)
+
+
+def _option(row: RunRow) -> RunOption:
+    result = ""
+    if row.state is RunState.FINISHED and row.result is not None:
+        result = words.number(row.result.value, row.result.unit)
+    return RunOption(row.run_id, row.kind, row.title, row.state, row.created, result)
+
+
+def _page(module: str, name: str, feeds: FeedHub, client: SupervisorClient) -> QWidget:
+    try:
+        return getattr(importlib.import_module(f"difrob_gui.pages.{module}"), name)(feeds, client)
+    except ModuleNotFoundError:
+        page = QLabel(f"{name} is on its way.", alignment=Qt.AlignmentFlag.AlignCenter)
+        page.show_run = page.show_runs = lambda *_: None  # type: ignore[attr-defined]
+        return page

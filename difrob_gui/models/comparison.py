@@ -1,0 +1,226 @@
+"""Whether runs may be compared, in what their specifications differ, and which numbers they share. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from difrob.errors import UserError
+from difrob.runs import Measure, RunSummary
+from difrob.specs import parse_spec
+from difrob_gui.words import kind_word, measure_name
+
+MISSING = "–"
+
+# What a measurement depends on, by kind of run: fields of the specification, and what they are called.
+_CONDITIONS: dict[str, dict[str, str]] = {
+    "evaluate": {
+        "attack.norm": "norm",
+        "attack.eps": "eps",
+        "attack.steps": "attack steps",
+        "attack.step_size": "step size",
+        "attack.random_start": "random start",
+        "losses": "attack losses",
+        "restarts": "restarts",
+        "split": "split",
+        "images": "images",
+    },
+    "certify": {
+        "sigma": "sigma",
+        "n0": "n0",
+        "n": "n",
+        "alpha": "alpha",
+        "split": "split",
+        "images": "images",
+    },
+    "train_classifier": {
+        "data.dataset": "data set",
+        "attack.norm": "norm",
+        "attack.eps": "eps",
+        "validation_attack_steps": "validation attack steps",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field of the specifications; ``values`` in the order of the runs, :data:`MISSING` where a run has no such field."""
+
+    path: str
+    values: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether any two runs differ in it."""
+        return len(set(self.values)) > 1
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """A condition of measurement in which runs of one kind differ: ``values`` maps run ids to what they have."""
+
+    kind: str
+    path: str
+    title: str
+    values: dict[str, str]
+
+    @property
+    def sentence(self) -> str:
+        """``eps (0.1 · 0.15)``."""
+        return f"{self.title} ({' · '.join(dict.fromkeys(self.values.values()))})"
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One result of several runs; ``best`` holds the runs with the best value, and those that cannot be told from it."""
+
+    name: str
+    unit: str
+    measures: dict[str, Measure]
+    best: frozenset[str]
+    tied: frozenset[str]
+
+
+def flatten(spec: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested fields as ``{"attack.eps": "0.15"}``, in order."""
+    result: dict[str, str] = {}
+    for name, value in spec.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, dict) and value:
+            result.update(flatten(value, f"{path}."))
+        else:
+            result[path] = spec_text(value)
+    return result
+
+
+def spec_text(value: Any) -> str:
+    """A value of a specification as people write it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(spec_text(item) for item in value) if value else "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {spec_text(item)}" for name, item in value.items()) if value else "none"
+    return str(value)
+
+
+def completed(spec: dict[str, Any]) -> dict[str, Any]:
+    """A specification with the defaults of the fields that it leaves out, so that an old record compares with a new one."""
+    try:
+        return parse_spec(spec).model_dump(mode="json")
+    except UserError:
+        return spec
+
+
+def spec_differences(specs: Sequence[dict[str, Any]], *, skip: Iterable[str] = ("name", "version")) -> list[Difference]:
+    """All fields of the specifications by dotted path, in the order of their first appearance."""
+    flat = [flatten(completed(spec)) for spec in specs]
+    paths = dict.fromkeys(path for fields in flat for path in fields)
+    left_out = set(skip)
+    return [
+        Difference(path, tuple(fields.get(path, MISSING) for fields in flat)) for path in paths if path not in left_out
+    ]
+
+
+def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
+    """Conditions of measurement in which runs of the same kind differ; empty when like is compared with like."""
+    result = []
+    for kind, conditions in _CONDITIONS.items():
+        alike = [run for run in runs if run.kind == kind]
+        if len(alike) < 2:
+            continue
+        flat = {run.run_id: flatten(completed(run.spec)) for run in alike}
+        for path, title in conditions.items():
+            values = {run_id: _condition(path, fields) for run_id, fields in flat.items()}
+            if len(set(values.values())) > 1:
+                result.append(Unlike(kind, path, title, values))
+    return result
+
+
+def banner_text(unlike: Sequence[Unlike]) -> str:
+    """What the banner says; empty when there is nothing to warn of."""
+    if not unlike:
+        return ""
+    sentences = []
+    for kind in dict.fromkeys(item.kind for item in unlike):
+        fields = "; ".join(item.sentence for item in unlike if item.kind == kind)
+        sentences.append(f"{kind_word(kind)} runs differ in {fields}.")
+    return " ".join(sentences)
+
+
+def direction(name: str) -> int:
+    """1 when a larger value of this result is better, -1 when a smaller one is, 0 when neither can be said."""
+    last = name.rsplit("/", 1)[-1]
+    if any(word in last for word in ("accuracy", "radius", "coverage")):
+        return 1
+    if any(word in last for word in ("loss", "distance", "rmse", "error", "memorised", "duplicate", "abstention")):
+        return -1
+    return 0
+
+
+def result_rows(runs: Sequence[RunSummary]) -> list[ResultRow]:
+    """The final numbers of the runs side by side.
+
+    Nothing is called best among runs that were measured under unlike conditions, nor where a single run has the number.
+    A run is *tied* when its interval overlaps that of the best.
+    """
+    names = dict.fromkeys(name for run in runs for name in run.results)
+    rows = []
+    for name in names:
+        measures = {run.run_id: run.results[name] for run in runs if name in run.results}
+        having = [run for run in runs if run.run_id in measures]
+        best: frozenset[str] = frozenset()
+        tied: frozenset[str] = frozenset()
+        if len(having) > 1 and len({run.kind for run in having}) == 1 and not unlike_conditions(having):
+            best, tied = _best(measures, direction(name))
+        unit = next(iter(measures.values())).unit
+        rows.append(ResultRow(name, unit, measures, best, tied))
+    return rows
+
+
+def shared_names(names_by_run: Sequence[Iterable[str]]) -> list[str]:
+    """Names that at least two runs have (or the only run), those of most runs first; ties in order of appearance."""
+    counts: dict[str, int] = {}
+    for names in names_by_run:
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
+    least = 2 if len(names_by_run) > 1 else 1
+    return sorted((name for name, count in counts.items() if count >= least), key=lambda name: -counts[name])
+
+
+def without(name: str, have: Sequence[bool], titles: Sequence[str]) -> str:
+    """Which runs have nothing to show under ``name``: ``Not recorded by: a, b.``; empty when all have it."""
+    absent = [title for has, title in zip(have, titles, strict=True) if not has]
+    return f"No {measure_name(name)} in: {', '.join(absent)}." if absent else ""
+
+
+def _condition(path: str, fields: dict[str, str]) -> str:
+    value = fields.get(path, MISSING)
+    return "all" if path == "images" and value == "none" else value
+
+
+def _best(measures: dict[str, Measure], sign: int) -> tuple[frozenset[str], frozenset[str]]:
+    finite = {run_id: m for run_id, m in measures.items() if m.value == m.value}
+    if not sign or len(finite) < 2:
+        return frozenset(), frozenset()
+    top = max(sign * m.value for m in finite.values())
+    best = frozenset(run_id for run_id, m in finite.items() if sign * m.value == top)
+    if len(best) == len(finite):
+        return frozenset(), frozenset()
+    tied = frozenset(
+        run_id
+        for run_id, m in finite.items()
+        if run_id not in best and any(_overlap(m, finite[winner]) for winner in best)
+    )
+    return best, tied
+
+
+def _overlap(first: Measure, second: Measure) -> bool:
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return False
+    return first.low <= second.high and second.low <= first.high

@@ -1,0 +1,98 @@
+"""Which metrics belong into one chart, and how charts and curves are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from difrob_gui.charts.ticks import Scale
+
+_SHARES = ("accuracy", "attack_success", "abstentions", "share", "coverage")
+_LEADING = ("accuracy", "loss", "shares")
+_TRAILING = ("gradient_norm", "learning_rate", "images_per_second")
+_WORDS = {"rmse": "RMSE", "fid": "FID", "ema": "EMA", "eps": "eps"}
+
+
+@dataclass(frozen=True)
+class ChartPlan:
+    """One chart: ``key`` names it, ``names`` are its metrics in the order of their styles."""
+
+    key: str
+    title: str
+    scale: Scale
+    names: tuple[str, ...]
+
+
+def plan_charts(names: Iterable[str]) -> list[ChartPlan]:
+    """Charts for these metrics: accuracies together, losses together, anything else by the last part of its name."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(group_of(name), []).append(name)
+
+    def rank(key: str) -> tuple[int, int, str]:
+        if key in _LEADING:
+            return 0, _LEADING.index(key), key
+        if key in _TRAILING:
+            return 2, _TRAILING.index(key), key
+        return 1, 0, key
+
+    titles = {"accuracy": "Accuracy", "loss": "Loss", "shares": "Shares"}
+    return [
+        ChartPlan(key, titles.get(key, words(key)), scale_of(groups[key][0]), tuple(sorted(groups[key], key=_order)))
+        for key in sorted(groups, key=rank)
+    ]
+
+
+def group_of(name: str) -> str:
+    """Key of the chart that a metric belongs to."""
+    first, last = name.split("/")[0], name.rsplit("/", 1)[-1]
+    if last.endswith("accuracy"):
+        return "accuracy"
+    if first == "loss" or last.endswith("loss"):
+        return "loss"
+    if scale_of(name) is Scale.SHARE:
+        return "shares"
+    return last
+
+
+def scale_of(name: str) -> Scale:
+    """Accuracies and other shares run from 0 to 100 %; anything else is a plain number."""
+    return Scale.SHARE if name.rsplit("/", 1)[-1].endswith(_SHARES) else Scale.NUMBER
+
+
+def label_of(name: str) -> str:
+    """What a legend calls a metric: ``validation/robust_accuracy`` is ``robust, validation``."""
+    *place, last = name.split("/")
+    if place == ["loss"]:
+        return f"{words(last).lower()} part"
+    short = last.removesuffix("_accuracy") if last.endswith("_accuracy") else last
+    text = words(short)
+    text = text[0].lower() + text[1:] if not text.isupper() else text
+    return f"{text}, {' '.join(place)}" if place else text
+
+
+def words(name: str) -> str:
+    """``gradient_norm`` as ``Gradient norm``."""
+    parts = [_WORDS.get(part, part) for part in name.rsplit("/", 1)[-1].split("_")]
+    text = " ".join(parts)
+    return text[:1].upper() + text[1:]
+
+
+def full_name(name: str) -> str:
+    """A metric where it stands alone: ``validation/robust_accuracy`` is ``Robust accuracy (validation)``."""
+    *place, last = name.split("/")
+    return f"{words(last)} ({' '.join(place)})" if place else words(last)
+
+
+def interval_of(name: str) -> str:
+    """What the recorded intervals of a metric are; jobs give Wilson's for shares and Student's for means of images."""
+    return "Wilson 95 %" if scale_of(name) is Scale.SHARE else "Student t 95 %"
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Robust before clean, validation before training: the first colours go to what matters most."""
+    wanted = ("validation/robust", "robust", "validation/clean", "clean", "validation")
+    for place, start in enumerate(wanted):
+        if name.startswith(start):
+            return place, name
+    return len(wanted), name

@@ -1,0 +1,49 @@
+"""Everything known of one run, put together from the updates of its feed."""
+
+from __future__ import annotations
+
+from difrob.runs import Curve, FeedUpdate, LogLine, Measure, Pictures, RunSummary
+from difrob_gui.charts.series_data import SeriesData
+
+
+class RunData:
+    """Metrics, curves, pictures, log and results of a run as far as they have been read.
+
+    ``generation`` counts how often everything began anew; objects of an earlier generation are no longer fed.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.generation = 0
+        self.summary: RunSummary | None = None
+        self.metrics: dict[str, SeriesData] = {}
+        self.curves: dict[str, Curve] = {}
+        self.pictures: dict[str, list[Pictures]] = {}
+        self.log: list[LogLine] = []
+
+    @property
+    def results(self) -> dict[str, Measure]:
+        """The final numbers so far."""
+        return self.summary.results if self.summary is not None else {}
+
+    def apply(self, update: FeedUpdate) -> None:
+        """Take an update in."""
+        self.summary = update.summary
+        if update.reset:
+            self.generation += 1
+            self.metrics, self.curves, self.pictures, self.log = {}, {}, {}, []
+        for name, series in update.metrics.items():
+            data = self.metrics.get(name)
+            if data is None:
+                data = self.metrics[name] = SeriesData()
+            data.extend(series.step, series.time, series.value, series.low, series.high)
+        for curve in update.curves:
+            self.curves[curve.name] = curve
+        for pictures in update.pictures:
+            self.pictures.setdefault(pictures.name, []).append(pictures)
+        self.log.extend(update.log)
+
+
+def curve_data(curve: Curve) -> SeriesData:
+    """A recorded curve in the form that charts draw."""
+    return SeriesData.of_curve(curve.x, curve.y, curve.low, curve.high)

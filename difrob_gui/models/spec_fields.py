@@ -1,0 +1,261 @@
+"""What a form needs to know of a specification's fields, read from the specification itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from difrob.errors import UserError
+from difrob.specs import JobSpec, Spec, face_of, parse_spec, spec_class, walk_fields
+
+MISSING = "must be given"
+HEADER_FIELDS = ("kind", "version", "name", "seed")
+
+
+class Shape(Enum):
+    """How a field is edited."""
+
+    FLAG = "flag"
+    CHOICE = "choice"
+    CHOICES = "choices"
+    INTEGER = "integer"
+    NUMBER = "number"
+    TEXT = "text"
+    INTEGERS = "integers"
+    NUMBERS = "numbers"
+    RUN = "run"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a form. ``default`` is plain data; for a field that must be given it is None."""
+
+    path: str
+    label: str
+    shape: Shape
+    optional: bool
+    required: bool
+    default: Any
+    help: str = ""
+    unit: str = ""
+    source: str = ""
+    group: str = ""
+    advanced: bool = False
+    choices: tuple[str, ...] = ()
+    run_kinds: tuple[str, ...] = ()
+    shown_when: dict[str, list[Any]] = field(default_factory=dict)
+    limits: str = ""
+    empty_means: str = ""
+
+    def tooltip(self) -> str:
+        """Help, range, default and source, one per line."""
+        default = show(self.default) or (MISSING if self.required else self.empty_means or "empty")
+        unit = f" {self.unit}" if self.unit and self.default is not None else ""
+        lines = [self.help, f"{self.path} · default: {default}{unit}" + (f" · {self.limits}" if self.limits else "")]
+        if self.source:
+            lines.append(f"Source: {self.source}")
+        return "\n".join(line for line in lines if line)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a value is refused; ``path`` is empty when it belongs to no single field."""
+
+    path: str
+    message: str
+
+
+def fields_of(spec: type[JobSpec]) -> list[Field]:
+    """The fields of a specification's form in order of declaration; name and seed stand elsewhere."""
+    return [_field(path, info, spec) for path, info in walk_fields(spec) if path not in HEADER_FIELDS]
+
+
+def groups_of(fields: list[Field]) -> dict[str, list[Field]]:
+    """Fields by group. Groups with inputs come first, because nothing can start without them."""
+    groups: dict[str, list[Field]] = {}
+    for item in fields:
+        groups.setdefault(item.group or "General", []).append(item)
+    return dict(sorted(groups.items(), key=lambda pair: not any(item.run_kinds for item in pair[1])))
+
+
+def nest(values: dict[str, Any]) -> dict[str, Any]:
+    """``{"attack.eps": 1}`` as ``{"attack": {"eps": 1}}``."""
+    result: dict[str, Any] = {}
+    for path, value in values.items():
+        *parts, leaf = path.split(".")
+        place = result
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[leaf] = value
+    return result
+
+
+def flatten(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]:
+    """The values that a nested dictionary gives to the fields of a specification; others are left out."""
+    found = {}
+    for path, _ in walk_fields(spec):
+        value: Any = values
+        for part in path.split("."):
+            if not isinstance(value, dict) or part not in value:
+                break
+            value = value[part]
+        else:
+            found[path] = plain(value)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON would give it back: tuples as lists."""
+    return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def show(value: Any) -> str:
+    """A value as the form writes it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, (tuple, list)):
+        return ", ".join(show(item) for item in value)
+    return str(value)
+
+
+def check(values: dict[str, Any]) -> tuple[JobSpec | None, list[Problem]]:
+    """Validate a plain specification: the specification, or what is wrong, field by field."""
+    try:
+        return parse_spec(values), []
+    except UserError as error:
+        summary = str(error)
+    try:
+        spec = spec_class(str(values.get("kind")))
+        spec.model_validate(values)
+    except ValidationError as error:
+        paths = [path for path, _ in walk_fields(spec)]
+        problems = [_problem(item, paths) for item in error.errors()]
+        return None, list({(problem.path, problem.message): problem for problem in problems}.values())
+    except UserError:
+        pass
+    return None, [Problem("", summary)]
+
+
+_SAYINGS = {
+    "missing": MISSING,
+    "int_type": MISSING,
+    "float_type": MISSING,
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+}
+
+
+def _problem(item: Any, paths: list[str]) -> Problem:
+    location = [str(part) for part in item["loc"]]
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] in _SAYINGS:
+        message = _SAYINGS[item["type"]]
+    elif message.startswith("Input should be "):
+        message = f"must be {message.removeprefix('Input should be ')}"
+    for length in range(len(location), 0, -1):
+        if ".".join(location[:length]) in paths:
+            return Problem(".".join(location[:length]), message)
+    prefix = ".".join([*location, ""])
+    named = [
+        (found.start(), path)
+        for path in paths
+        if path.startswith(prefix) and (found := re.search(rf"\b{re.escape(path.rsplit('.', 1)[-1])}\b", message))
+    ]
+    return Problem(min(named)[1] if named else "", message)
+
+
+def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
+    face = face_of(info)
+    shape, optional, choices = _shape(info.annotation)
+    prefix = path.rpartition(".")[0]
+    siblings = {
+        f"{prefix}.{name}" if prefix else name: list(values) for name, values in (face.get("shown_when") or {}).items()
+    }
+    help_text = info.description or ""
+    default = _default(path, spec)
+    return Field(
+        path=path,
+        label=_label(path),
+        shape=Shape.RUN if face.get("run_kinds") else shape,
+        optional=optional,
+        required=default is ... ,
+        default=None if default is ... else plain(default),
+        help=help_text,
+        unit=str(face.get("unit", "")),
+        source=str(face.get("source", "")),
+        group=str(face.get("group", "")),
+        advanced=bool(face.get("advanced")),
+        choices=choices,
+        run_kinds=tuple(face.get("run_kinds") or ()),
+        shown_when=siblings,
+        limits=_limits(info),
+        empty_means=_empty_means(help_text) if optional or shape in (Shape.INTEGERS, Shape.NUMBERS) else "",
+    )
+
+
+def _shape(annotation: Any) -> tuple[Shape, bool, tuple[str, ...]]:
+    arguments = get_args(annotation)
+    if NoneType in arguments:
+        inner = next(argument for argument in arguments if argument is not NoneType)
+        shape, _, choices = _shape(inner)
+        return shape, True, choices
+    if get_origin(annotation) is Literal:
+        return Shape.CHOICE, False, tuple(str(argument) for argument in arguments)
+    if get_origin(annotation) is tuple:
+        shape, _, choices = _shape(arguments[0])
+        many = {Shape.INTEGER: Shape.INTEGERS, Shape.NUMBER: Shape.NUMBERS, Shape.CHOICE: Shape.CHOICES}
+        return many.get(shape, Shape.TEXT), False, choices
+    simple = {bool: Shape.FLAG, int: Shape.INTEGER, float: Shape.NUMBER}
+    return simple.get(annotation, Shape.TEXT), False, ()
+
+
+def _default(path: str, spec: type[Spec]) -> Any:
+    """The value a field has when nothing is given; ``...`` for a field that must be given."""
+    head, _, rest = path.partition(".")
+    info = spec.model_fields[head]
+    if not rest:
+        return ... if info.is_required() else info.get_default(call_default_factory=True)
+    if info.is_required():
+        assert isinstance(info.annotation, type)
+        return _default(rest, info.annotation)
+    value = info.get_default(call_default_factory=True)
+    for part in rest.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _label(path: str) -> str:
+    leaf = path.rsplit(".", 1)[-1].replace("_", " ")
+    return leaf if len(leaf) <= 3 else leaf[0].upper() + leaf[1:]
+
+
+def _limits(info: FieldInfo) -> str:
+    words = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
+    lengths = {"min_length": "at least {} of them", "max_length": "at most {} of them"}
+    found = []
+    for limit in info.metadata:
+        for name, text in words.items():
+            if getattr(limit, name, None) is not None:
+                found.append(text.format(show(getattr(limit, name))))
+        for name, text in lengths.items():
+            if getattr(limit, name, None) is not None and get_origin(info.annotation) is tuple:
+                found.append(text.format(getattr(limit, name)))
+    return ", ".join(found)
+
+
+def _empty_means(help_text: str) -> str:
+    """``... empty for all.`` as ``empty = all``."""
+    found = re.search(r"\bempty (?:for|to|=|means) ([^.;,]+)", help_text)
+    return f"empty = {found.group(1).strip()}" if found else "empty = not set"

@@ -1,0 +1,415 @@
+"""Queue: what runs, what runs next, and everything that changes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
+from PySide6.QtWidgets import QAbstractItemView, QCheckBox, QFrame, QHBoxLayout, QHeaderView, QLabel, QMenu, QPushButton
+from PySide6.QtWidgets import QStackedWidget, QTableView, QToolButton, QVBoxLayout, QWidget
+
+from difrob.runs import RunState
+from difrob.worker.messages import Entry
+from difrob_gui import words
+from difrob_gui.actions import ActionTable
+from difrob_gui.client import SupervisorClient
+from difrob_gui.feeds import FeedHub
+from difrob_gui.models.queue_model import LANE, POSITION, PROGRESS, RUN, STATE, WAITS, QueueModel, QueueRow, RowRole
+from difrob_gui.models.row_sync import Index
+from difrob_gui.theme import current_theme, icon, set_role, state_colour, theme_signals
+from difrob_gui.widgets.field_editors import CalmComboBox
+from difrob_gui.widgets.run_header import lane_word
+from difrob_gui.widgets.two_line_delegate import Cell, TwoLineDelegate, fit_rows
+
+POLICIES = {
+    "skip_dependants": "go on without what depends on it",
+    "stop": "pause the queue",
+    "go_on": "go on with everything",
+}
+FLUSH_MS = 200
+
+
+class QueuePage(QWidget):
+    """The queue as a table; buttons and keys come from the table of actions."""
+
+    current_changed = Signal(str)
+    chosen_changed = Signal()
+    show_wanted = Signal(str)
+    edit_wanted = Signal(object, str)
+    notice = Signal(str, object)
+    failed = Signal(str)
+
+    def __init__(
+        self, feeds: FeedHub, client: SupervisorClient, actions: ActionTable, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._feeds = feeds
+        self._client = client
+        self._actions = actions
+        self.model = QueueModel(self)
+        self.table = self._make_table()
+        self._empty = self._make_empty()
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.table)
+        self._stack.addWidget(self._empty)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(16, 12, 16, 12)
+        column.setSpacing(10)
+        column.addLayout(self._make_head())
+        column.addWidget(self._make_banner())
+        column.addLayout(self._make_tools())
+        column.addWidget(self._stack, 1)
+        column.addLayout(self._make_foot())
+        actions.attach("queue", self)
+        self._clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
+        self._clock.timeout.connect(self._flush)
+        client.state_changed.connect(self._later)
+        client.entry_changed.connect(self._later)
+        client.entry_removed.connect(self._later)
+        client.link_changed.connect(self._later)
+        client.progress_changed.connect(self._later)
+        feeds.summaries_changed.connect(self._later)
+        self.model.move_wanted.connect(self._move_to)
+        theme_signals.changed.connect(self._refit)
+        self._flush()
+
+    # ------------------------------------------------------------------ what actions do
+
+    def chosen(self) -> list[QueueRow]:
+        """The chosen entries, as they stand in the table."""
+        places = sorted({index.row() for index in self.table.selectionModel().selectedRows()})
+        rows = [self.model.row(self.model.run_id_at(place)) for place in places]
+        return [row for row in rows if row is not None]
+
+    def select(self, run_ids: list[str]) -> None:
+        """Choose these entries."""
+        selection = self.table.selectionModel()
+        selection.clearSelection()
+        for run_id in run_ids:
+            place = self.model.place_of(run_id)
+            if place >= 0:
+                flags = selection.SelectionFlag.Select | selection.SelectionFlag.Rows
+                selection.select(self.model.index(place, RUN), flags)
+                selection.setCurrentIndex(self.model.index(place, RUN), selection.SelectionFlag.NoUpdate)
+
+    def allows(self, action_id: str) -> bool:
+        """Whether an action on the chosen entries makes sense now."""
+        rows = self.chosen()
+        waiting = [row for row in rows if row.state is RunState.QUEUED]
+        if action_id in ("queue.up", "queue.down", "queue.top", "queue.bottom"):
+            step = action_id.partition(".")[2]
+            return self.model.target_for([row.run_id for row in waiting], step) is not None
+        if action_id == "queue.hold":
+            return bool(waiting)
+        if action_id == "queue.edit":
+            return len(rows) == 1 and bool(waiting)
+        if action_id == "queue.remove":
+            return bool(rows) and not any(row.state.is_live for row in rows)
+        return bool(rows)
+
+    def move(self, step: str) -> None:
+        """Move the chosen entries ``up``, ``down``, to the ``top`` or ``bottom``."""
+        target = self.model.target_for([row.run_id for row in self.chosen()], step)
+        if target is not None:
+            self._move_to(target[0], target[1] or "")
+
+    def hold(self) -> None:
+        """Hold the chosen waiting entries, or release them when all are held."""
+        waiting = [row for row in self.chosen() if row.state is RunState.QUEUED]
+        held = not all(row.entry.held for row in waiting)
+        for row in waiting:
+            self._client.call("hold", run_id=row.run_id, held=held)
+
+    def edit(self) -> None:
+        """Open the chosen entry on the Launch page."""
+        rows = self.chosen()
+        if self.allows("queue.edit"):
+            self.edit_wanted.emit(rows[0].entry, rows[0].title)
+
+    def duplicate(self) -> None:
+        """Put the chosen entries into the queue once more."""
+        for row in self.chosen():
+            self._client.call("duplicate", run_id=row.run_id)
+
+    def remove(self) -> None:
+        """Take the chosen entries out; waiting ones can be put back."""
+        rows = self.chosen()
+        if not rows or not self.allows("queue.remove"):
+            return
+        order = [entry.run_id for entry in self._client.state.entries]
+        waiting = [row.entry for row in rows if row.state is RunState.QUEUED]
+        followers = {}
+        for entry in waiting:
+            behind = order[order.index(entry.run_id) + 1 :]
+            followers[entry.run_id] = next((run_id for run_id in behind if run_id not in {e.run_id for e in waiting}), None)
+
+        def removed(_result: Any, error: str | None) -> None:
+            if error is not None:
+                self.failed.emit(f"Not removed: {error}")
+                return
+            text = f"{words.plural(len(rows), 'entry').replace('entrys', 'entries')} removed from the queue."
+            undo = ("Undo", lambda: self._put_back(waiting, followers)) if waiting else None
+            self.notice.emit(text, undo)
+
+        self._client.call("remove", removed, run_ids=[row.run_id for row in rows])
+
+    def toggle_pause(self) -> None:
+        """Pause the whole queue, or let it go on."""
+        self._client.call("pause_queue", paused=not self._client.state.paused)
+
+    # ------------------------------------------------------------------ parts
+
+    def _make_head(self) -> QHBoxLayout:
+        title = QLabel("Queue")
+        set_role(title, "title")
+        self._summary = QLabel()
+        set_role(self._summary, "muted")
+        words_column = QVBoxLayout()
+        words_column.setSpacing(2)
+        words_column.addWidget(title)
+        words_column.addWidget(self._summary)
+        self.pause_button = QPushButton()
+        self.pause_button.setIconSize(QSize(16, 16))
+        self.pause_button.clicked.connect(self._actions["queue.pause"].trigger)
+        row = QHBoxLayout()
+        row.addLayout(words_column, 1)
+        row.addWidget(self.pause_button, 0, Qt.AlignmentFlag.AlignVCenter)
+        return row
+
+    def _make_banner(self) -> QFrame:
+        self._banner = QFrame()
+        set_role(self._banner, "banner-warning")
+        text = QLabel("The queue is paused: live runs go on, nothing new starts.", wordWrap=True)
+        release = QPushButton("Let it go on")
+        set_role(release, "quiet")
+        release.clicked.connect(self._actions["queue.pause"].trigger)
+        row = QHBoxLayout(self._banner)
+        row.setContentsMargins(12, 4, 6, 4)
+        row.addWidget(text, 1)
+        row.addWidget(release)
+        self._banner.hide()
+        return self._banner
+
+    def _make_tools(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(2)
+        self._tools: list[QToolButton] = []
+        groups = (
+            ("queue.top", "queue.up", "queue.down", "queue.bottom"),
+            ("queue.hold", "queue.edit", "queue.duplicate", "queue.remove"),
+        )
+        for number, group in enumerate(groups):
+            if number:
+                row.addSpacing(14)
+            for action_id in group:
+                action = self._actions[action_id]
+                button = QToolButton()
+                button.setDefaultAction(action)
+                button.setIconSize(QSize(18, 18))
+                button.setAccessibleName(action.text().replace("&", "").rstrip(" …"))
+                row.addWidget(button)
+                self._tools.append(button)
+        row.addSpacing(14)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("Pause, stop, abort or kill the chosen live run")
+        self.stop_button.setAccessibleName("Stop the chosen run")
+        menu = QMenu(self.stop_button)
+        menu.setToolTipsVisible(True)
+        for action_id in ("run.pause", "run.resume", "run.stop", "run.abort", "run.kill"):
+            menu.addAction(self._actions[action_id])
+        self.stop_button.setMenu(menu)
+        row.addWidget(self.stop_button)
+        row.addStretch(1)
+        self.show_ended = QCheckBox("Show ended")
+        self.show_ended.setToolTip("List entries that have ended, newest first, below the waiting ones")
+        self.show_ended.toggled.connect(self._on_show_ended)
+        row.addWidget(self.show_ended)
+        return row
+
+    def _make_foot(self) -> QHBoxLayout:
+        label = QLabel("&When a run fails:")
+        set_role(label, "muted")
+        self.policy = CalmComboBox()
+        self.policy.setAccessibleName("When a run fails")
+        self.policy.setToolTip("What the queue does after a run has failed")
+        for policy, text in POLICIES.items():
+            self.policy.addItem(text, policy)
+        self.policy.activated.connect(lambda: self._client.call("set_policy", on_failure=self.policy.currentData()))
+        label.setBuddy(self.policy)
+        row = QHBoxLayout()
+        row.setSpacing(10)
+        row.addWidget(label)
+        row.addWidget(self.policy)
+        row.addStretch(1)
+        return row
+
+    def _make_table(self) -> QTableView:
+        table = QTableView()
+        table.setAccessibleName("Queue")
+        table.setModel(self.model)
+        table.setItemDelegate(TwoLineDelegate(queue_cell, table))
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setTabKeyNavigation(False)
+        table.setDragEnabled(True)
+        table.setAcceptDrops(True)
+        table.setDropIndicatorShown(True)
+        table.setDragDropOverwriteMode(False)
+        table.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
+        table.setDefaultDropAction(Qt.DropAction.MoveAction)
+        table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        table.verticalHeader().hide()
+        header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(32)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        table.customContextMenuRequested.connect(self._show_menu)
+        table.selectionModel().selectionChanged.connect(self._on_selection)
+        table.activated.connect(lambda index: self.show_wanted.emit(self.model.run_id_at(index.row())))
+        return table
+
+    def _make_empty(self) -> QWidget:
+        holder = QWidget()
+        picture = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
+        picture.setPixmap(icon("queue", "text_muted").pixmap(QSize(40, 40)))
+        self._empty_text = QLabel(alignment=Qt.AlignmentFlag.AlignCenter, wordWrap=True)
+        set_role(self._empty_text, "muted")
+        column = QVBoxLayout(holder)
+        column.addStretch(2)
+        column.addWidget(picture)
+        column.addWidget(self._empty_text)
+        column.addStretch(3)
+        return holder
+
+    def _refit(self, _theme: object = None) -> None:
+        fit_rows(self.table)
+        header, unit = self.table.horizontalHeader(), self.table.fontMetrics().averageCharWidth()
+        header.setSectionResizeMode(RUN, QHeaderView.ResizeMode.Stretch)
+        for column, letters in ((POSITION, 5), (STATE, 18), (WAITS, 23), (LANE, 8), (PROGRESS, 16)):
+            self.table.setColumnWidth(column, letters * unit)
+        narrow = self.width() < 90 * unit
+        self.table.setColumnHidden(LANE, narrow)
+        self.table.setColumnHidden(WAITS, self.width() < 76 * unit)
+
+    # ------------------------------------------------------------------ events
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self._refit()
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self._refit()
+
+    def _later(self, _what: object = None) -> None:
+        if not self._clock.isActive():
+            self._clock.start()
+
+    def _on_show_ended(self, shown: bool) -> None:
+        self.model.set_show_ended(shown)
+        self._describe()
+
+    def _flush(self) -> None:
+        summaries = self._feeds.summaries
+        self.model.set_state(
+            self._client.state,
+            {summary.run_id: (words.run_title(summary.name, summary.run_id), summary.state) for summary in summaries},
+        )
+        self._describe()
+        self.chosen_changed.emit()
+
+    def _on_selection(self, _new: object = None, _old: object = None) -> None:
+        rows = self.chosen()
+        self.stop_button.setEnabled(len(rows) == 1)
+        self.chosen_changed.emit()
+        if len(rows) == 1:
+            self.current_changed.emit(rows[0].run_id)
+
+    def _describe(self) -> None:
+        state = self._client.state
+        linked = self._client.is_connected
+        live = sum(entry.state.is_live for entry in state.entries)
+        waiting = sum(entry.state is RunState.QUEUED for entry in state.entries)
+        text = f"{live} running · {waiting} waiting" if linked else "Not linked to the supervisor; shown as last known."
+        self._summary.setText(text)
+        self._banner.setVisible(state.paused)
+        self.pause_button.setText("Let it go on" if state.paused else "Pause the queue")
+        self.pause_button.setIcon(icon("resume" if state.paused else "pause"))
+        self.pause_button.setToolTip(self._actions["queue.pause"].toolTip())
+        self.show_ended.setText(f"Show ended ({self.model.ended_count})")
+        self.show_ended.setEnabled(self.model.ended_count > 0)
+        place = self.policy.findData(state.on_failure)
+        if place >= 0 and not self.policy.view().isVisible():
+            self.policy.setCurrentIndex(place)
+        self.stop_button.setIcon(icon("stop"))
+        self.stop_button.setEnabled(len(self.chosen()) == 1)
+        ended = self.model.ended_count
+        self._empty_text.setText(
+            "Nothing runs and nothing waits.\nChoose a method on the Launch page and press Start."
+            + (f"\n{words.plural(ended, 'run')} ended; tick “Show ended” to see them." if ended else "")
+        )
+        self._stack.setCurrentWidget(self.table if self.model.rowCount() else self._empty)
+
+    def _show_menu(self, place: QPoint) -> None:
+        if not self.table.indexAt(place).isValid():
+            return
+        menu = self._actions.context_menu(
+            self,
+            (
+                "run.show", "", "queue.top", "queue.up", "queue.down", "queue.bottom", "", "queue.hold", "queue.edit",
+                "queue.duplicate", "queue.remove", "", "run.pause", "run.resume", "run.stop", "run.abort", "run.kill",
+            ),
+        )  # fmt: skip
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self.table.viewport().mapToGlobal(place))
+
+    # ------------------------------------------------------------------ calls
+
+    def _move_to(self, run_ids: list[str], before: str) -> None:
+        def moved(_result: Any, error: str | None) -> None:
+            if error is not None:
+                self.failed.emit(f"Not moved: {error}")
+
+        self._client.call("move", moved, run_ids=run_ids, before=before or None)
+
+    def _put_back(self, entries: list[Entry], followers: dict[str, str | None]) -> None:
+        """Submit removed entries again under their ids, and move them to where they stood."""
+
+        def done(_result: Any, error: str | None) -> None:
+            if error is not None:
+                self.failed.emit(f"Not put back: {error}")
+                return
+            for entry in entries:
+                if (before := followers[entry.run_id]) is not None:
+                    self._client.call("move", run_ids=[entry.run_id], before=before)
+
+        requests = [
+            {"run_id": e.run_id, "spec": e.spec, "after": e.after, "lane": e.lane, "held": e.held} for e in entries
+        ]
+        self._client.call("submit", done, entries=requests)
+
+
+def queue_cell(index: Index) -> Cell:
+    """What a cell of the queue looks like."""
+    row: QueueRow = index.data(RowRole)
+    column = index.column()
+    if column == POSITION:
+        return Cell(str(row.position) if row.position else "", centred=True, colour=current_theme().text_muted)
+    if column == RUN:
+        return Cell(row.title, words.kind_word(row.kind), strong=True)
+    if column == STATE:
+        theme = current_theme()
+        colour = theme.warning if row.waits.held else theme.bad if row.waits.broken else state_colour(row.state)
+        return Cell(row.state_text, row.detail, icon=row.look, colour=colour)
+    if column == LANE:
+        lane = row.entry.on_lane or row.entry.lane
+        return Cell("Any" if lane == "any" else lane_word(lane))
+    if column == PROGRESS:
+        if not row.progress.total:
+            return Cell()
+        left = words.duration(row.progress.seconds_left)
+        return Cell(f"{100 * row.share_done:.0f} %", f"{left} left" if left else "", bar=row.share_done)
+    return Cell(str(index.data() or ""), colour=current_theme().text_muted)

@@ -1,0 +1,176 @@
+"""Pictures of the real window on a workspace, for documentation and for looking at it.
+
+``python -m difrob_gui.screenshots --workspace DIR --out DIR [--theme light|dark|contrast|both] [--scale 1|2]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from difrob.errors import UserError
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
+    from difrob_gui.main_window import MainWindow
+
+PAGES = ("launch", "queue", "monitor", "compare")
+PATIENCE_MS = 15_000
+SETTLE_MS = 900
+STEP_MS = 100
+
+
+def main() -> int:
+    """Read the command line and take the pictures."""
+    parser = argparse.ArgumentParser(prog="python -m difrob_gui.screenshots", description=__doc__)
+    parser.add_argument("--workspace", required=True, metavar="DIR")
+    parser.add_argument("--out", required=True, metavar="DIR")
+    parser.add_argument("--theme", choices=("light", "dark", "contrast", "both"), default="both")
+    parser.add_argument("--scale", choices=("1", "2"), default="1")
+    parser.add_argument("--size", default="1280x800", metavar="WxH", help="size of the window in logical pixels")
+    parser.add_argument("--pages", default=",".join(PAGES), help=f"some of {','.join(PAGES)}")
+    parser.add_argument("--monitor", metavar="RUN", help="run on the Monitor page; by default the newest training")
+    parser.add_argument(
+        "--compare", metavar="RUN", action="append", help="a run on the Compare page, may be given several times"
+    )
+    options = parser.parse_args()
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    os.environ["QT_SCALE_FACTOR"] = options.scale
+    width, _, height = options.size.partition("x")
+    wish = Wish(
+        themes=("light", "dark") if options.theme == "both" else (options.theme,),
+        size=(int(width), int(height)),
+        pages=tuple(page for page in options.pages.split(",") if page),
+        monitor=options.monitor or "",
+        compare=tuple(options.compare or ()),
+    )
+    try:
+        for path in take(Path(options.workspace), Path(options.out), wish):
+            print(path)
+    except UserError as error:
+        print(f"difrob: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What pictures are wanted."""
+
+    themes: tuple[str, ...] = ("light", "dark")
+    size: tuple[int, int] = (1280, 800)
+    pages: tuple[str, ...] = PAGES
+    monitor: str = ""
+    compare: tuple[str, ...] = ()
+
+
+def take(workspace_folder: Path, out: Path, wish: Wish) -> list[Path]:
+    """Open the window in each theme, and save a picture of each page; returns their paths.
+
+    Raises:
+        UserError: when there is no such workspace or page, or the pictures cannot be written.
+    """
+    from PySide6.QtCore import QCoreApplication, QEvent
+    from PySide6.QtWidgets import QApplication
+
+    from difrob.runs import Workspace
+    from difrob_gui.main_window import MainWindow
+    from difrob_gui.settings import WindowSettings
+
+    if unknown := set(wish.pages) - set(PAGES):
+        raise UserError(f"there is no page '{sorted(unknown)[0]}'; pages are {', '.join(PAGES)}")
+    app = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(app, QApplication)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder '{out}': {error.strerror}") from None
+    workspace = Workspace(workspace_folder, create=False)
+    paths: list[Path] = []
+    for theme in wish.themes:
+        with tempfile.TemporaryDirectory() as folder:
+            window = MainWindow(workspace, WindowSettings(Path(folder) / "window.ini"), autostart=False, theme=theme)
+            try:
+                window.resize(*wish.size)
+                window.show()
+                window.start()
+                paths += _Tour(window, out, theme, wish).walk(app)
+            finally:
+                window.close()
+                window.deleteLater()
+                QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    return paths
+
+
+class _Tour:
+    """Walks through the pages inside the event loop, one step at a time."""
+
+    def __init__(self, window: MainWindow, out: Path, theme: str, wish: Wish) -> None:
+        self._window = window
+        self._out = out
+        self._theme = theme
+        self._wish = wish
+        self._paths: list[Path] = []
+        self._error: BaseException | None = None
+
+    def walk(self, app: QApplication) -> list[Path]:
+        """Take the pictures; returns their paths."""
+        from PySide6.QtCore import QTimer
+
+        steps = self._steps()
+        clock = QTimer(singleShot=True)
+
+        def step() -> None:
+            try:
+                clock.start(next(steps))
+            except StopIteration:
+                app.quit()
+            except BaseException as error:
+                self._error = error
+                app.quit()
+
+        clock.timeout.connect(step)
+        clock.start(0)
+        app.exec()
+        if self._error is not None:
+            raise self._error
+        return self._paths
+
+    def _steps(self) -> Iterator[int]:
+        window, waited = self._window, 0
+        while not window.runs.model.total and waited < PATIENCE_MS:
+            yield STEP_MS
+            waited += STEP_MS
+        rows = window.runs.model.rows()
+        trainings = [row for row in rows if row.kind.startswith("train_") and row.has_file] or rows
+        newest = max(trainings, key=lambda row: row.created).run_id if trainings else ""
+        measured = [row.run_id for row in rows if row.kind in ("evaluate", "certify")]
+        compared = list(self._wish.compare) or measured or [r.run_id for r in rows if r.kind == "train_classifier"]
+        for page in self._wish.pages:
+            if page == "launch":
+                window.launch.choose_kind("train_classifier")
+            elif page == "queue":
+                window.queue.show_ended.setChecked(True)
+            elif page == "monitor" and (self._wish.monitor or newest):
+                window.show_run(self._wish.monitor or newest)
+            elif page == "compare":
+                window.runs.model.set_checked_ids(compared)
+            window.show_page(page)
+            yield SETTLE_MS
+            window.toasts.clear()
+            yield 0
+            path = self._out / f"{page}-{self._theme}.png"
+            if not window.grab().save(str(path)):
+                raise UserError(f"cannot write '{path}'")
+            self._paths.append(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

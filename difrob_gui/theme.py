@@ -1,0 +1,277 @@
+"""One theme object from which palette, style sheet, plot colours and icons come.
+
+``apply_theme`` sets the application's look and announces it by ``theme_signals.changed``; everything that paints by itself
+(charts, images, meters) listens to that signal. Widgets ask for a typographic role with :func:`set_role` and never name a
+colour themselves.
+
+Roles of labels: ``title`` (page), ``heading`` (section), ``strong``, ``muted``, ``caption``, ``mono``, ``number`` (a big
+figure). Roles of frames: ``card``, ``strip`` (a bar at the edge of a page), ``separator``, ``banner-info``,
+``banner-warning``, ``banner-bad``, ``banner-good``. Roles of buttons: ``primary``, ``danger``, ``quiet`` (no frame until
+hovered).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPalette
+from PySide6.QtWidgets import QApplication, QWidget
+
+from difrob.runs import RunState
+from difrob_gui.icons import themed_icon
+from difrob_gui.style_sheet import style_sheet
+
+Dash = tuple[float, ...]
+
+# Lengths of dashes and gaps in pixels; the empty pattern is a solid line.
+DASHES: tuple[Dash, ...] = (
+    (),
+    (6.0, 3.0),
+    (2.0, 2.0),
+    (9.0, 3.0, 2.0, 3.0),
+    (12.0, 4.0),
+    (4.0, 2.0, 1.0, 2.0, 1.0, 2.0),
+    (1.0, 3.0),
+    (9.0, 3.0, 4.0, 3.0),
+)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """All colours of the window, as ``#rrggbb``.
+
+    ``background`` lies behind everything, ``surface`` is the ground of cards, lists and fields, ``raised`` that of headers and
+    hovered things. ``series`` are eight colours that people with a colour vision deficiency can tell apart (after Okabe and
+    Ito, darkened or lightened until each has a contrast of 3:1 against the plot), and ``dashes`` go with them.
+    """
+
+    name: str
+    title: str
+    is_dark: bool
+    background: str
+    surface: str
+    raised: str
+    border: str
+    text: str
+    text_muted: str
+    accent: str
+    accent_text: str
+    good: str
+    warning: str
+    bad: str
+    info: str
+    plot_background: str
+    plot_grid: str
+    plot_axis: str
+    series: tuple[str, ...]
+    dashes: tuple[Dash, ...] = DASHES
+
+    def series_style(self, index: int) -> tuple[str, Dash]:
+        """Colour and dash of the curve number ``index``; 64 different pairs before they repeat."""
+        colours, dashes = len(self.series), len(self.dashes)
+        return self.series[index % colours], self.dashes[(index + index // colours) % dashes]
+
+    def mix(self, first: str, second: str, share: float) -> str:
+        """A colour between two: ``share`` = 0 is the first, 1 the second."""
+        a, b = QColor(first), QColor(second)
+        parts = ((1 - share) * x + share * y for x, y in zip(a.getRgb()[:3], b.getRgb()[:3], strict=True))
+        return "#{:02x}{:02x}{:02x}".format(*(round(part) for part in parts))
+
+
+THEMES: dict[str, Theme] = {
+    "light": Theme(
+        name="light",
+        title="Light",
+        is_dark=False,
+        background="#f4f5f8",
+        surface="#ffffff",
+        raised="#e9ecf2",
+        border="#d5dae3",
+        text="#1a2230",
+        text_muted="#566174",
+        accent="#3157d5",
+        accent_text="#ffffff",
+        good="#1a7a4a",
+        warning="#8f5d00",
+        bad="#c0322b",
+        info="#1f6aa5",
+        plot_background="#ffffff",
+        plot_grid="#e8ebf0",
+        plot_axis="#566174",
+        series=("#0067a8", "#cc5200", "#008763", "#b04a8b", "#a87300", "#2b8cc4", "#7d7300", "#454f5e"),
+    ),
+    "dark": Theme(
+        name="dark",
+        title="Dark",
+        is_dark=True,
+        background="#13161b",
+        surface="#1b1f26",
+        raised="#262c36",
+        border="#343c49",
+        text="#e6eaf1",
+        text_muted="#9aa6b8",
+        accent="#7da2ff",
+        accent_text="#0d1321",
+        good="#5ac98b",
+        warning="#e5b454",
+        bad="#ff7f76",
+        info="#6fb7f2",
+        plot_background="#1b1f26",
+        plot_grid="#2b323d",
+        plot_axis="#9aa6b8",
+        series=("#4da3e8", "#ff8a4a", "#36c398", "#e48bc1", "#f0b545", "#9bd6ff", "#e9e06a", "#c8d0dc"),
+    ),
+    "contrast": Theme(
+        name="contrast",
+        title="High contrast",
+        is_dark=True,
+        background="#000000",
+        surface="#000000",
+        raised="#242424",
+        border="#ffffff",
+        text="#ffffff",
+        text_muted="#e0e0e0",
+        accent="#ffd60a",
+        accent_text="#000000",
+        good="#4dff9d",
+        warning="#ffd60a",
+        bad="#ff9a94",
+        info="#7fd4ff",
+        plot_background="#000000",
+        plot_grid="#4a4a4a",
+        plot_axis="#ffffff",
+        series=("#5cc0ff", "#ff9a4d", "#3dffbf", "#ff9fdc", "#ffc933", "#c2e8ff", "#fff56b", "#ffffff"),
+    ),
+}
+
+
+class ThemeSignals(QObject):
+    """Announces a change of theme to whatever paints by itself."""
+
+    changed = Signal(object)
+
+
+theme_signals = ThemeSignals()
+_current = THEMES["light"]
+
+
+def current_theme() -> Theme:
+    """The theme in force."""
+    return _current
+
+
+def system_theme_name() -> str:
+    """``"dark"`` or ``"light"``, as the desktop asks for it; light where it says nothing."""
+    scheme = QGuiApplication.styleHints().colorScheme()
+    return "dark" if scheme == Qt.ColorScheme.Dark else "light"
+
+
+def apply_theme(app: QApplication, theme: Theme) -> None:
+    """Give the whole application the look of ``theme``: style, palette, font, style sheet, icons, plots."""
+    global _current
+    _current = theme
+    if app.style().objectName().lower() != "fusion" and not app.styleSheet():
+        app.setStyle("Fusion")
+    app.setFont(_font(app.font()))
+    app.setPalette(palette(theme))
+    app.setStyleSheet(style_sheet(theme, app.font().pointSizeF()))
+    theme_signals.changed.emit(theme)
+
+
+def palette(theme: Theme) -> QPalette:
+    """The palette of a theme, for all three colour groups."""
+    result = QPalette()
+    role = QPalette.ColorRole
+    colours = {
+        role.Window: theme.background,
+        role.WindowText: theme.text,
+        role.Base: theme.surface,
+        role.AlternateBase: theme.mix(theme.surface, theme.raised, 0.45),
+        role.Text: theme.text,
+        role.Button: theme.surface,
+        role.ButtonText: theme.text,
+        role.BrightText: theme.bad,
+        role.ToolTipBase: theme.raised,
+        role.ToolTipText: theme.text,
+        role.PlaceholderText: theme.text_muted,
+        role.Highlight: theme.accent,
+        role.HighlightedText: theme.accent_text,
+        role.Accent: theme.accent,
+        role.Link: theme.accent,
+        role.LinkVisited: theme.mix(theme.accent, theme.text, 0.3),
+        role.Light: theme.mix(theme.surface, theme.text, 0.04),
+        role.Midlight: theme.mix(theme.surface, theme.border, 0.5),
+        role.Mid: theme.border,
+        role.Dark: theme.mix(theme.border, theme.text, 0.25),
+        role.Shadow: theme.mix(theme.background, "#000000", 0.6),
+    }
+    for name, colour in colours.items():
+        result.setColor(name, QColor(colour))
+    faint = QColor(theme.mix(theme.text_muted, theme.background, 0.4))
+    for name in (role.WindowText, role.Text, role.ButtonText, role.HighlightedText):
+        result.setColor(QPalette.ColorGroup.Disabled, name, faint)
+    result.setColor(QPalette.ColorGroup.Disabled, role.Highlight, QColor(theme.border))
+    result.setColor(QPalette.ColorGroup.Disabled, role.Accent, QColor(theme.border))
+    return result
+
+
+def set_role(widget: QWidget, role: str) -> None:
+    """Give a widget one of the roles named at the top of this file."""
+    if widget.property("role") == role:
+        return
+    widget.setProperty("role", role)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def icon(name: str, role: str = "text") -> QIcon:
+    """An icon of ``resources/icons`` in a colour of the theme (``"text"``, ``"text_muted"``, ``"accent"``, ``"bad"``...).
+
+    It recolours by itself when the theme changes, and is sharp at every scale.
+
+    Raises:
+        KeyError: when there is no icon of this name.
+    """
+    return themed_icon(name, lambda mode: _icon_colour(role, mode))
+
+
+def state_colour(state: RunState) -> str:
+    """The colour of a run's state in the theme in force; it never stands without the word or the icon."""
+    return getattr(_current, _STATE_LOOK[state][1])
+
+
+def state_icon(state: RunState) -> QIcon:
+    """The icon of a run's state, in its colour."""
+    name, role = _STATE_LOOK[state]
+    return icon(name, role)
+
+
+_STATE_LOOK: dict[RunState, tuple[str, str]] = {
+    RunState.QUEUED: ("clock", "text_muted"),
+    RunState.STARTING: ("spinner", "info"),
+    RunState.RUNNING: ("play", "accent"),
+    RunState.PAUSING: ("pause", "warning"),
+    RunState.PAUSED: ("pause", "warning"),
+    RunState.STOPPING: ("stop", "warning"),
+    RunState.FINISHED: ("check", "good"),
+    RunState.FAILED: ("error", "bad"),
+    RunState.INTERRUPTED: ("interrupted", "warning"),
+    RunState.CANCELLED: ("cancelled", "text_muted"),
+}
+
+
+def _icon_colour(role: str, mode: QIcon.Mode) -> str:
+    theme = _current
+    if mode is QIcon.Mode.Disabled:
+        return theme.mix(theme.text_muted, theme.surface, 0.5)
+    return getattr(theme, role)
+
+
+def _font(font: QFont) -> QFont:
+    """The system's font, not smaller than 10 points, with figures of equal width."""
+    result = QFont(font)
+    if 0 < result.pointSizeF() < 10:
+        result.setPointSizeF(10)
+    result.setFeature(QFont.Tag("tnum"), 1)
+    return result

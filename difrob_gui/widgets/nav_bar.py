@@ -1,0 +1,49 @@
+"""The slim bar above the pages: one button per page, at the right the command palette and help."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
+
+from difrob_gui.actions import ActionTable
+from difrob_gui.theme import set_role
+
+PAGES = ("view.launch", "view.queue", "view.monitor", "view.compare")
+
+
+class NavBar(QFrame):
+    """Buttons of page actions; a number can stand behind a word, e.g. how many entries wait."""
+
+    def __init__(self, actions: ActionTable, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        set_role(self, "strip")
+        self.setAccessibleName("Pages")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 6, 12, 6)
+        row.setSpacing(4)
+        self._buttons: dict[str, QToolButton] = {}
+        for action_id in PAGES:
+            self._buttons[action_id] = self._button(actions[action_id], Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+            row.addWidget(self._buttons[action_id])
+        row.addStretch(1)
+        for action_id in ("view.palette", "help.keys"):
+            row.addWidget(self._button(actions[action_id], Qt.ToolButtonStyle.ToolButtonIconOnly))
+
+    def set_number(self, action_id: str, number: int) -> None:
+        """Show a number behind the word of a page; none for 0."""
+        action = self._buttons[action_id].defaultAction()
+        word = action.text().replace("&", "")
+        action.setIconText(f"{word}  {number}" if number else word)
+        self._buttons[action_id].setAccessibleName(f"{word}, {number}" if number else word)
+
+    @staticmethod
+    def _button(action: QAction, style: Qt.ToolButtonStyle) -> QToolButton:
+        button = QToolButton()
+        button.setDefaultAction(action)
+        button.setToolButtonStyle(style)
+        button.setIconSize(QSize(18, 18))
+        button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        button.setAccessibleName(action.text().replace("&", "").rstrip(" …"))
+        button.setStyleSheet("QToolButton { padding: 5px 10px; }")
+        return button

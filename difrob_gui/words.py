@@ -1,0 +1,117 @@
+"""How the window writes kinds, states, times and results in words. One place, so that all tables say the same."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+
+from difrob.runs import Measure, RunState
+from difrob.specs import KINDS
+
+_KIND_WORDS = {
+    "train_denoiser": "Diffusion model",
+    "generate": "Generated set",
+    "train_classifier": "Classifier",
+    "evaluate": "Evaluation",
+    "certify": "Certification",
+}
+_KIND_ICONS = {
+    "train_denoiser": "waves",
+    "generate": "sparkles",
+    "train_classifier": "shield",
+    "evaluate": "target",
+    "certify": "certificate",
+}
+_HEADLINES = ("robust_accuracy", "certified", "robust", "clean_accuracy", "accuracy", "loss")
+
+
+def kind_word(kind: str) -> str:
+    """A short noun for a run of this kind, e.g. ``Classifier``."""
+    return _KIND_WORDS.get(kind) or kind.replace("_", " ").capitalize()
+
+
+def kind_title(kind: str) -> str:
+    """The title of the kind's specification, e.g. ``Train a robust classifier``."""
+    spec = KINDS.get(kind)
+    return spec.title if spec is not None and spec.title else kind_word(kind)
+
+
+def kind_icon(kind: str) -> str:
+    """Name of the icon of a kind."""
+    return _KIND_ICONS.get(kind, "spec")
+
+
+def state_word(state: RunState) -> str:
+    """The state as a word that begins a cell."""
+    return str(state.value).capitalize()
+
+
+def run_title(name: str, run_id: str) -> str:
+    """The name of a run, or for an unnamed one what its id says."""
+    return name or run_id
+
+
+def duration(seconds: float | None) -> str:
+    """A span as ``45 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``; empty when unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"
+
+
+def age(since: float, now: float | None = None) -> str:
+    """How long ago, in the largest unit only: ``now``, ``5 min``, ``3 h``, ``2 d``."""
+    if since <= 0:
+        return ""
+    seconds = max(0.0, (time.time() if now is None else now) - since)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return "now"
+
+
+def measure_name(name: str) -> str:
+    """``robust_accuracy`` as ``robust accuracy``."""
+    return name.rsplit("/", 1)[-1].replace("_", " ")
+
+
+def number(value: float, unit: str = "") -> str:
+    """A number as tables show it; shares as per cent."""
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else ("∞" if value > 0 else "-∞")
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    return f"{value:.4g}"
+
+
+def interval(measure: Measure) -> str:
+    """``[50.1, 58.2]`` in the measure's unit, or empty without an interval."""
+    if measure.low is None or measure.high is None:
+        return ""
+    factor, form = (100.0, ".1f") if measure.unit == "share" else (1.0, ".3g")
+    return f"[{factor * measure.low:{form}}, {factor * measure.high:{form}}]"
+
+
+def headline(names: Iterable[str]) -> str | None:
+    """Which of several results stands for a run: robust before clean before anything else."""
+    candidates = list(names)
+    for wanted in _HEADLINES:
+        for name in candidates:
+            if wanted in name:
+                return name
+    return candidates[0] if candidates else None
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

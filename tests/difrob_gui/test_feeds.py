@@ -1,0 +1,237 @@
+"""The reader thread: who reads, when it reads, and that nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from pytestqt.qtbot import QtBot
+from support.fake_workspace import FakeWorkspace, make_summary
+
+from difrob.errors import UserError
+from difrob.runs import FeedUpdate, RunState, Workspace
+from difrob_gui import feeds as feeds_module
+from difrob_gui.feeds import FeedHub, _Reader
+
+
+@pytest.fixture
+def fake() -> FakeWorkspace:
+    workspace = FakeWorkspace()
+    workspace.add(make_summary("live", RunState.RUNNING), make_summary("done", result=0.5))
+    workspace.values = {"live": [3.0, 2.0], "done": [1.0]}
+    return workspace
+
+
+@pytest.fixture
+def hub(qtbot: QtBot, fake: FakeWorkspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[FeedHub]:
+    monkeypatch.setattr(feeds_module, "TICK_MS", 20)
+    monkeypatch.setattr(feeds_module, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(feeds_module, "ABSENT_SECONDS", 0.05)
+    hub = FeedHub(fake)
+    yield hub
+    hub.close()
+
+
+class Collector:
+    """Puts the updates of one run together as a page does."""
+
+    def __init__(self, hub: FeedHub, run_id: str) -> None:
+        self.run_id = run_id
+        self.updates: list[FeedUpdate] = []
+        self.values: list[float] = []
+        hub.updated.connect(self.take)
+
+    def take(self, run_id: str, update: FeedUpdate) -> None:
+        if run_id != self.run_id:
+            return
+        self.updates.append(update)
+        if update.reset:
+            self.values = []
+        if "loss" in update.metrics:
+            self.values += update.metrics["loss"].value.tolist()
+
+
+def test_the_list_is_told_once_and_again_only_when_it_changes(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    told: list[list[str]] = []
+    hub.summaries_changed.connect(lambda summaries: told.append([summary.run_id for summary in summaries]))
+    qtbot.waitUntil(lambda: fake.listings >= 5)
+    assert told == [["live", "done"]]
+    assert hub.summary_of("done") is fake.runs["done"]
+    assert hub.summary_of("unknown") is None
+    fake.add(make_summary("third"))
+    qtbot.waitUntil(lambda: len(told) == 2)
+    assert told[1] == ["live", "done", "third"]
+
+
+def test_all_reading_happens_in_the_reader_thread(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    where: list[int] = []
+    hub.subscribe("live")
+    hub.submit(lambda workspace: where.append(threading.get_ident()))
+    qtbot.waitUntil(lambda: bool(where) and "live" in fake.polls)
+    assert threading.get_ident() not in fake.threads | set(where)
+
+
+def test_a_watched_run_gives_everything_then_the_news(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    live = Collector(hub, "live")
+    hub.subscribe("live")
+    qtbot.waitUntil(lambda: live.values == [3.0, 2.0])
+    assert live.updates[0].reset
+    for value in (1.5, 1.0, 0.5):
+        fake.values["live"].append(value)
+    qtbot.waitUntil(lambda: live.values == [3.0, 2.0, 1.5, 1.0, 0.5])
+    assert sum(update.reset for update in live.updates) == 1
+    count = len(live.updates)
+    polls = fake.polls["live"]
+    qtbot.waitUntil(lambda: fake.polls["live"] > polls + 5)
+    assert len(live.updates) == count, "no news, no signal"
+
+
+def test_an_ended_run_is_read_once_and_again_when_the_list_says_it_changed(
+    qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub
+) -> None:
+    done = Collector(hub, "done")
+    hub.subscribe("done")
+    qtbot.waitUntil(lambda: len(done.updates) == 1)
+    listings = fake.listings
+    qtbot.waitUntil(lambda: fake.listings > listings + 4)
+    settled = fake.polls["done"]
+    listings = fake.listings
+    qtbot.waitUntil(lambda: fake.listings > listings + 4)
+    assert fake.polls["done"] == settled <= 2
+    fake.values["done"].append(0.1)
+    fake.change("done", state=RunState.RUNNING)
+    qtbot.waitUntil(lambda: done.values == [1.0, 0.1])
+
+
+def test_subscriptions_are_counted_and_a_late_one_gets_everything(
+    qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub
+) -> None:
+    first = Collector(hub, "live")
+    hub.subscribe("live")
+    qtbot.waitUntil(lambda: first.values == [3.0, 2.0])
+    late = Collector(hub, "live")
+    hub.subscribe("live")
+    qtbot.waitUntil(lambda: late.values == [3.0, 2.0] and late.updates[0].reset)
+    assert first.values == [3.0, 2.0], "a reset replaces, it does not double"
+    hub.unsubscribe("live")
+    fake.values["live"].append(1.0)
+    qtbot.waitUntil(lambda: first.values == [3.0, 2.0, 1.0])
+    hub.unsubscribe("live")
+    qtbot.waitUntil(lambda: fake.feeds[-1].closed)
+    polls = fake.polls["live"]
+    listings = fake.listings
+    qtbot.waitUntil(lambda: fake.listings > listings + 3)
+    assert fake.polls["live"] == polls
+    hub.unsubscribe("live")  # once too often does no harm
+
+
+def test_request_full(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    live = Collector(hub, "live")
+    hub.subscribe("live")
+    qtbot.waitUntil(lambda: live.values == [3.0, 2.0])
+    hub.request_full("live")
+    qtbot.waitUntil(lambda: sum(update.reset for update in live.updates) == 2)
+    assert live.values == [3.0, 2.0]
+
+
+def test_a_failure_is_told_once_and_mends_itself(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    told: list[tuple[str, str]] = []
+    hub.failed.connect(lambda run_id, message: told.append((run_id, message)))
+    later = Collector(hub, "later")
+    hub.subscribe("later")
+    qtbot.waitUntil(lambda: told == [("later", "there is no run 'later'")])
+    listings = fake.listings
+    qtbot.waitUntil(lambda: fake.listings > listings + 4)
+    assert len(told) == 1
+    fake.values["later"] = [9.0]
+    fake.add(make_summary("later", RunState.RUNNING))
+    qtbot.waitUntil(lambda: later.values == [9.0])
+    fake.broken["later"] = OSError("the disk is gone")
+    qtbot.waitUntil(lambda: len(told) == 2)
+    assert told[1] == ("later", "OSError: the disk is gone")
+    fake.broken.clear()
+    fake.values["later"].append(8.0)
+    qtbot.waitUntil(lambda: later.values == [9.0, 8.0])
+
+
+def test_tasks_answer_in_the_gui_thread(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    heard: list[tuple[object, str | None, int]] = []
+
+    def remember(result: object, error: str | None) -> None:
+        heard.append((result, error, threading.get_ident()))
+
+    def refuse(_workspace: object) -> None:
+        raise UserError("that run is live; stop it first")
+
+    hub.submit(lambda workspace: workspace.remove_run("done"), remember)
+    hub.submit(refuse, remember)
+    hub.submit(lambda _workspace: 1 / 0, remember)
+    qtbot.waitUntil(lambda: len(heard) == 3)
+    here = threading.get_ident()
+    assert heard == [
+        (None, None, here),
+        (None, "that run is live; stop it first", here),
+        (None, "ZeroDivisionError: division by zero", here),
+    ]
+    assert "done" in fake.binned
+    with qtbot.waitSignal(hub.failed) as told:
+        hub.submit(refuse)
+    assert told.args == ["", "that run is live; stop it first"]
+
+
+def test_a_busy_window_delays_news_but_loses_none(qtbot: QtBot, fake: FakeWorkspace) -> None:
+    reader = _Reader(fake)
+    told: list[FeedUpdate] = []
+    reader.updated.connect(lambda _run_id, update: told.append(update))
+    reader.subscribe("live")
+    for value in (1.0, 0.5):
+        fake.values["live"].append(value)
+        reader.tick()
+    assert len(told) == 1, "the next update waits until this one was taken"
+    reader.acknowledge("live")
+    reader.tick()
+    assert told[1].metrics["loss"].value.tolist() == [1.0, 0.5]
+    reader.request_full("live")
+    assert len(told) == 2
+    reader.acknowledge("live")
+    assert told[2].reset and told[2].metrics["loss"].value.tolist() == [3.0, 2.0, 1.0, 0.5]
+
+
+def test_presets_come_from_the_reader(qtbot: QtBot, hub: FeedHub) -> None:
+    qtbot.waitUntil(lambda: bool(hub.presets))
+    assert {preset.kind for preset in hub.presets} >= {"train_denoiser", "train_classifier"}
+
+
+def test_close_joins_the_thread(qtbot: QtBot, fake: FakeWorkspace) -> None:
+    hub = FeedHub(fake)
+    hub.subscribe("live")
+    qtbot.waitUntil(lambda: "live" in fake.polls)
+    told: list[str] = []
+    hub.updated.connect(lambda run_id, _update: told.append(run_id))
+    hub.close()
+    hub.close()
+    assert hub._thread.isFinished()
+    fake.values["live"].append(1.0)
+    hub.subscribe("live")
+    assert not told
+
+
+def test_a_hub_that_never_saw_the_event_loop_closes_too(qtbot: QtBot, fake: FakeWorkspace) -> None:
+    hub = FeedHub(fake)
+    hub.close()
+    qtbot.wait(1)
+    assert not hub._thread.isRunning()
+
+
+def test_a_real_workspace(qtbot: QtBot, workspace: Workspace) -> None:
+    hub = FeedHub(workspace)
+    try:
+        told: list[str] = []
+        hub.failed.connect(lambda _run_id, message: told.append(message))
+        hub.subscribe("20260101T000000Z-none-abcdef")
+        qtbot.waitUntil(lambda: bool(told))
+        assert "there is no run" in told[0]
+        assert hub.summaries == []
+    finally:
+        hub.close()

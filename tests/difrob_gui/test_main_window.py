@@ -1,0 +1,452 @@
+"""The main window as a whole: news, pages, commands, session, theme, names, and what it leaves behind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QSlider,
+    QTextEdit,
+    QWidget,
+)
+from pytestqt.qtbot import QtBot
+from support.fake_supervisor import FakeSupervisor, make_entry
+from support.fake_workspace import FakeWorkspace, make_summary
+
+from difrob.runs import RunState
+from difrob.worker.messages import LiveProgress, Meters, QueueState
+from difrob_gui.app import install_excepthook
+from difrob_gui.client import Link
+from difrob_gui.main_window import MainWindow
+from difrob_gui.settings import WindowSettings
+from difrob_gui.theme import current_theme
+from difrob_gui.widgets.toasts import Tone
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeWorkspace:
+    fake = FakeWorkspace(tmp_path)
+    fake.add(
+        make_summary("done", name="beta 5", created=300.0, result=0.5),
+        make_summary("other", name="beta 2", created=200.0, result=0.4),
+        make_summary("fallen", RunState.INTERRUPTED, created=100.0, reason="out of memory", has_checkpoint=True),
+    )
+    return fake
+
+
+@pytest.fixture
+def server(qapp: object, tmp_path: Path) -> Iterator[FakeSupervisor]:
+    server = FakeSupervisor(tmp_path / "supervisor.sock")
+    server.state = QueueState(
+        entries=[make_entry("live", RunState.RUNNING, name="running one", created=400.0), make_entry("waits", created=500)],
+        lanes=["cpu"],
+    )
+    server.answers["submit"] = lambda args: {"run_ids": ["fresh"]}
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def make_window(qtbot: QtBot, fake: FakeWorkspace, tmp_path: Path) -> Iterator[Callable[..., MainWindow]]:
+    windows: list[MainWindow] = []
+
+    def make(**options: Any) -> MainWindow:
+        options.setdefault("theme", "light")
+        window = MainWindow(fake, WindowSettings(tmp_path / "window.ini"), autostart=False, **options)
+        windows.append(window)
+        window.show()
+        window.start()
+        return window
+
+    yield make
+    for window in windows:
+        window.close()
+        assert window.feeds._thread.isFinished()
+        active = [timer for timer in window.findChildren(QTimer) if timer.isActive()]
+        assert not active, f"timers left running: {active}"
+        window.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def window(qtbot: QtBot, server: FakeSupervisor, make_window: Callable[..., MainWindow]) -> MainWindow:
+    window = make_window()
+    qtbot.waitUntil(lambda: window.runs.model.total == 5 and window.client.is_connected)
+    return window
+
+
+def shown(window: MainWindow) -> list[str]:
+    return [window.runs.model.run_id_at(row) for row in range(window.runs.model.rowCount())]
+
+
+def trigger(window: MainWindow, action_id: str) -> None:
+    action = window.actions_table[action_id]
+    assert action.isEnabled(), action_id
+    action.trigger()
+
+
+def test_every_action_does_something(window: MainWindow) -> None:
+    assert window.actions_table.unbound() == []
+
+
+def test_runs_from_files_and_queue_newest_first(window: MainWindow) -> None:
+    assert shown(window) == ["waits", "live", "done", "other", "fallen"]
+    assert window.status.queue.text() == "1 running, 1 waiting"
+    assert window.status.link.text() == "Connected"
+
+
+def test_live_numbers_reach_the_table(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
+    server.event(
+        "progress", progress=LiveProgress(run_id="live", done=1, total=4, headline={"robust_accuracy": 0.25})
+    )
+    qtbot.waitUntil(lambda: window.runs.model.row("live").share_done == 0.25)
+    assert window.runs.model.row("live").result.value == 0.25
+    server.event("meters", meters=Meters(time=1, cpu=0.5, memory_used=2e9, memory_total=8e9, disk_free=9e9))
+    qtbot.waitUntil(lambda: window.status.meters.text() == "CPU 50 %    Memory 2.0 / 8 GB")
+
+
+@pytest.mark.parametrize(
+    ("key", "page"),
+    [(Qt.Key.Key_1, "launch"), (Qt.Key.Key_2, "queue"), (Qt.Key.Key_3, "monitor"), (Qt.Key.Key_4, "compare")],
+)
+def test_pages_by_key(qtbot: QtBot, window: MainWindow, key: Qt.Key, page: str) -> None:
+    window.show_page("help")
+    window.activateWindow()
+    qtbot.keyClick(window, key, Qt.KeyboardModifier.ControlModifier)
+    assert window.page == page
+    assert window.actions_table[f"view.{page}"].isChecked()
+
+
+def test_the_current_run_drives_what_can_be_done(qtbot: QtBot, window: MainWindow) -> None:
+    allowed = {
+        "live": {"run.pause", "run.stop", "run.abort", "run.kill"},
+        "waits": {"run.stop"},
+        "done": {"run.remove", "run.show_file"},
+        "fallen": {"run.resume", "run.remove", "run.show_file"},
+    }
+    special = set().union(*allowed.values())
+    for run_id, expected in allowed.items():
+        window.runs.select(run_id)
+        assert window.runs.current.run_id == run_id
+        assert {name for name in special if window.actions_table[name].isEnabled()} == expected, run_id
+
+
+@pytest.mark.parametrize("grade", ["pause", "stop", "abort", "kill"])
+def test_stopping_in_grades(qtbot: QtBot, window: MainWindow, server: FakeSupervisor, grade: str) -> None:
+    window.runs.select("live")
+    trigger(window, f"run.{grade}")
+    qtbot.waitUntil(lambda: server.named("stop") == [{"run_id": "live", "grade": grade}])
+
+
+def test_resume_and_a_refusal_in_words(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
+    def refuse(_args: dict[str, Any]) -> None:
+        raise ValueError("the disk is full")
+
+    server.answers["resume"] = refuse
+    window.runs.select("fallen")
+    trigger(window, "run.resume")
+    qtbot.waitUntil(lambda: bool(window.toasts.toasts))
+    assert server.named("resume") == [{"run_id": "fallen"}]
+    assert window.toasts.toasts[-1].text == "“fallen” was not resumed: the disk is full"
+    assert window.toasts.toasts[-1].tone is Tone.BAD
+
+
+def test_the_end_of_a_run_is_told_with_a_way_to_it(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
+    server.event("entry", entry=make_entry("live", RunState.FINISHED, name="running one"), position=0)
+    qtbot.waitUntil(lambda: bool(window.toasts.toasts))
+    toast = window.toasts.toasts[-1]
+    assert toast.text == "“running one” has finished." and toast.tone is Tone.GOOD
+    qtbot.mouseClick(toast.action_button, Qt.MouseButton.LeftButton)
+    assert window.page == "monitor" and window.runs.current.run_id == "live"
+    server.event("entry", entry=make_entry("live", RunState.FINISHED, name="running one"), position=0)
+    server.event("entry", entry=make_entry("waits", RunState.STARTING), position=1)
+    server.event("entry", entry=make_entry("waits", RunState.FAILED, reason="NaN loss at step 3"), position=1)
+    qtbot.waitUntil(lambda: len(window.toasts.toasts) == 1 and window.toasts.toasts[0].tone is Tone.BAD)
+    assert window.toasts.toasts[0].text == "“waits” failed: NaN loss at step 3"
+
+
+def test_an_end_during_a_lost_link_is_told_too(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
+    server.die()
+    qtbot.waitUntil(lambda: window.client.link is not Link.CONNECTED)
+    window.toasts.clear()
+    server.state = QueueState(entries=[make_entry("live", RunState.INTERRUPTED, reason="killed by signal 9")])
+    server.listen()
+    qtbot.waitUntil(lambda: any("killed by signal 9" in toast.text for toast in window.toasts.toasts), timeout=8000)
+    assert window.toasts.toasts[-1].tone is Tone.WARNING
+
+
+def test_bin_and_undo(qtbot: QtBot, window: MainWindow, fake: FakeWorkspace) -> None:
+    window.runs.select("done")
+    trigger(window, "run.remove")
+    qtbot.waitUntil(lambda: "done" not in shown(window))
+    assert "done" in fake.binned
+    toast = window.toasts.toasts[-1]
+    assert toast.text == "“beta 5” is in the bin."
+    toast.action_button.click()
+    qtbot.waitUntil(lambda: "done" in shown(window))
+
+
+def test_a_run_that_another_waits_for_is_not_binned(
+    qtbot: QtBot, window: MainWindow, server: FakeSupervisor, fake: FakeWorkspace
+) -> None:
+    server.event("entry", entry=make_entry("waits", after=["fallen"]), position=1)
+    qtbot.waitUntil(lambda: window.client.mirror.entries["waits"].after == ["fallen"])
+    window.runs.select("fallen")
+    trigger(window, "run.remove")
+    assert "waits in the queue for “fallen”" in window.toasts.toasts[-1].text
+    assert fake.binned == {}
+
+
+def test_ticks_and_compare(qtbot: QtBot, window: MainWindow) -> None:
+    compared: list[list[str]] = []
+    window.compare_page.show_runs = compared.append
+    for run_id in ("done", "other"):
+        window.runs.select(run_id)
+        trigger(window, "run.check")
+    assert window.runs._compare.text() == "Compare (2)"
+    qtbot.mouseClick(window.runs._compare, Qt.MouseButton.LeftButton)
+    assert window.page == "compare" and compared == [["other", "done"]]
+    trigger(window, "run.uncheck_all")
+    qtbot.waitUntil(lambda: compared[-1] == [])
+    window.show_page("queue")
+    window.runs.select("done")
+    trigger(window, "run.compare")
+    assert compared[-1] == ["done"], "with no tick, the current run is meant"
+
+
+def test_the_tick_box_and_the_space_bar(qtbot: QtBot, window: MainWindow) -> None:
+    from difrob_gui.widgets.two_line_delegate import check_rect
+
+    table = window.runs.table
+    index = window.runs.model.index(window.runs.model.place_of("done"), 0)
+    qtbot.mouseClick(
+        table.viewport(), Qt.MouseButton.LeftButton, pos=check_rect(table.visualRect(index)).center()
+    )
+    assert window.runs.model.checked_ids() == ["done"]
+    table.setCurrentIndex(index)
+    table.setFocus()
+    qtbot.keyClick(table, Qt.Key.Key_Space)
+    assert window.runs.model.checked_ids() == []
+
+
+def test_search_narrows_the_table_and_says_so(qtbot: QtBot, window: MainWindow) -> None:
+    trigger(window, "view.find_run")
+    qtbot.keyClicks(window.runs.search, "beta")
+    assert shown(window) == ["done", "other"]
+    assert window.runs._count.text() == "2 of 5"
+    qtbot.keyClicks(window.runs.search, "zzz")
+    assert window.runs._empty.isVisible() and "No run fits" in window.runs._empty.text()
+    qtbot.keyClick(window.runs.search, Qt.Key.Key_Escape)
+    assert len(shown(window)) == 5
+
+
+def test_the_current_run_survives_news(qtbot: QtBot, window: MainWindow, fake: FakeWorkspace) -> None:
+    window.runs.select("other")
+    fake.add(make_summary("newest", created=900.0))
+    trigger(window, "file.refresh")
+    qtbot.waitUntil(lambda: shown(window)[0] == "newest")
+    assert window.runs.current.run_id == "other"
+    assert window.runs.table.currentIndex().row() == window.runs.model.place_of("other")
+
+
+def test_duplicate_with_changes(qtbot: QtBot, window: MainWindow) -> None:
+    window.runs.select("done")
+    trigger(window, "run.duplicate")
+    assert window.page == "launch" and window.launch.kind == "train_classifier"
+    assert window.launch.header.name.text() == "done"
+
+
+def test_start_by_key_submits_and_shows_the_run(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
+    window.show_page("launch")
+    window.launch.choose_kind("train_denoiser")
+    window.activateWindow()
+    qtbot.keyClick(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: len(server.named("submit")) == 1)
+    qtbot.waitUntil(lambda: bool(window.toasts.toasts))
+    assert window.toasts.toasts[-1].text == "1 run submitted."
+    server.event("entry", entry=make_entry("fresh", created=999.0), position=2)
+    qtbot.waitUntil(lambda: window.runs.current is not None and window.runs.current.run_id == "fresh")
+
+
+def test_editing_an_entry_comes_back_to_the_queue(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
+    window.show_page("queue")
+    qtbot.waitUntil(lambda: window.queue.model.rowCount() == 2)
+    window.queue.select(["waits"])
+    trigger(window, "queue.edit")
+    assert window.page == "launch" and window.launch.start_button.text() == "Save"
+    window.launch.start()
+    qtbot.waitUntil(lambda: window.page == "queue")
+    assert server.named("edit")[0]["run_id"] == "waits"
+
+
+def test_inputs_on_the_launch_page_follow_the_runs(qtbot: QtBot, window: MainWindow, fake: FakeWorkspace) -> None:
+    window.show_page("launch")
+    window.launch.choose_kind("evaluate")
+    picker = window.launch.form.rows["classifier"].editor.picker
+    assert picker.option_ids() == ["done", "other"]
+    fake.add(make_summary("third", created=999.0))
+    trigger(window, "file.refresh")
+    qtbot.waitUntil(lambda: picker.option_ids() == ["third", "done", "other"])
+
+
+def test_the_palette_knows_actions_and_runs(qtbot: QtBot, window: MainWindow) -> None:
+    trigger(window, "view.palette")
+    qtbot.keyClicks(window.palette_sheet.search, "beta 2")
+    assert window.palette_sheet.shown_texts()[0] == "beta 2"
+    qtbot.keyClick(window.palette_sheet.search, Qt.Key.Key_Return)
+    assert window.page == "monitor" and window.runs.current.run_id == "other"
+    trigger(window, "view.palette")
+    qtbot.keyClicks(window.palette_sheet.search, "theme dark")
+    qtbot.keyClick(window.palette_sheet.search, Qt.Key.Key_Return)
+    assert current_theme().name == "dark"
+    window.choose_theme("light")
+
+
+def test_without_a_supervisor_files_are_shown_and_the_mend_is_offered(
+    qtbot: QtBot, make_window: Callable[..., MainWindow]
+) -> None:
+    window = make_window()
+    qtbot.waitUntil(lambda: window.runs.model.total == 3 and window.client.link is Link.FAILED)
+    assert window.status.link.text() == "Supervisor not reachable"
+    assert "no supervisor is running" in window.toasts.toasts[-1].text
+    assert window.toasts.toasts[-1].action_button.text() == "Try again"
+
+
+def test_an_empty_workspace_says_what_to_do(
+    qtbot: QtBot, fake: FakeWorkspace, make_window: Callable[..., MainWindow]
+) -> None:
+    fake.runs = {}
+    window = make_window()
+    qtbot.waitUntil(lambda: fake.listings > 0)
+    assert window.runs._empty.isVisible()
+    assert "Choose a method on the Launch page and press Start" in window.runs._empty.text()
+
+
+def test_the_session_comes_back(
+    qtbot: QtBot, server: FakeSupervisor, make_window: Callable[..., MainWindow], tmp_path: Path
+) -> None:
+    first = make_window(theme=None)
+    qtbot.waitUntil(lambda: first.runs.model.total == 5)
+    first.choose_theme("dark")
+    first.resize(1111, 707)
+    first.show_page("queue")
+    first.runs.model.set_checked_ids(["done", "other"])
+    first.runs.select("other")
+    trigger(first, "view.runs_panel")
+    first.close()
+    second = make_window(theme=None)
+    assert (second.width(), second.height()) == (1111, 707)
+    assert second.page == "queue" and current_theme().name == "dark"
+    assert not second.runs.isVisible()
+    qtbot.waitUntil(lambda: second.runs.model.checked_ids() == ["other", "done"])
+    assert second.runs.current.run_id == "other"
+    second.choose_theme("light")
+
+
+def test_a_torn_settings_file_does_no_harm(
+    qtbot: QtBot, server: FakeSupervisor, make_window: Callable[..., MainWindow], tmp_path: Path
+) -> None:
+    (tmp_path / "window.ini").write_bytes(b"[General]\ngeometry=@Bytes(\x00\xff\ntheme=purple\npage=7\nchecked=@Invalid()\n")
+    window = make_window(theme=None)
+    qtbot.waitUntil(lambda: window.runs.model.total == 5)
+    assert window.page == "launch" and window.settings.theme == "system"
+
+
+def test_an_error_in_a_slot_becomes_a_notice(
+    qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytestqt.exceptions import capture_exceptions
+
+    with capture_exceptions():
+        restore = install_excepthook(window.tell_crash)
+        try:
+            sys.excepthook(ValueError, ValueError("broken slot"), None)
+        finally:
+            restore()
+    assert "ValueError: broken slot" in window.toasts.toasts[-1].text
+    assert window.toasts.toasts[-1].tone is Tone.BAD
+
+
+INTERACTIVE = (
+    QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit, QPlainTextEdit, QSlider, QTextEdit,
+)  # fmt: skip
+
+
+def test_every_interactive_widget_has_a_name(qtbot: QtBot, window: MainWindow) -> None:
+    for kind in ("train_denoiser", "generate", "train_classifier", "evaluate", "certify"):
+        window.launch.choose_kind(kind)
+    nameless = []
+    for widget in window.findChildren(QWidget):
+        inner = widget.objectName().startswith("qt_") or type(widget).__name__ in ("QTableCornerButton", "QHeaderView")
+        if isinstance(widget, INTERACTIVE) and not inner and not _named(widget):
+            chain, at = [], widget
+            while at is not None:
+                chain.append(type(at).__name__)
+                at = at.parentWidget()
+            nameless.append(" < ".join(chain[:4]))
+    assert nameless == []
+
+
+def _named(widget: QWidget) -> bool:
+    parent = widget.parentWidget()
+    if isinstance(parent, (QComboBox, QAbstractSpinBox)) or type(parent).__name__ == "QComboBoxPrivateContainer":
+        return True
+    if isinstance(parent, QLineEdit) or isinstance(widget, QAbstractItemView) and parent is None:
+        return True
+    return bool(widget.accessibleName() or (isinstance(widget, QAbstractButton) and widget.text()))
+
+
+@pytest.mark.parametrize("size", [(1000, 650), (1280, 800)])
+@pytest.mark.parametrize("page", ["launch", "queue", "help"])
+def test_no_word_is_cut_off(qtbot: QtBot, window: MainWindow, size: tuple[int, int], page: str) -> None:
+    window.resize(*size)
+    window.show_page(page)
+    QApplication.sendPostedEvents()
+    qtbot.wait(50)
+    cut = []
+    for widget in window.findChildren(QWidget):
+        if not widget.isVisible() or not isinstance(widget, (QLabel, QAbstractButton)):
+            continue
+        if isinstance(widget, QLabel) and (widget.wordWrap() or not widget.text()):
+            if widget.wordWrap() and widget.text() and widget.height() + 1 < widget.heightForWidth(widget.width()):
+                cut.append((type(widget).__name__, widget.text()))
+            continue
+        if widget.hasHeightForWidth():
+            needed = widget.heightForWidth(widget.width())
+            if widget.height() + 1 < needed:
+                cut.append((type(widget).__name__, widget.text()))
+        elif widget.width() + 1 < widget.minimumSizeHint().width() or widget.height() + 1 < widget.minimumSizeHint().height():
+            cut.append((type(widget).__name__, widget.text(), widget.width(), widget.minimumSizeHint().width()))
+    assert cut == []
+
+
+def test_only_allowed_modules_are_imported_and_torch_never() -> None:
+    import subprocess
+
+    code = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "diffusers", "torchvision", "sklearn", "scipy"):
+            raise ImportError(f"{name} must not be imported by the window")
+sys.meta_path.insert(0, Block())
+import difrob_gui.main_window, difrob_gui.app, difrob_gui.screenshots
+allowed = ("difrob.specs", "difrob.runs", "difrob.worker.messages", "difrob.errors", "difrob.resources")
+bad = [m for m in sys.modules if m.startswith("difrob.") and not m.startswith(allowed) and m != "difrob.worker"]
+sys.exit(str(bad) if bad else 0)
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0, process.stderr

@@ -1,0 +1,268 @@
+"""The Queue page: order, holding, removing with undo, policy; keys, buttons and the mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtTest import QAbstractItemModelTester
+from PySide6.QtWidgets import QMainWindow
+from pytestqt.qtbot import QtBot
+from support.fake_supervisor import FakeSupervisor, make_entry
+from support.fake_workspace import FakeWorkspace, make_summary
+
+from difrob.runs import RunState
+from difrob.worker.messages import LiveProgress, QueueState
+from difrob_gui.actions import ActionTable
+from difrob_gui.client import SupervisorClient
+from difrob_gui.feeds import FeedHub
+from difrob_gui.models.queue_model import LANE, POSITION, PROGRESS, RUN, STATE, WAITS, QueueModel
+from difrob_gui.pages.queue import QueuePage
+
+
+class Window(QMainWindow):
+    """What the page needs around it."""
+
+    def __init__(self, feeds: FeedHub, client: SupervisorClient) -> None:
+        super().__init__()
+        self.table = ActionTable(self)
+        self.page = QueuePage(feeds, client, self.table)
+        self.setCentralWidget(self.page)
+        for step in ("up", "down", "top", "bottom"):
+            self.table.bind(f"queue.{step}", lambda step=step: self.page.move(step))
+        self.table.bind("queue.pause", self.page.toggle_pause)
+        for name in ("hold", "edit", "duplicate", "remove"):
+            self.table.bind(f"queue.{name}", getattr(self.page, name))
+        self.page.chosen_changed.connect(lambda: self.table.enable("entry", self.page.allows))
+
+
+@pytest.fixture
+def server(qapp: object, tmp_path: Path) -> Iterator[FakeSupervisor]:
+    server = FakeSupervisor(tmp_path / "supervisor.sock")
+    server.state = QueueState(
+        entries=[
+            make_entry("ended", RunState.FAILED, reason="out of memory"),
+            make_entry("live", RunState.RUNNING, on_lane="cpu"),
+            make_entry("a"), make_entry("b", after=["live"]), make_entry("c", after=["ended"]), make_entry("d"),
+        ],
+        lanes=["cpu"],
+        progress={"live": LiveProgress(run_id="live", done=30, total=60, seconds_left=120.0)},
+    )  # fmt: skip
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def window(qtbot: QtBot, server: FakeSupervisor, tmp_path: Path) -> Iterator[Window]:
+    workspace = FakeWorkspace(tmp_path)
+    workspace.add(make_summary("done"))
+    hub = FeedHub(workspace)
+    client = SupervisorClient(workspace.socket_path, tmp_path, autostart=False)
+    window = Window(hub, client)
+    qtbot.addWidget(window)
+    window.resize(1100, 700)
+    window.show()
+    with qtbot.waitSignal(client.connected):
+        client.open()
+    qtbot.waitUntil(lambda: window.page.model.rowCount() == 5)
+    yield window
+    client.close()
+    hub.close()
+
+
+@pytest.fixture
+def page(window: Window) -> QueuePage:
+    return window.page
+
+
+def shown(page: QueuePage) -> list[str]:
+    return [row.run_id for row in page.model.rows()]
+
+
+def text(page: QueuePage, run_id: str, column: int) -> str:
+    return str(page.model.index(page.model.place_of(run_id), column).data() or "")
+
+
+def test_rows_in_words(page: QueuePage) -> None:
+    assert shown(page) == ["live", "a", "b", "c", "d"]
+    assert [text(page, run_id, POSITION) for run_id in shown(page)] == ["", "1", "2", "3", "4"]
+    assert text(page, "live", STATE) == "Running" and text(page, "live", PROGRESS) == "50 %"
+    assert text(page, "live", LANE) == "cpu"
+    assert text(page, "b", WAITS) == "live" and text(page, "b", STATE) == "Queued"
+    assert text(page, "c", STATE) == "Blocked"
+    assert page.model.row("c").detail == "needs “ended”, which did not finish"
+    tip = page.model.index(0, PROGRESS).data(Qt.ItemDataRole.ToolTipRole)
+    assert "30 of 60 steps" in tip and "2 min" in tip
+    assert page._summary.text() == "1 running · 4 waiting"
+
+
+def test_ended_entries_are_shown_when_asked_for(qtbot: QtBot, page: QueuePage) -> None:
+    assert page.show_ended.text() == "Show ended (1)"
+    page.show_ended.click()
+    assert shown(page)[-1] == "ended"
+    assert text(page, "ended", STATE) == "Failed" and page.model.row("ended").detail == "out of memory"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "key", "expected"),
+    [
+        (["b"], Qt.Key.Key_Up, {"run_ids": ["b"], "before": "a"}),
+        (["b"], Qt.Key.Key_Down, {"run_ids": ["b"], "before": "d"}),
+        (["c"], Qt.Key.Key_Home, {"run_ids": ["c"], "before": "a"}),
+        (["a", "b"], Qt.Key.Key_End, {"run_ids": ["a", "b"], "before": None}),
+        (["b", "c"], Qt.Key.Key_Down, {"run_ids": ["b", "c"], "before": None}),
+        (["a", "d"], Qt.Key.Key_Up, {"run_ids": ["a", "d"], "before": "b"}),
+    ],
+)
+def test_moving_by_keys(
+    qtbot: QtBot, page: QueuePage, server: FakeSupervisor, chosen: list[str], key: Qt.Key, expected: dict[str, Any]
+) -> None:
+    page.select(chosen)
+    page.table.setFocus()
+    qtbot.keyClick(page.table, key, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: bool(server.named("move")))
+    assert server.named("move") == [expected]
+
+
+@pytest.mark.parametrize(("chosen", "step"), [(["a"], "up"), (["a"], "top"), (["d"], "down"), (["live"], "up")])
+def test_moves_that_change_nothing_are_off(window: Window, page: QueuePage, chosen: list[str], step: str) -> None:
+    page.select(chosen)
+    assert not window.table[f"queue.{step}"].isEnabled()
+    page.move(step)
+
+
+def test_the_selection_follows_the_entry_when_the_order_changes(
+    qtbot: QtBot, page: QueuePage, server: FakeSupervisor
+) -> None:
+    page.select(["d"])
+    server.event("order", run_ids=["ended", "live", "d", "a", "b", "c"])
+    qtbot.waitUntil(lambda: shown(page) == ["live", "d", "a", "b", "c"])
+    assert [row.run_id for row in page.chosen()] == ["d"]
+
+
+def test_drag_and_drop_asks_for_the_move(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    model = page.model
+    data = model.mimeData([model.index(4, RUN), model.index(4, STATE), model.index(3, RUN)])
+    assert not model.dropMimeData(data, Qt.DropAction.MoveAction, 1, 0, QModelIndex())
+    qtbot.waitUntil(lambda: bool(server.named("move")))
+    assert server.named("move") == [{"run_ids": ["c", "d"], "before": "a"}]
+    model.dropMimeData(model.mimeData([model.index(1, RUN)]), Qt.DropAction.MoveAction, -1, -1, QModelIndex())
+    qtbot.waitUntil(lambda: len(server.named("move")) == 2)
+    assert server.named("move")[1] == {"run_ids": ["a"], "before": None}
+    assert shown(page) == ["live", "a", "b", "c", "d"], "only the supervisor moves rows"
+    assert not model.flags(model.index(0, RUN)) & Qt.ItemFlag.ItemIsDragEnabled, "live runs stay"
+    assert model.flags(model.index(1, RUN)) & Qt.ItemFlag.ItemIsDragEnabled
+
+
+def test_hold_and_release(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    page.select(["a", "live", "b"])
+    page.hold()
+    qtbot.waitUntil(lambda: len(server.named("hold")) == 2)
+    assert server.named("hold") == [{"run_id": "a", "held": True}, {"run_id": "b", "held": True}]
+    server.event("entry", entry=make_entry("a", held=True), position=2)
+    qtbot.waitUntil(lambda: text(page, "a", STATE) == "Held")
+    page.select(["a"])
+    page.hold()
+    qtbot.waitUntil(lambda: len(server.named("hold")) == 3)
+    assert server.named("hold")[2] == {"run_id": "a", "held": False}
+
+
+def test_remove_and_undo_puts_everything_back(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    notices: list[tuple[str, Any]] = []
+    page.notice.connect(lambda words, undo: notices.append((words, undo)))
+    page.select(["a", "b"])
+    page.table.setFocus()
+    qtbot.keyClick(page.table, Qt.Key.Key_Delete)
+    qtbot.waitUntil(lambda: bool(notices))
+    assert server.named("remove") == [{"run_ids": ["a", "b"]}]
+    words, (label, undo) = notices[0]
+    assert words == "2 entries removed from the queue." and label == "Undo"
+    undo()
+    qtbot.waitUntil(lambda: len(server.named("move")) == 2)
+    (submitted,) = server.named("submit")
+    assert [entry["run_id"] for entry in submitted["entries"]] == ["a", "b"]
+    assert submitted["entries"][1]["after"] == ["live"]
+    assert server.named("move") == [{"run_ids": ["a"], "before": "c"}, {"run_ids": ["b"], "before": "c"}]
+
+
+def test_a_live_entry_cannot_be_removed(window: Window, page: QueuePage, server: FakeSupervisor) -> None:
+    page.select(["live", "a"])
+    assert not window.table["queue.remove"].isEnabled()
+    page.remove()
+    assert server.calls == []
+
+
+def test_a_refused_removal_is_told(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    def refuse(_args: dict[str, Any]) -> None:
+        raise ValueError("run 'b' waits for 'a'")
+
+    server.answers["remove"] = refuse
+    page.select(["a"])
+    with qtbot.waitSignal(page.failed) as told:
+        page.remove()
+    assert told.args == ["Not removed: run 'b' waits for 'a'"]
+
+
+def test_edit_is_for_one_waiting_entry(qtbot: QtBot, window: Window, page: QueuePage) -> None:
+    page.select(["live"])
+    assert not window.table["queue.edit"].isEnabled()
+    page.select(["a", "b"])
+    assert not window.table["queue.edit"].isEnabled()
+    page.select(["a"])
+    with qtbot.waitSignal(page.edit_wanted) as told:
+        qtbot.keyClick(page.table, Qt.Key.Key_F2)
+    assert told.args[0].run_id == "a" and told.args[1] == "a"
+
+
+def test_duplicate(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    page.select(["a"])
+    page.duplicate()
+    qtbot.waitUntil(lambda: server.named("duplicate") == [{"run_id": "a"}])
+
+
+def test_pausing_the_whole_queue(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    qtbot.mouseClick(page.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: server.named("pause_queue") == [{"paused": True}])
+    server.event("paused", paused=True)
+    qtbot.waitUntil(page._banner.isVisible)
+    assert page.pause_button.text() == "Let it go on"
+    qtbot.mouseClick(page.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(server.named("pause_queue")) == 2)
+    assert server.named("pause_queue")[1] == {"paused": False}
+
+
+def test_policy_after_a_failure(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    assert page.policy.currentData() == "skip_dependants"
+    server.event("policy", on_failure="stop")
+    qtbot.waitUntil(lambda: page.policy.currentData() == "stop")
+    page.policy.setCurrentIndex(page.policy.findData("go_on"))
+    page.policy.activated.emit(page.policy.currentIndex())
+    qtbot.waitUntil(lambda: server.named("set_policy") == [{"on_failure": "go_on"}])
+
+
+def test_an_empty_queue_says_what_to_do(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    server.set_entries()
+    qtbot.waitUntil(page._empty.isVisible)
+    assert "Launch page" in page._empty_text.text()
+
+
+def test_a_lost_link_says_that_the_table_is_old(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    server.die()
+    qtbot.waitUntil(lambda: "last known" in page._summary.text())
+    assert len(shown(page)) == 5
+
+
+def test_the_model_keeps_qts_rules(qapp: object) -> None:
+    model = QueueModel()
+    tester = QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal)
+    entries = [make_entry(name) for name in "abcdef"]
+    model.set_state(QueueState(entries=entries))
+    model.set_state(QueueState(entries=[entries[3], entries[0], make_entry("b", RunState.RUNNING), entries[5]]))
+    assert [row.run_id for row in model.rows()] == ["b", "d", "a", "f"]
+    assert [row.position for row in model.rows()] == [0, 1, 2, 3]
+    model.set_state(QueueState())
+    assert model.rowCount() == 0
+    del tester
