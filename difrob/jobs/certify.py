@@ -25,11 +25,14 @@ from difrob.smoothing.curves import (
     table_radii,
 )
 from difrob.smoothing.smoothed import ESTIMATION, SmoothedClassifier, draw_noise
-from difrob.smoothing.statistics import ABSTAIN, largest_certifiable_radius
-from difrob.specs import CertifySpec
+from difrob.smoothing.statistics import ABSTAIN, draws_for_radius, largest_certifiable_radius
+from difrob.specs import CertifySpec, TrainClassifierSpec
 from difrob.training.loading import load_classifier
 
 PICTURED_IMAGES = 8
+
+# Progress is reported after each group of images; a group is at most this many batches of work.
+GROUP_BATCHES = 20
 
 
 def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
@@ -41,12 +44,7 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
     classifier, training = load_classifier(recorder.input_run(spec.classifier), spec.weights, device)
     denoiser = load_fitting_denoiser(spec, recorder, classifier, device) if spec.denoiser else None
     images = chosen_images(training.data, spec.split, spec.images)
-    if denoiser is None and training.objective != "gaussian":
-        recorder.note(
-            f"the classifier was trained with the objective '{training.objective}', without Gaussian noise, and no "
-            "denoiser stands in front of it; small certificates are to be expected",
-            "warning",
-        )
+    warn(spec, recorder, training)
 
     base = denoised(classifier, denoiser, spec.sigma)
     smoothed = SmoothedClassifier(
@@ -61,7 +59,7 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
     if table.reported_rows == 0:
         picture(spec, recorder, classifier, denoiser, images, device)
     # So many images at once that the short selection stage fills its batches, too.
-    group_size = -(-spec.batch_size // spec.n0)
+    group_size = max(1, min(-(-spec.batch_size // spec.n0), GROUP_BATCHES * spec.batch_size // (spec.n0 + spec.n)))
 
     with table.saved_when_stopped():
         while len(table) < len(images):
@@ -84,6 +82,24 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
                 record_state(spec, recorder, table)
             recorder.progress(len(table), len(images), "images")
     report(spec, recorder, table)
+
+
+def warn(spec: CertifySpec, recorder: Recorder, training: TrainClassifierSpec) -> None:
+    """Say beforehand what will make the result look poor."""
+    if spec.denoiser is None and training.objective != "gaussian":
+        recorder.note(
+            f"the classifier was trained with the objective '{training.objective}', without Gaussian noise, and no "
+            "denoiser stands in front of it; small certificates are to be expected",
+            "warning",
+        )
+    largest = largest_certifiable_radius(spec.n, sigma=spec.sigma, alpha=spec.alpha)
+    if spec.largest_radius is not None and spec.largest_radius > largest:
+        needed = draws_for_radius(spec.largest_radius, sigma=spec.sigma, alpha=spec.alpha)
+        recorder.note(
+            f"{spec.n} draws certify no radius above {largest:.4g}; the curve is zero beyond it. "
+            f"Radius {spec.largest_radius:g} takes at least {needed:,.0f} draws",
+            "warning",
+        )
 
 
 def load_fitting_denoiser(
@@ -126,7 +142,8 @@ def record_state(spec: CertifySpec, recorder: Recorder, table: ResultTable) -> N
     )  # fmt: skip
     average = mean_measure(radius_contributions(labels, predictions, radii), "", unit="")
     recorder.metric("average_certified_radius", len(table), average.value, average.low, average.high)
-    recorder.metric("abstentions", len(table), float((predictions == ABSTAIN).mean()))
+    abstentions = share_measure(predictions == ABSTAIN, "", exact=True)
+    recorder.metric("abstentions", len(table), abstentions.value, abstentions.low, abstentions.high)
 
 
 def right_end(spec: CertifySpec) -> float:

@@ -94,7 +94,7 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
         average.update(network)
 
         progress.step = step = step + 1
-        watch.add(step, rate, terms.loss)
+        watch.add(step, rate, terms.loss, gradient_norm)
         if step % spec.log_every == 0 or step in (1, spec.steps):
             watch.check()
             record_terms(recorder, step, terms, rate, gradient_norm)
@@ -265,10 +265,10 @@ class Store:
     average: WarmedUpAverage
     optimiser: torch.optim.Optimizer
     progress: Progress
-    saved_step: int = field(default=-1, init=False)
+    saved_step: int = field(default=0, init=False)
 
     def save(self, *, best: bool = False) -> None:
-        """Write a checkpoint, unless this step has one already."""
+        """Write a checkpoint, unless this step has one already, or none has been made."""
         step = self.progress.step
         if step == self.saved_step:
             return

@@ -5,13 +5,14 @@ Anything that passes here can be written into a journal and folded into an HDF5 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from difrob.runs.interface import Measure
-from difrob.runs.journal import MAX_FRAME
+from difrob.runs.journal import MAX_FRAME, REFERENCE
 from difrob.runs.run_file import plain_text
 
 BATCH_BYTES = 64 << 20
@@ -26,7 +27,17 @@ def checked_name(name: str) -> str:
     """The name itself. Raises ValueError for one that no file can hold."""
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
         raise ValueError(f"{name!r} is not a name: it needs 1 to {MAX_NAME} printable characters")
+    if name == REFERENCE:
+        raise ValueError(f"the name '{name}' is reserved")
     return name
+
+
+def checked_json(value: Any) -> Any:
+    """A copy of plain JSON data. Raises TypeError or ValueError for anything else."""
+    text = json.dumps(value)
+    if f'"{REFERENCE}":' in text:
+        raise ValueError(f"the key '{REFERENCE}' is reserved")
+    return json.loads(text)
 
 
 def curve_record(name: str, step: int, columns: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:

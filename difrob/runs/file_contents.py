@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +24,11 @@ from difrob.runs.records import Curve, LogLine, Pictures, Series
 
 SCHEMA_VERSION = 1
 MAX_UNPACKED = 4 << 30  # bytes of a data set that somebody compressed later; difrob itself compresses nothing
-_UNREADABLE = (KeyError, OSError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, MemoryError)
+_UNREADABLE = (KeyError, OSError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError)
+
+
+class Damaged(UserError):
+    """What lies in a run file contradicts itself; no other time, version or machine would read it better."""
 
 
 @contextmanager
@@ -30,23 +36,36 @@ def open_run_file(path: Path) -> Iterator[h5py.File]:
     """Open a run file for reading, without locking it.
 
     Raises:
-        UserError: when the file is missing, damaged, not a run file, or was written by a newer difrob; also when the
-            body finds damage, i.e. raises what h5py raises.
+        UserError: when the file is missing, cannot be read, is not a run file, or was written by a newer difrob.
+        Damaged: when it is damaged; also when the body finds damage, i.e. raises what h5py raises.
     """
     try:
         file = h5py.File(path, "r", locking=False)
     except FileNotFoundError:
         raise UserError(f"there is no run file '{path}'") from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise UserError(f"run file '{path}' cannot be read: {error.strerror}") from None
     except OSError as error:
-        raise UserError(f"run file '{path}' is damaged and cannot be opened ({first_line(error)})") from None
+        raise _explain(error, path, "is damaged and cannot be opened") from None
     try:
         with file:
             _check_version(file, path)
             yield file
     except _UNREADABLE as error:
-        raise UserError(f"run file '{path}' is damaged ({first_line(error)})") from None
+        raise _explain(error, path, "is damaged") from None
+
+
+def _explain(error: Exception, path: Path, what: str) -> UserError:
+    if (failure := system_error(error)) is not None:
+        return UserError(f"run file '{path}' cannot be read: {failure.strerror}")
+    return Damaged(f"run file '{path}' {what} ({(str(error).splitlines() or [type(error).__name__])[0]})")
+
+
+def system_error(error: Exception) -> OSError | None:
+    """The error of the operating system behind an exception: HDF5 often only mentions it in its text."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno))
+    if isinstance(error, OSError | RuntimeError) and (found := re.search(r"errno = (\d+)", str(error))):
+        return OSError(int(found[1]), os.strerror(int(found[1])))
+    return None
 
 
 def _check_version(file: h5py.File, path: Path) -> None:
@@ -58,11 +77,6 @@ def _check_version(file: h5py.File, path: Path) -> None:
             f"'{path.name}' has schema version {int(version)}; this difrob reads up to "
             f"{SCHEMA_VERSION}: install a newer difrob"
         )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 # Guarded access
@@ -205,7 +219,11 @@ def read_checkpoint(group: h5py.Group) -> Checkpoint | None:
 
 
 def damage(path: Path) -> str:
-    """What is wrong with a run file, in one sentence, after reading all of it; "" when nothing is."""
+    """What is damaged in a run file, in one sentence, after reading all of it; "" when nothing is.
+
+    Raises:
+        UserError: when it cannot be read for another reason.
+    """
     try:
         with open_run_file(path) as file:
             json.loads(file.attrs["summary"])
@@ -216,7 +234,7 @@ def damage(path: Path) -> str:
             for key, group in groups_in(file, "checkpoints").items():
                 if read_checkpoint(group) is None:
                     return f"the checkpoint at step {int(key)} in '{path}' is damaged"
-    except UserError as error:
+    except Damaged as error:
         return str(error)
     return ""
 

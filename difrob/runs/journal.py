@@ -2,8 +2,9 @@
 
 File: the magic, then frames. Frame: payload length and CRC-32 (little-endian u32 each), then the payload: sequence number
 (u64), length of the JSON part (u32), the JSON list of records, and the bytes of their arrays. A batch of records is one
-frame and one ``write``. Frame 0 is the header and survives :meth:`JournalWriter.clear`; sequence numbers never repeat in a
-run, so a reader can tell what it has seen and a fold can tell what it has already folded.
+frame and one ``write``. Frame 0 is the header and survives :meth:`JournalWriter.clear`, and so do the newest frames, for the sake
+of those who follow the run; no two frames of a run have the same sequence number, so a reader can tell what it has seen
+and a fold can tell what it has already folded.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _PAYLOAD = struct.Struct("<QI")
 _ARRAY_KINDS = "biuf"  # booleans, integers, floats: nothing that needs an interpreter
 _ARRAY_TYPE = re.compile(r"\|[biu]1|<[iu][248]|<f(2|4|8|16)")
 _MAX_DIMENSIONS = 32
-_REFERENCE = "__array__"
+REFERENCE = "__array__"
 _MALFORMED = (ValueError, KeyError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
@@ -59,7 +60,7 @@ class ArrayPacker:
         reference = {"at": self.size, "shape": list(array.shape), "dtype": array.dtype.str}
         self.parts.append(array.tobytes())
         self.size += array.nbytes
-        return {_REFERENCE: reference}
+        return {REFERENCE: reference}
 
 
 def encode_frame(sequence: int, records: list[dict[str, Any]]) -> bytes:
@@ -71,8 +72,8 @@ def encode_frame(sequence: int, records: list[dict[str, Any]]) -> bytes:
     """
     packer = ArrayPacker()
     header = json.dumps(records, separators=(",", ":"), default=lambda value: _pack_value(value, packer)).encode()
-    if header.count(f'"{_REFERENCE}":'.encode()) != len(packer.parts):
-        raise ValueError(f"the key '{_REFERENCE}' is reserved and cannot be recorded")
+    if header.count(f'"{REFERENCE}":'.encode()) != len(packer.parts):
+        raise ValueError(f"the key '{REFERENCE}' is reserved and cannot be recorded")
     payload = b"".join([_PAYLOAD.pack(sequence, len(header)), header, *packer.parts])
     if len(payload) > MAX_FRAME:
         raise ValueError(f"a frame of {len(payload)} bytes is larger than {MAX_FRAME}; record smaller batches")
@@ -102,7 +103,7 @@ def decode_payload(payload: bytes) -> Frame:
     arrays = memoryview(payload)[arrays_at:]
 
     def revive(value: dict[str, Any]) -> Any:
-        return _array(arrays, value[_REFERENCE]) if _REFERENCE in value else value
+        return _array(arrays, value[REFERENCE]) if REFERENCE in value else value
 
     records = json.loads(payload[_PAYLOAD.size : arrays_at], object_hook=revive)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):

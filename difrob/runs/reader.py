@@ -125,16 +125,19 @@ class RunReader:
 
     def folded_summary(self) -> RunSummary | None:
         """The summary in the file, None without a file; a damaged file gives a summary that says so."""
+        try:
+            return self.undamaged_summary()
+        except UserError as error:
+            size = (file_stamp(self.h5_path) or (0,))[0]
+            return RunSummary(self.run_id, "", self.run_id, RunState.FAILED, reason=str(error), damaged=True, size=size)
+
+    def undamaged_summary(self) -> RunSummary | None:
+        """The summary in the file, None without a file. Raises Damaged, or UserError when it cannot be read."""
         stamp = file_stamp(self.h5_path)
         if stamp is None:
             return None
-        try:
-            with open_run_file(self.h5_path) as file:
-                return summary_from_json(json.loads(file.attrs["summary"]), size=stamp[0])
-        except UserError as error:
-            return RunSummary(
-                self.run_id, "", self.run_id, RunState.FAILED, reason=str(error), damaged=True, size=stamp[0]
-            )
+        with open_run_file(self.h5_path) as file:
+            return summary_from_json(json.loads(file.attrs["summary"]), size=stamp[0])
 
     def folded_sequence(self) -> int:
         """The highest journal frame that the file holds; 0 without a file.

@@ -220,7 +220,7 @@ class RunRecorder:
             self._put({"type": "result", "name": name, "measure": asdict(measure)})
 
     def attribute(self, name: str, value: Any) -> None:
-        self._put({"type": "attribute", "name": checked_name(name), "value": json.loads(json.dumps(value))})
+        self._put({"type": "attribute", "name": checked_name(name), "value": checks.checked_json(value)})
 
     # What a job asks
 
@@ -270,8 +270,12 @@ class RunRecorder:
             self._stop_thread()
             return self._fold_last()
         finally:
-            self._stop_thread()
-            self._journal.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the run without ending it: it will be found like one whose process was killed."""
+        self._stop_thread()
+        self._journal.close()
 
     def _fold_last(self) -> RunSummary:
         with self._lock:

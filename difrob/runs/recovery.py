@@ -13,6 +13,7 @@ from typing import Any
 from difrob.errors import UserError
 from difrob.runs import run_file
 from difrob.runs.contents import Contents
+from difrob.runs.file_contents import Damaged
 from difrob.runs.journal import Scan, scan_journal
 from difrob.runs.locks import open_locked, remove_locked
 from difrob.runs.reader import LOST, RunReader, file_stamp, has_ended, live_summary, summary_from_header
@@ -26,9 +27,9 @@ LOOKING_SECONDS = 0.2  # longer than anybody who merely looks holds a journal's 
 def recover(reader: RunReader, reason: str = "", state: RunState = RunState.INTERRUPTED) -> RunSummary | None:
     """Fold what a dead writer left behind and mark the run; None when there is nothing to do (or it is alive).
 
-    A file that cannot be read is set aside as ``.damaged`` and the run is rebuilt from the journal alone; a journal that
-    cannot be read is set aside as well, and the file is marked. Without room for the folded file everything stays as it
-    is, to be recovered another time.
+    A damaged file is set aside as ``.damaged`` and the run is rebuilt from the journal alone; a damaged journal is set
+    aside as well, and the file is marked. Without room for the folded file, or with a file that cannot be read here (e.g.
+    from a newer difrob), everything stays as it is, to be recovered another time.
 
     Args:
         reader: the run.
@@ -45,7 +46,7 @@ def recover(reader: RunReader, reason: str = "", state: RunState = RunState.INTE
     try:
         run_file.remove_partials(reader.h5_path)
         summary = remains.fold()
-    except OSError:  # no room, or a read-only folder: reading joins file and journal just the same
+    except (OSError, UserError):  # reading joins file and journal just the same
         os.close(descriptor)
         return remains.summary
     except BaseException:
@@ -69,8 +70,9 @@ class _Remains:
         """Bring file and journal together; None where neither says anything."""
         path = self._reader.h5_path
         while True:
-            folded = self._reader.folded_summary()
-            if folded is not None and folded.damaged:
+            try:
+                folded = self._reader.undamaged_summary()
+            except Damaged:
                 self._set_file_aside()
                 folded = None
             try:
@@ -86,7 +88,7 @@ class _Remains:
             self.summary = self._describe(base, scan, contents)
             try:
                 return run_file.fold(path, self.summary, contents, [], dict(scan.header.get("facts") or {}))
-            except UserError:  # the file is damaged in a place that its summary does not touch: once more without it
+            except Damaged:  # in a place that its summary does not touch: once more without it
                 self._set_file_aside()
             except (ValueError, KeyError, TypeError, RuntimeError) as error:
                 return self._without_journal(folded, f"{type(error).__name__}: {error}")
@@ -108,15 +110,15 @@ class _Remains:
 
     def _without_journal(self, folded: RunSummary | None, why: str) -> RunSummary | None:
         ended = self._last_sign_of_life()
-        aside = _set_aside(self._reader.journal_path)
+        reason = self._reason or LOST
+        if self._reader.journal_path.stat().st_size:  # an empty one belongs to a writer that died at birth
+            aside = _set_aside(self._reader.journal_path)
+            reason += f"; its journal was unreadable ({why}) and lies in '{aside.name}'"
         if folded is None or folded.state.is_end:
             return folded
-        reason = f"{self._reason or LOST}; its journal was unreadable ({why}) and lies in '{aside.name}'"
         self.summary = replace(folded, state=self._state, reason=reason, ended=ended)
-        with suppress(UserError):
-            sequence = self._reader.folded_sequence()
-            return run_file.fold(self._reader.h5_path, self.summary, Contents(sequence=sequence), [], {})
-        return self.summary
+        contents = Contents(sequence=self._reader.folded_sequence())
+        return run_file.fold(self._reader.h5_path, self.summary, contents, [], {})
 
     def _last_sign_of_life(self) -> float:
         with suppress(FileNotFoundError):

@@ -23,10 +23,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from difrob.errors import UserError
 from difrob.runs.contents import Contents
 from difrob.runs.file_contents import (
     SCHEMA_VERSION,
+    Damaged,
     damage,
     digest,
     groups_in,
@@ -36,6 +36,7 @@ from difrob.runs.file_contents import (
     read_metrics,
     sample_columns,
     steps_until,
+    system_error,
 )
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.records import Curve, LogLine, Pictures, Progress, RunSummary
@@ -71,7 +72,7 @@ def fold(
 
     Raises:
         OSError: when the disk is full or the folder is read-only.
-        UserError: when the old file is damaged. In either case it is untouched.
+        Damaged: when the old file is damaged. In either case it is untouched.
     """
     partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial")
     try:
@@ -87,24 +88,15 @@ def fold(
         _replace(partial, path)
         sync_folder(path.parent)
     except Exception as error:
-        if (system_error := _system_error(error)) is not None:
-            raise system_error from None
+        if (failure := system_error(error)) is not None:
+            raise failure from None
         if path.exists() and (why := damage(path)):
-            raise UserError(why) from None
+            raise Damaged(why) from None
         raise
     finally:
         with suppress(OSError):
             partial.unlink()
     return replace(summary, size=path.stat().st_size, damaged=False)
-
-
-def _system_error(error: Exception) -> OSError | None:
-    """The error of the operating system behind an exception: HDF5 often only mentions it in its text."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return OSError(error.errno, os.strerror(error.errno))
-    if isinstance(error, OSError | RuntimeError) and (found := re.search(r"errno = (\d+)", str(error))):
-        return OSError(int(found[1]), os.strerror(int(found[1])))
-    return None
 
 
 def _replace(partial: Path, path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from difrob.errors import Stopped
 
-
 _STRENGTH = {None: 0, "pause": 1, "stop": 2, "abort": 3}
 
 

@@ -7,6 +7,7 @@ code). Correctness is therefore always taken from ``predict == label``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,24 +60,24 @@ def read_certification_log(path: Path) -> CertificationLog:
         raise UserError(f"'{path}' is not a certification log: its first line lacks {', '.join(missing)}")
     column = {name: header.index(name) for name in header}
 
-    rows: list[tuple[int, int, int, float, float]] = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
-            continue
-        cells = line.split("\t")
+    cells = [(number, line.split("\t")) for number, line in enumerate(lines[1:], start=2) if line.strip()]
+    indices, labels, predictions, radii, seconds = [], [], [], [], []
+    for number, row in cells:
         try:
-            index, label, prediction = (int(cells[column[name]]) for name in ("idx", "label", "predict"))
-            radius = float(cells[column["radius"]])
-            seconds = parse_duration(cells[column["time"]]) if "time" in column else float("nan")
+            indices.append(int(row[column["idx"]]))
+            labels.append(int(row[column["label"]]))
+            predictions.append(int(row[column["predict"]]))
+            radii.append(float(row[column["radius"]]))
+            seconds.append(parse_duration(row[column["time"]]) if "time" in column else math.nan)
         except (ValueError, IndexError):
-            raise UserError(f"line {number} of '{path}' is not a row of a certification log: {line[:80]!r}") from None
-        if not (np.isfinite(radius) and radius >= 0):
-            raise UserError(f"line {number} of '{path}' has radius {radius}; a radius is a number of at least 0")
-        rows.append((index, label, prediction, radius, seconds))
-
-    whole = np.array([row[:3] for row in rows], dtype=np.int64).reshape(-1, 3)
-    real = np.array([row[3:] for row in rows], dtype=np.float64).reshape(-1, 2)
-    return CertificationLog(whole[:, 0], whole[:, 1], whole[:, 2], real[:, 0], real[:, 1])
+            raise UserError(
+                f"line {number} of '{path}' is not a row of a certification log: {lines[number - 1][:80]!r}"
+            ) from None
+        if not 0 <= radii[-1] < math.inf:
+            raise UserError(f"line {number} of '{path}' has radius {radii[-1]}; a radius is a number of at least 0")
+    whole = (np.array(values, dtype=np.int64) for values in (indices, labels, predictions))
+    real = (np.array(values, dtype=np.float64) for values in (radii, seconds))
+    return CertificationLog(*whole, *real)
 
 
 def parse_duration(text: str) -> float:
@@ -86,11 +87,11 @@ def parse_duration(text: str) -> float:
         ValueError: for any other text.
     """
     days, comma, clock = text.strip().rpartition(", ")
-    whole_days = int(days.split()[0]) if comma else 0
-    parts = [float(part) for part in clock.split(":")]
+    parts = clock.split(":")
     if len(parts) == 1 and not comma:
-        return parts[0]
+        return float(clock)
     if len(parts) != 3:
         raise ValueError(f"{text!r} is neither seconds nor H:MM:SS")
-    hours, minutes, seconds = parts
+    whole_days = int(days.split()[0]) if comma else 0
+    hours, minutes, seconds = map(float, parts)
     return 86_400.0 * whole_days + 3_600.0 * hours + 60.0 * minutes + seconds

@@ -54,14 +54,15 @@ def largest_certifiable_radius(n: int, *, sigma: float, alpha: float) -> float:
     return float(certified_radius(n, n, sigma=sigma, alpha=alpha))
 
 
-def draws_for_radius(radius: float, *, sigma: float, alpha: float) -> int:
+def draws_for_radius(radius: float, *, sigma: float, alpha: float) -> float:
     """How many unanimous draws certify a radius: the least n with alpha^(1/n) >= Phi(radius / sigma).
 
-    It is the smallest n with which a curve can reach ``radius`` at all.
+    It is the smallest n with which a curve can reach ``radius`` at all; infinity where Phi rounds to 1.
     """
     if radius < 0:
         raise ValueError(f"radius = {radius} must not be negative")
-    return int(np.ceil(np.log(alpha) / special.log_ndtr(radius / sigma)))
+    log_probability = float(special.log_ndtr(radius / sigma))
+    return float(np.ceil(np.log(alpha) / log_probability)) if log_probability < 0 else float("inf")
 
 
 def _radius(probability: np.ndarray, sigma: float) -> np.ndarray:

@@ -64,17 +64,23 @@ def read_preset(path: Path) -> Preset:
         UserError: when the file is missing, too large, or not a preset.
     """
     try:
-        if path.stat().st_size > MAX_PRESET_BYTES:
-            raise UserError(f"preset file '{path}' is larger than {MAX_PRESET_BYTES} bytes; it is not a preset")
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Preset(
-            name=path.stem,
-            kind=str(values["kind"]),
-            title=str(values["title"]),
-            description=str(values["description"]),
-            spec=dict(values["spec"]),
-        )
+        if path.exists() and not path.is_file():
+            raise UserError(f"'{path}' is not a file")  # a device or a pipe might never end
+        with open(path, "rb") as file:
+            text = file.read(MAX_PRESET_BYTES + 1)
     except OSError as error:
         raise UserError(f"cannot read preset '{path}': {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"'{path}' is not a preset file: {error!r}") from None
+    except ValueError as error:
+        raise UserError(f"cannot read preset '{path}': {error}") from None
+    if len(text) > MAX_PRESET_BYTES:
+        raise UserError(f"preset file '{path}' is larger than {MAX_PRESET_BYTES} bytes; it is not a preset")
+    try:
+        values = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' is not a preset file: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"'{path}' is not a preset file: it holds no object")
+    for name, wanted in (("kind", str), ("title", str), ("description", str), ("spec", dict)):
+        if not isinstance(values.get(name), wanted):
+            raise UserError(f"'{path}' is not a preset file: it has no '{name}' of the right type")
+    return Preset(path.stem, values["kind"], values["title"], values["description"], values["spec"])

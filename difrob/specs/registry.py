@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
-from difrob.specs.base import JobSpec, walk_fields
+from difrob.specs.base import JobSpec, Spec, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
@@ -44,7 +46,9 @@ def parse_spec(values: dict[str, Any]) -> JobSpec:
     spec = spec_class(str(values["kind"]))
     newest = spec.model_fields["version"].default
     version = values.get("version", newest)
-    if not isinstance(version, int) or version > newest:
+    if type(version) is not int or version < 1:
+        raise UserError(f"'version' = {version!r}: a {values['kind']} specification has a version from 1 to {newest}")
+    if version > newest:
         raise UserError(
             f"this {values['kind']} specification has version {version}, newer than {newest}, "
             "the newest that this difrob knows; install a newer difrob"
@@ -66,8 +70,15 @@ def explain(error: ValidationError, spec: type[JobSpec]) -> str:
         elif item["type"] == "missing":
             sentences.append(f"'{path}' must be given")
         else:
-            sentences.append(f"'{path}' = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}")
+            rule = item["msg"].removeprefix("Value error, ")
+            is_group = isinstance(item["input"], dict | Spec)  # a rule between fields names them itself
+            sentences.append(f"'{path}': {rule}" if is_group else f"'{path}' = {_shortened(item['input'])}: {rule}")
     return "; ".join(sentences)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[JobSpec]) -> dict[str, Any]:
@@ -85,16 +96,26 @@ def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[Job
             raise UserError(f"'{override}' is not of the form field=value")
         if path not in known:
             raise UserError(f"unknown field '{path}'{_suggestion(path, list(known))}")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = {"none": None, "true": True, "false": False}.get(text.strip().lower(), text.strip())
         *groups, leaf = path.split(".")
         place = result
         for group in groups:
-            place = place.setdefault(group, {})
-        place[leaf] = value
+            if not isinstance(place.get(group), dict):
+                place[group] = {}
+            place = place[group]
+        place[leaf] = _override_value(text.strip(), known[path])
     return result
+
+
+def _override_value(text: str, info: FieldInfo) -> Any:
+    """The JSON value that a text stands for; the text itself where the field takes texts, e.g. a name ``123``."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = {"none": None, "true": True, "false": False}.get(text.lower(), text)
+    choices = get_args(info.annotation) or (info.annotation,)
+    if isinstance(value, str) or str not in choices or (value is None and NoneType in choices):
+        return value
+    return text
 
 
 def _suggestion(path: str, known: list[str]) -> str:

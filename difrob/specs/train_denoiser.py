@@ -44,7 +44,9 @@ class DenoiserNetworkSpec(Spec):
     attention: bool = parameter(
         False, "Self-attention at the lowest resolution.", group="Network", shown_when={"architecture": ("unet2d",)}
     )
-    dropout: float = parameter(0.0, "Dropout inside the blocks.", group="Network", advanced=True, ge=0, lt=1)
+    dropout: float = parameter(
+        0.1, "Dropout inside the blocks; holds back memorising.", group="Network", advanced=True, ge=0, lt=1
+    )
 
     @model_validator(mode="after")
     def _channels_are_groups(self) -> DenoiserNetworkSpec:
@@ -86,7 +88,13 @@ class TrainDenoiserSpec(JobSpec):
         source="Karras et al. 2022, table 1", advanced=True,
     )  # fmt: skip
 
-    steps: int = parameter(4000, "Optimiser steps.", unit="steps", group="Optimiser", ge=1)
+    steps: int = parameter(
+        2000,
+        "Optimiser steps. Too many of them memorise a small training set: watch validation/loss and memorised_share.",
+        unit="steps",
+        group="Optimiser",
+        ge=1,
+    )
     batch_size: int = parameter(128, "Images per step.", unit="images", group="Optimiser", ge=1)
     learning_rate: float = parameter(
         1e-3, "Peak learning rate of Adam.", group="Optimiser", gt=0, le=1, source="Karras et al. 2022, table 7"

@@ -35,38 +35,37 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
 
 
 class LossWatch:
-    """Remembers losses on the device and, when asked, refuses to go on with one that is not finite.
+    """Remembers losses and gradient norms on the device and, when asked, refuses to go on with one that is not finite.
 
-    The losses are read together, at the steps at which the host waits for the device anyway.
+    They are read together, at the steps at which the host waits for the device anyway. The gradient norm is watched
+    because a finite loss can still have an infinite gradient, which ruins the weights before the next loss tells.
     """
 
     def __init__(self) -> None:
         self._unread: list[tuple[int, float, Tensor]] = []
         self._last_finite: float | None = None
 
-    def add(self, step: int, learning_rate: float, loss: Tensor) -> None:
-        """Note the loss of a step without reading it."""
-        self._unread.append((step, learning_rate, loss.detach()))
+    def add(self, step: int, learning_rate: float, loss: Tensor, gradient_norm: Tensor) -> None:
+        """Note loss and gradient norm of a step without reading them."""
+        self._unread.append((step, learning_rate, torch.stack([loss.detach(), gradient_norm.detach()])))
 
     def check(self) -> None:
         """Read what was noted since the last call.
 
         Raises:
-            UserError: naming the first step whose loss is not finite, its learning rate and the last finite loss.
+            UserError: naming the first step that went wrong, its learning rate and the last finite loss.
         """
         if not self._unread:
             return
-        values = torch.stack([loss for _, _, loss in self._unread]).tolist()
-        for (step, learning_rate, _), value in zip(self._unread, values, strict=True):
-            if not math.isfinite(value):
-                before = (
-                    f"the last finite loss was {self._last_finite:.4g}"
-                    if self._last_finite is not None
-                    else ("no loss was finite before")
-                )
-                raise UserError(
-                    f"the loss became {value} at step {step} with learning rate {learning_rate:.4g} ({before}); "
-                    "lower learning_rate or set gradient_clip"
-                )
-            self._last_finite = value
+        values = torch.stack([pair for _, _, pair in self._unread]).tolist()
+        for (step, learning_rate, _), pair in zip(self._unread, values, strict=True):
+            for name, value in zip(("loss", "gradient norm"), pair, strict=True):
+                if not math.isfinite(value):
+                    known = self._last_finite is not None
+                    before = f"the last finite loss was {self._last_finite:.4g}" if known else "no loss was finite before"
+                    raise UserError(
+                        f"the {name} became {value} at step {step} with learning rate {learning_rate:.4g} ({before}); "
+                        "lower learning_rate or set gradient_clip"
+                    )
+            self._last_finite = pair[0]
         self._unread = []

@@ -83,7 +83,8 @@ def test_keys_of_one_table_do_not_reach_into_text_fields(qtbot: QtBot, window: Q
     called: list[str] = []
     table.bind("run.remove", lambda: called.append("remove"))
     window.show()
-    window.activateWindow()
+    with qtbot.waitActive(window):
+        window.activateWindow()
     line.setFocus()
     line.home(False)
     qtbot.keyClick(line, Qt.Key.Key_Delete)

@@ -75,8 +75,8 @@ def make_window(qtbot: QtBot, fake: FakeWorkspace, tmp_path: Path) -> Iterator[C
     for window in windows:
         window.close()
         assert window.feeds._thread.isFinished()
-        active = [timer for timer in window.findChildren(QTimer) if timer.isActive()]
-        assert not active, f"timers left running: {active}"
+        active = [type(timer.parent()).__name__ for timer in window.findChildren(QTimer) if timer.isActive()]
+        assert not active, f"timers left running in: {active}"
         window.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 

@@ -94,7 +94,12 @@ def test_the_curve_grows_with_the_images(classifier: MemoryInputRun) -> None:
 
 
 def test_the_radius_axis_can_be_chosen(classifier: MemoryInputRun) -> None:
-    assert certified(classifier, images=2, largest_radius=2.0).curves["certified_accuracy"][-1].x[-1] == 2.0
+    recorder = certified(classifier, images=2, largest_radius=1.0)
+    last = recorder.curves["certified_accuracy"][-1]
+    assert last.x[-1] == 1.0 and last.y[-1] == 0
+    # 4 sigma: ln(0.001) / ln(Phi(4)) = 218,108 draws
+    assert any(level == "warning" and "218,1" in text for level, text in recorder.notes)
+    assert not any("draws certify" in text for _, text in certified(classifier, images=2, largest_radius=0.3).notes)
 
 
 @pytest.mark.parametrize("batch_size", [33, 150, 5000])

@@ -52,14 +52,14 @@ def generated_run(count: int = 100, run_id: str = "made") -> MemoryInputRun:
 
 def test_it_learns_and_reports() -> None:
     spec = small_spec(
-        data={"train_size": 100}, network={}, steps=60, batch_size=48, validate_every=30, beta=1.0,
-        attack={"steps": 3, "eps": 0.1},
+        data={"train_size": 100}, network={"channels": (8, 16), "features": 32}, attack={"steps": 2, "eps": 0.1},
+        steps=40, batch_size=32, validate_every=20, beta=1.0,
     )  # fmt: skip
     recorder = trained(spec)
     losses = recorder.values("loss")
     assert np.mean(losses[-3:]) < 0.75 * losses[0]
     clean = recorder.metrics["validation/clean_accuracy"]
-    assert [point.step for point in clean] == [30, 60]
+    assert [point.step for point in clean] == [20, 40]
     assert clean[-1].value > 0.6
     for point in clean + recorder.metrics["validation/robust_accuracy"] + recorder.metrics["train/robust_accuracy"]:
         assert point.low is not None and point.high is not None and point.low <= point.value <= point.high
@@ -70,9 +70,9 @@ def test_it_learns_and_reports() -> None:
     assert best.value == max(robust) and best.n == 197 and best.interval == "Wilson 95 %"
     assert "linf" in best.description and "0.1" in best.description and "PGD-3" in best.description
     assert recorder.results["last_validation_robust_accuracy"].value == robust[-1]
-    assert recorder.results["best_step"].value in (30, 60)
-    assert recorder.progressed[-1] == (60, 60, "steps")
-    assert recorder.attributes["passes_per_image_and_step"] == {"forward": 6, "backward_to_input": 3, "backward": 2}
+    assert recorder.results["best_step"].value in (20, 40)
+    assert recorder.progressed[-1] == (40, 40, "steps")
+    assert recorder.attributes["passes_per_image_and_step"] == {"forward": 5, "backward_to_input": 2, "backward": 2}
 
 
 def test_curves_are_recorded_where_the_specification_says() -> None:
@@ -135,6 +135,13 @@ def test_a_stop_does_not_take_the_mark_off_the_best_checkpoint() -> None:
         run(spec, stopped, CPU)
     assert [checkpoint.step for checkpoint in stopped.best_checkpoints] == [5]
     assert [checkpoint.step for checkpoint in stopped.checkpoints] == [4, 5]
+
+
+def test_a_stop_before_the_first_step_writes_nothing() -> None:
+    recorder = MemoryRecorder(stop_at_check=0)
+    with pytest.raises(Stopped):
+        run(small_spec(), recorder, CPU)
+    assert recorder.checkpoints == []
 
 
 def test_an_abort_writes_nothing() -> None:

@@ -113,9 +113,7 @@ def test_pictures_of_different_steps_share_their_noise() -> None:
 def test_a_loss_that_is_no_number_is_an_error_with_its_circumstances() -> None:
     spec = small_spec(learning_rate=1.0, gradient_clip=None, rampup_steps=0, log_sigma_mean=40.0, log_sigma_std=20.0)
     recorder = MemoryRecorder()
-    with pytest.raises(
-        UserError, match=r"the (loss|gradient norm) became (nan|inf) at step \d+ .*lower learning_rate"
-    ):
+    with pytest.raises(UserError, match=r"the (loss|gradient norm) became (nan|inf) at step \d+ .*lower learning_rate"):
         train_denoiser.run(spec, recorder, CPU)
     assert not recorder.results and not recorder.checkpoints
 

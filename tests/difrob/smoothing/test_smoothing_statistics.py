@@ -54,6 +54,12 @@ def test_draws_that_a_radius_needs(radius: float, draws: int) -> None:
     assert largest_certifiable_radius(draws - 1, sigma=1.0, alpha=0.001) < radius
 
 
+def test_some_radii_are_out_of_reach() -> None:
+    assert draws_for_radius(100.0, sigma=1.0, alpha=0.001) == float("inf")
+    with pytest.raises(ValueError, match="negative"):
+        draws_for_radius(-0.1, sigma=1.0, alpha=0.001)
+
+
 @pytest.mark.parametrize("p", [0.3, 0.5, 0.7, 0.9, 0.99])
 def test_a_certificate_is_wrong_at_most_with_probability_alpha(p: float) -> None:
     """If the class has true probability p, the certified radius exceeds sigma Phi^-1(p) with probability <= alpha."""

@@ -25,20 +25,32 @@ def test_a_network_without_normalisation_has_one_group() -> None:
     assert len(decay_groups(nn.Linear(2, 2), 0.1)) == 1
 
 
+FINE = torch.tensor(0.5)
+
+
 def test_the_watch_names_the_first_bad_step() -> None:
     watch = LossWatch()
     for step, loss in enumerate([1.5, 1.25]):
-        watch.add(step, 0.1, torch.tensor(loss))
+        watch.add(step, 0.1, torch.tensor(loss), FINE)
     watch.check()
     for step, loss in enumerate([1.0, float("nan"), float("inf")], start=2):
-        watch.add(step, 0.2, torch.tensor(loss))
-    with pytest.raises(UserError, match=r"nan at step 3 with learning rate 0\.2 .*last finite loss was 1\b"):
+        watch.add(step, 0.2, torch.tensor(loss), FINE)
+    with pytest.raises(
+        UserError, match=r"loss became nan at step 3 with learning rate 0\.2 .*last finite loss was 1\b"
+    ):
         watch.check()
 
 
 def test_a_loss_that_is_bad_from_the_start() -> None:
     watch = LossWatch()
     watch.check()
-    watch.add(0, 0.1, torch.tensor(float("inf")))
-    with pytest.raises(UserError, match="inf at step 0"):
+    watch.add(0, 0.1, torch.tensor(float("inf")), FINE)
+    with pytest.raises(UserError, match="inf at step 0 .*no loss was finite before"):
+        watch.check()
+
+
+def test_a_gradient_that_ruins_the_weights_is_noticed_before_the_next_loss() -> None:
+    watch = LossWatch()
+    watch.add(7, 0.1, torch.tensor(1.5), torch.tensor(float("inf")))
+    with pytest.raises(UserError, match="gradient norm became inf at step 7"):
         watch.check()
