@@ -2,9 +2,9 @@
 
 File: the magic, then frames. Frame: payload length and CRC-32 (little-endian u32 each), then the payload: sequence number
 (u64), length of the JSON part (u32), the JSON list of records, and the bytes of their arrays. A batch of records is one
-frame and one ``write``. Frame 0 is the header and survives :meth:`JournalWriter.clear`, and so do the newest frames, for the sake
-of those who follow the run; no two frames of a run have the same sequence number, so a reader can tell what it has seen
-and a fold can tell what it has already folded.
+frame and one ``write``. No two frames of a run have the same sequence number, so a reader can tell what it has seen and a
+fold can tell what it has already folded. Frame 0 is the header and survives :meth:`JournalWriter.clear`; so do the newest
+frames, for those who follow the run and have not seen them yet.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import os
 import re
 import struct
 import zlib
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -27,6 +29,7 @@ from difrob.runs.locks import open_locked, remove_locked
 MAGIC = b"DIFROBJ1"
 MAX_FRAME = 1 << 30
 LOCK_SECONDS = 2.0
+KEPT_BYTES = 256 << 10
 _FRAME = struct.Struct("<II")
 _PAYLOAD = struct.Struct("<QI")
 _ARRAY_KINDS = "biuf"  # booleans, integers, floats: nothing that needs an interpreter
@@ -185,6 +188,8 @@ class JournalWriter:
         """
         self.path = path
         self.sequence = sequence
+        self._newest: deque[bytes] = deque()  # the last frames, up to KEPT_BYTES of them
+        self._newest_size = 0
         try:
             descriptor = open_locked(path, os.O_RDWR | os.O_CREAT, LOCK_SECONDS)
         except OSError as error:
@@ -213,6 +218,10 @@ class JournalWriter:
         frame = encode_frame(self.sequence + 1, records)
         self._write(frame)
         self.sequence += 1
+        self._newest.append(frame)
+        self._newest_size += len(frame)
+        while self._newest_size > KEPT_BYTES:
+            self._newest_size -= len(self._newest.popleft())
         return self.sequence
 
     def sync(self) -> None:
@@ -220,9 +229,11 @@ class JournalWriter:
         os.fsync(self._descriptor)
 
     def clear(self) -> None:
-        """Drop all frames but the header, after they have been folded into a durable file."""
+        """Drop all frames but the header and the newest ones, after they have been folded into a durable file."""
         os.ftruncate(self._descriptor, self._header_end)
         self._end = self._header_end
+        with suppress(OSError):  # no room: then those who follow the run read its file
+            self._write(b"".join(self._newest))
 
     @property
     def size(self) -> int:

@@ -98,7 +98,8 @@ class _Remains:
         summary = live_summary(base, header, contents, alive=False)
         reason = self._reason or _why(header)
         numbers = [frame.sequence for frame in scan.frames[1:]]
-        if file_stamp(self._reader.h5_path) is None and (numbers[0] > 1 if numbers else self._file_was_damaged):
+        is_missing = file_stamp(self._reader.h5_path) is None and bool(numbers) and numbers[0] > 1
+        if self._file_was_damaged or is_missing:
             reason += "; its file was damaged or missing and has been rebuilt from the journal alone"
         elif contents.ended is not None:
             return summary

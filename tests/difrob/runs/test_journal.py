@@ -234,16 +234,34 @@ def test_a_full_disk_leaves_the_journal_where_it_ended(
     assert [frame.records[0].get("number") for frame in scan_journal(path).frames] == [None, 1, 2]
 
 
-def test_clearing_keeps_the_header_and_the_numbering(path: Path) -> None:
+def test_clearing_keeps_the_header_the_newest_frames_and_the_numbering(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("difrob.runs.journal.KEPT_BYTES", 300)
     writer = JournalWriter(path, {"run_id": "x"})
-    writer.append([{"number": 1}])
+    for _ in range(10):
+        writer.append([{"text": "x" * 50}])
+    for kept in ([8, 9, 10], [8, 9, 10]):
+        writer.clear()
+        assert [frame.sequence for frame in scan_journal(path).frames] == [0, *kept]
+    assert writer.append([{"text": "x" * 1000}]) == 11  # too large to be kept, and so is what came before it
     writer.clear()
+    scan = scan_journal(path)
+    assert [frame.sequence for frame in scan.frames] == [0] and scan.offset == writer.size == path.stat().st_size
+    assert writer.append([{"number": 12}]) == 12
+
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        writer.clear()
     assert [frame.sequence for frame in scan_journal(path).frames] == [0]
-    assert writer.append([{"number": 2}]) == 2
+    assert writer.append([{"number": 13}]) == 13
     writer.close()
     scan = scan_journal(path)
     assert scan.header is not None and scan.header["run_id"] == "x"
-    assert [frame.sequence for frame in scan.frames] == [0, 2]
+    assert [frame.sequence for frame in scan.frames] == [0, 13]
 
 
 def test_a_second_writer_is_refused_while_the_first_lives(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
