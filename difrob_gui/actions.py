@@ -82,7 +82,7 @@ ACTIONS: tuple[ActionInfo, ...] = (
     ActionInfo("run.resume", "&Resume", "Run", "Let a paused run go on, or queue an interrupted one again from its "
                "last checkpoint.", "Ctrl+R", "resume", needs="run", words="continue"),
     ActionInfo("run.stop", "&Stop and keep", "Run", "Write a last checkpoint, then end; the run can be resumed.",
-               "Ctrl+Period", "stop", needs="run"),
+               "Ctrl+.", "stop", needs="run"),
     ActionInfo("run.abort", "&Abort", "Run", "End at once without a last checkpoint.", icon="abort", needs="run"),
     ActionInfo("run.kill", "&Kill", "Run", "End the run's process by force. What was recorded stays.", icon="kill",
                needs="run", words="force"),
@@ -106,7 +106,8 @@ ACTIONS: tuple[ActionInfo, ...] = (
                "move-bottom", needs="entry", where="queue"),
     ActionInfo("queue.hold", "&Hold or release", "Queue", "Keep the chosen entries from starting, or let them start.",
                "Ctrl+H", "hold", needs="entry", where="queue"),
-    ActionInfo("queue.edit", "&Edit …", "Queue", "Change the settings of a waiting entry.", "F2", "edit", needs="entry", where="queue"),
+    ActionInfo("queue.edit", "&Edit …", "Queue", "Change the settings of a waiting entry.", "F2", "edit",
+               needs="entry", where="queue"),
     ActionInfo("queue.duplicate", "D&uplicate entry", "Queue", "Put the same settings into the queue once more.",
                "Ctrl+Shift+D", "copy", needs="entry", where="queue"),
     ActionInfo("queue.remove", "&Remove from queue", "Queue",

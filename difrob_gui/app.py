@@ -43,8 +43,14 @@ def display_problem(environment: Mapping[str, str], platform: str) -> str:
 def library_problem(error: ImportError) -> str:
     """What an import error of Qt means, with the command that mends it."""
     text = str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] in ("PySide6", "pyqtgraph"):
-        return f"the window needs {error.name.partition('.')[0]}, which is not installed; run: pip install 'difrob[gui]'"
+    if (
+        isinstance(error, ModuleNotFoundError)
+        and error.name
+        and error.name.partition(".")[0] in ("PySide6", "pyqtgraph")
+    ):
+        return (
+            f"the window needs {error.name.partition('.')[0]}, which is not installed; run: pip install 'difrob[gui]'"
+        )
     library = text.partition(":")[0] if ".so" in text.partition(":")[0] else ""
     what = f"the system library {library}" if library else f"a system library ({text})"
     return f"Qt cannot be loaded, because {what} is missing; run: sudo apt-get install {QT_PACKAGES}"
@@ -53,7 +59,11 @@ def library_problem(error: ImportError) -> str:
 def platform_problem(environment: Mapping[str, str], loads: Callable[[str], str]) -> str:
     """What the X11 plugin of Qt lacks; empty when it loads or is not used. ``loads`` returns the loader's complaint."""
     chosen = environment.get("QT_QPA_PLATFORM", "").partition(":")[0]
-    if chosen not in ("", "xcb") or (not chosen and environment.get("WAYLAND_DISPLAY")) or not environment.get("DISPLAY"):
+    if (
+        chosen not in ("", "xcb")
+        or (not chosen and environment.get("WAYLAND_DISPLAY"))
+        or not environment.get("DISPLAY")
+    ):
         return ""
     complaint = loads("libqxcb.so")
     if not complaint:

@@ -251,7 +251,7 @@ class SupervisorClient(QObject):
         try:
             if self._complaints is not None:
                 self._complaints.close()
-            self._complaints = tempfile.TemporaryFile()
+            self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,

@@ -21,9 +21,7 @@ class Endings(QObject):
     notice = Signal(str, object, object)
     ended = Signal(str)
 
-    def __init__(
-        self, client: SupervisorClient, show: Callable[[str], None], parent: QObject | None = None
-    ) -> None:
+    def __init__(self, client: SupervisorClient, show: Callable[[str], None], parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._client = client
         self._show = show

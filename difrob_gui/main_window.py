@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
 import subprocess
 import sys
@@ -10,8 +9,16 @@ import sys
 from PySide6 import __version__ as pyside_version
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QShowEvent
-from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QMainWindow, QMessageBox, QSplitter, QStackedWidget
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QMainWindow,
+    QMessageBox,
+    QSplitter,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 import difrob
 from difrob.runs import RunState, Workspace
@@ -21,8 +28,10 @@ from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.runs_table import RunRow
+from difrob_gui.pages.compare import ComparePage
 from difrob_gui.pages.help import HelpPage
 from difrob_gui.pages.launch import LaunchPage
+from difrob_gui.pages.monitor import MonitorPage
 from difrob_gui.pages.queue import QueuePage
 from difrob_gui.run_commands import RunCommands
 from difrob_gui.settings import WindowSettings
@@ -93,9 +102,9 @@ class MainWindow(QMainWindow):
 
     def show_page(self, name: str) -> None:
         """Show ``launch``, ``queue``, ``monitor``, ``compare`` or ``help``."""
-        self._stack.setCurrentWidget(self.pages[name])
         focused = self.focusWidget()
-        if focused is None or not (self.runs.isAncestorOf(focused) or self.pages[name].isAncestorOf(focused)):
+        self._stack.setCurrentWidget(self.pages[name])
+        if focused is None or not self.runs.isAncestorOf(focused):
             self.pages[name].setFocus()
         action = f"view.{name}"
         for info in ACTIONS:
@@ -142,8 +151,8 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         self.launch = LaunchPage(self.feeds, self.client)
         self.queue = QueuePage(self.feeds, self.client, self.actions_table)
-        self.monitor = _page("monitor", "MonitorPage", self.feeds, self.client)
-        self.compare_page = _page("compare", "ComparePage", self.feeds, self.client)
+        self.monitor = MonitorPage(self.feeds, self.client)
+        self.compare_page = ComparePage(self.feeds, self.client)
         self.help = HelpPage()
         self.pages: dict[str, QWidget] = {
             "launch": self.launch, "queue": self.queue, "monitor": self.monitor, "compare": self.compare_page,
@@ -166,7 +175,11 @@ class MainWindow(QMainWindow):
         self._splitter.addWidget(self.runs)
         self._splitter.addWidget(right)
         self._splitter.setStretchFactor(1, 1)
-        self.setCentralWidget(self._splitter)
+        central = QWidget()  # notices and the palette lie over it; a splitter would take them for panes
+        whole = QVBoxLayout(central)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self._splitter)
+        self.setCentralWidget(central)
         self.actions_table.fill_menu_bar(self.menuBar())
         self.status = StatusStrip()
         self.statusBar().addPermanentWidget(self.status, 1)
@@ -245,7 +258,7 @@ class MainWindow(QMainWindow):
 
     def _on_list(self, _what: object = None) -> None:
         self._list_changed = True
-        if not self._flush_clock.isActive():
+        if not self._flush_clock.isActive() and not self._closing:
             self._flush_clock.start()
 
     def _on_progress(self, run_id: str) -> None:
@@ -275,7 +288,9 @@ class MainWindow(QMainWindow):
         self.status.show_link(link, self.client.reason)
         self._on_list()
         if link is Link.FAILED:
-            self.tell(f"No link to the supervisor: {self.client.reason}.", Tone.WARNING, ("Try again", self.client.open))
+            self.tell(
+                f"No link to the supervisor: {self.client.reason}.", Tone.WARNING, ("Try again", self.client.open)
+            )
 
     def _on_current(self, run_id: str) -> None:
         if run_id and self.page == "monitor":
@@ -302,8 +317,7 @@ class MainWindow(QMainWindow):
         self.tell("The entry was changed.", Tone.GOOD)
 
     def _on_read_failure(self, run_id: str, message: str) -> None:
-        entry = self.client.mirror.entries.get(run_id)
-        if entry is None or entry.state is not RunState.QUEUED:
+        if not run_id:  # what is wrong with one run stands on the page that shows it
             self.tell(message[:1].upper() + message[1:], Tone.WARNING)
 
     def tell(self, text: str, tone: Tone = Tone.INFO, action: object = None) -> None:
@@ -312,7 +326,9 @@ class MainWindow(QMainWindow):
 
     def tell_crash(self, text: str) -> None:
         """Tell of an error in the window itself."""
-        self.tell(f"Something went wrong in the window ({text}). Runs are not touched; details are in window.log.", Tone.BAD)
+        self.tell(
+            f"Something went wrong in the window ({text}). Runs are not touched; details are in window.log.", Tone.BAD
+        )
 
     # ------------------------------------------------------------------ small things
 
@@ -369,7 +385,7 @@ class MainWindow(QMainWindow):
         commands = [
             Command(
                 info.plain_text.rstrip(" …"), info.menu, self.actions_table[info.id].trigger, keys_text(info),
-                self.actions_table[info.id].icon(), f"{info.words} {info.help}", self.actions_table[info.id].isEnabled(),
+                self.actions_table[info.id].icon(), info.words, self.actions_table[info.id].isEnabled(),
             )
             for info in ACTIONS if info.id != "view.palette"
         ]  # fmt: skip
@@ -490,12 +506,3 @@ def _option(row: RunRow) -> RunOption:
     if row.state is RunState.FINISHED and row.result is not None:
         result = words.number(row.result.value, row.result.unit)
     return RunOption(row.run_id, row.kind, row.title, row.state, row.created, result)
-
-
-def _page(module: str, name: str, feeds: FeedHub, client: SupervisorClient) -> QWidget:
-    try:
-        return getattr(importlib.import_module(f"difrob_gui.pages.{module}"), name)(feeds, client)
-    except ModuleNotFoundError:
-        page = QLabel(f"{name} is on its way.", alignment=Qt.AlignmentFlag.AlignCenter)
-        page.show_run = page.show_runs = lambda *_: None  # type: ignore[attr-defined]
-        return page

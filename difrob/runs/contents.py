@@ -23,6 +23,15 @@ _COLUMNS = 5  # step, time, value, low, high
 _NAN = float("nan")
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and when."""
+
+    state: RunState
+    reason: str
+    time: float
+
+
 @dataclass
 class Contents:
     """Everything that a stretch of journal says.
@@ -43,7 +52,7 @@ class Contents:
     parents: dict[str, dict[str, str]] = field(default_factory=dict)
     progress: Progress | None = None
     state: RunState | None = None
-    ended: dict[str, Any] | None = None
+    ended: Ended | None = None
 
     def add(self, frames: Iterable[Frame]) -> Contents:
         """Take in frames in order; those already seen are passed over.
@@ -103,7 +112,7 @@ class Contents:
             case "rewind":
                 self._go_back_to(record["step"])
             case "end":
-                self.ended = record
+                self.ended = Ended(RunState(record["state"]), str(record["reason"]), float(record["time"]))
 
     def _go_back_to(self, step: int) -> None:
         self.rewind = step if self.rewind is None else min(step, self.rewind)

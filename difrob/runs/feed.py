@@ -23,7 +23,6 @@ from difrob.runs.reader import (
     log_of,
     metrics_of,
     pictures_of,
-    summary_from_header,
 )
 from difrob.runs.records import FeedUpdate, RunSummary
 
@@ -90,10 +89,9 @@ class RunFeed:
 
     def _load(self) -> FeedUpdate:
         with self._reader.look() as look:
-            base = look.folded
-            if base is None and look.header is None:
+            if (base := look.base) is None:
                 raise UserError(f"there is no run '{self._reader.run_id}' any more")
-            self._base = base or summary_from_header(look.header or {})
+            self._base = base
             self._header, self._alive, self._offset, self._stamp = look.header, look.alive, look.offset, look.stamp
             self._known = Contents(sequence=look.contents.sequence)
             self._remember(look.contents)

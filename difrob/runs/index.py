@@ -104,7 +104,7 @@ class RunIndex:
         try:
             with closing(self._connect()) as connection:
                 for file, size, changed, text in connection.execute("SELECT * FROM run_index"):
-                    self._known[file] = (size, changed, summary_from_json(json.loads(text), size=size))
+                    self._known[file] = (size, changed, summary_from_json(json.loads(text), file, size))
         except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError):
             self._known = {}  # an index is a cache: whatever is wrong with it, the files are the truth
 

@@ -34,6 +34,7 @@ class Look:
     ``alive`` was found out before anything was read: had it been after, a run that finishes meanwhile would look lost.
     """
 
+    run_id: str
     alive: bool
     file: h5py.File | None
     stamp: tuple[int, int, int] | None
@@ -42,11 +43,11 @@ class Look:
     offset: int
 
     @property
-    def folded(self) -> RunSummary | None:
-        """The summary in the file."""
-        if self.file is None or self.stamp is None:
-            return None
-        return summary_from_json(json.loads(self.file.attrs["summary"]), size=self.stamp[0])
+    def base(self) -> RunSummary | None:
+        """The summary in the file, or in the journal's header where there is no file; None where there is neither."""
+        if self.file is not None and self.stamp is not None:
+            return summary_from_json(json.loads(self.file.attrs["summary"]), self.run_id, self.stamp[0])
+        return None if self.header is None else summary_from_header(self.header, self.run_id)
 
 
 class RunReader:
@@ -79,7 +80,8 @@ class RunReader:
                 new = [frame for frame in scan.frames if frame.sequence > folded]
                 follows = bool(new) and new[0].sequence == folded + 1
                 if follows or file_stamp(self.h5_path) == stamp or attempt == _TRIES - 1:
-                    yield Look(alive, file, stamp, scan.header, Contents(sequence=folded).add(new), scan.offset)
+                    contents = Contents(sequence=folded).add(new)
+                    yield Look(self.run_id, alive, file, stamp, scan.header, contents, scan.offset)
                     return
 
     def _scan_journal(self) -> Scan:
@@ -112,16 +114,16 @@ class RunReader:
 
     def _damaged_summary(self, reason: str) -> RunSummary:
         """As much as the undamaged one of file and journal tells."""
-        summary = self.folded_summary()
+        summary, alive = self.folded_summary(), is_locked(self.journal_path)
         if summary is None or summary.damaged:
-            alive = is_locked(self.journal_path)
             with suppress(UserError):
                 scan = self._scan_journal()
                 if scan.header is not None:
                     contents = Contents().add(scan.frames)
-                    summary = live_summary(summary_from_header(scan.header), scan.header, contents, alive=alive)
+                    base = summary_from_header(scan.header, self.run_id)
+                    summary = live_summary(base, scan.header, contents, alive=alive)
         summary = summary or RunSummary(self.run_id, "", self.run_id, RunState.FAILED)
-        return replace(summary, damaged=True, reason=reason)
+        return replace(summary if alive else at_rest(summary), damaged=True, reason=reason)
 
     def folded_summary(self) -> RunSummary | None:
         """The summary in the file, None without a file; a damaged file gives a summary that says so."""
@@ -137,7 +139,7 @@ class RunReader:
         if stamp is None:
             return None
         with open_run_file(self.h5_path) as file:
-            return summary_from_json(json.loads(file.attrs["summary"]), size=stamp[0])
+            return summary_from_json(json.loads(file.attrs["summary"]), self.run_id, stamp[0])
 
     def folded_sequence(self) -> int:
         """The highest journal frame that the file holds; 0 without a file.
@@ -249,11 +251,10 @@ class RunReader:
 
 def summary_of(look: Look) -> RunSummary | None:
     """What a table shows of a run; None where there is none."""
-    if look.header is not None:
-        base = look.folded or summary_from_header(look.header)
+    base = look.base
+    if base is not None and look.header is not None:
         return live_summary(base, look.header, look.contents, alive=look.alive)
-    folded = look.folded
-    return at_rest(folded) if folded is not None and not look.alive else folded
+    return at_rest(base) if base is not None and not look.alive else base
 
 
 def metrics_of(look: Look, names: set[str] | None = None) -> dict[str, Series]:
@@ -292,10 +293,10 @@ def file_stamp(path: Path) -> tuple[int, int, int] | None:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def summary_from_header(header: dict[str, Any]) -> RunSummary:
+def summary_from_header(header: dict[str, Any], run_id: str) -> RunSummary:
     """What a journal's header says of a run that has no file yet. Raises UserError when it does not say it."""
     try:
-        return summary_from_json(header["summary"])
+        return summary_from_json(header["summary"], run_id)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"the journal's header is malformed ({error!r})") from None
 
@@ -320,18 +321,19 @@ def live_summary(base: RunSummary, header: dict[str, Any], contents: Contents, *
     """
     if has_ended(base, header):
         return base
+    is_of_this_session = base.started == header.get("started")
     summary = replace(
         base,
         progress=contents.progress or base.progress,
         results=base.results | contents.results,
-        state=contents.state or RunState.RUNNING,
+        state=contents.state or (base.state if is_of_this_session else RunState.RUNNING),
         started=header.get("started", base.started),
         ended=None,
         reason="",
     )
     if contents.ended is not None:
         ended = contents.ended
-        return replace(summary, state=RunState(ended["state"]), reason=ended["reason"], ended=ended["time"])
+        return replace(summary, state=ended.state, reason=ended.reason, ended=ended.time)
     if not alive:
         return replace(summary, state=RunState.INTERRUPTED, reason=LOST)
     return summary

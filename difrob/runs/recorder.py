@@ -125,17 +125,19 @@ class RunRecorder:
         """Bring to rest what an earlier writer left behind, and return the summary of the run to resume."""
         run_id = self._reader.run_id
         recover(self._reader)
-        if self._path.exists() and not resume:
+        old = self._reader.folded_summary()
+        if old is not None and not resume:
             raise UserError(f"run '{run_id}' exists already; resume it, or start a new one")
+        if is_locked(self._reader.journal_path):
+            raise UserError(f"run '{run_id}' is being written by another process; wait for it or stop it first")
+        if old is not None and old.damaged:
+            raise UserError(f"run '{run_id}' has no readable file to resume from: {old.reason}")
         if self._reader.journal_path.exists():
-            if is_locked(self._reader.journal_path):
-                raise UserError(f"run '{run_id}' is being written by another process; wait for it or stop it first")
             raise UserError(f"what run '{run_id}' left behind does not fit on the disk; free some room first")
         if not resume:
             return None
-        old = self._reader.folded_summary()
-        if old is None or old.damaged:
-            raise UserError(f"run '{run_id}' has no readable file to resume from")
+        if old is None:
+            raise UserError(f"there is no file of run '{run_id}' to resume from")
         if old.kind != spec.kind:
             raise UserError(f"run '{run_id}' is a '{old.kind}' run and cannot be resumed as '{spec.kind}'")
         return old
@@ -364,7 +366,10 @@ class RunRecorder:
                 self._no_room_for.add("the journal")
 
     def _pause(self, paused: bool) -> None:
-        self._put({"type": "state", "state": (RunState.PAUSED if paused else RunState.RUNNING).value})
+        state = RunState.PAUSED if paused else RunState.RUNNING
+        with self._lock:
+            self._summary = replace(self._summary, state=state)
+            self._put({"type": "state", "state": state.value})
         self._history.clear()
         self.flush()
 

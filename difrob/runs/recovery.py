@@ -79,7 +79,7 @@ class _Remains:
                 scan = scan_journal(self._reader.journal_path)
                 if scan.header is None:
                     raise UserError("its beginning cannot be read")
-                base = folded or summary_from_header(scan.header)
+                base = folded or summary_from_header(scan.header, self._reader.run_id)
                 contents = Contents(sequence=self._reader.folded_sequence()).add(scan.frames)
             except UserError as error:
                 return self._without_journal(folded, str(error))

@@ -1,6 +1,6 @@
 """Presets: named settings of one job kind, one JSON file each.
 
-A preset file holds ``{"kind", "title", "description", "spec": {...}}``; it names only what differs from the defaults.
+A preset file holds ``{"kind", "title", "description", "spec": {...}}``; fields that it does not name keep their defaults.
 Fields that hold the id of another run are never part of a preset.
 """
 
@@ -20,7 +20,7 @@ MAX_PRESET_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Preset:
-    """One named setting: ``spec`` holds the fields that differ from the defaults of ``kind``."""
+    """One named setting: ``spec`` holds the fields that it sets; the others keep the defaults of ``kind``."""
 
     name: str
     kind: str

@@ -126,6 +126,6 @@ def _suggestion(path: str, known: list[str]) -> str:
         path.rsplit(".", 1)[-1], candidates, n=1, cutoff=0.5
     )
     if near:
-        full = [name for name in known if name == near[0] or name.endswith("." + near[0])]
-        return f"; did you mean '{full[0]}'?"
+        full = near[0] if near[0] in known else next(name for name in known if name.endswith("." + near[0]))
+        return f"; did you mean '{full}'?"
     return f"; known fields: {', '.join(known)}"

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph
-from PySide6.QtCore import QEvent, QRectF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from difrob_gui.charts.items import BandItem, GridItem, MarkerItem, lone_samples
+from difrob_gui.charts.items import FEW, BandItem, GridItem, MarkerItem, lone_samples
 from difrob_gui.charts.legend import Entry, Legend
 from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.pens import is_calm, line_pen
@@ -26,6 +26,7 @@ from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import Line, Reading, SeriesData, XAxis
 from difrob_gui.charts.ticks import Scale, value_text
 from difrob_gui.theme import Theme, current_theme, icon, set_role, theme_signals
+from difrob_gui.widgets.elided_label import ElidedLabel
 
 MOST_DOTS = 32
 MANY = 8
@@ -103,6 +104,7 @@ class Chart(QFrame):
         self._build(title)
         self.menu = ChartMenu(self)
         self._menu_button.setMenu(self.menu)
+        self.area.painted.connect(self._on_painted)
         self.area.view_changed.connect(self._on_view_changed)
         self.area.moved_by_hand.connect(self._on_moved)
         self.area.fit_wanted.connect(self.fit)
@@ -117,9 +119,8 @@ class Chart(QFrame):
 
     def _build(self, title: str) -> None:
         set_role(self, "card")
-        self._title = QLabel(title)
+        self._title = ElidedLabel(title)
         set_role(self._title, "strong")
-        self._title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._where = QLabel()
         set_role(self._where, "caption")
         self._log_button = self._tool("log", "Logarithmic y axis (L)", checkable=True)
@@ -147,7 +148,7 @@ class Chart(QFrame):
         layout.addLayout(header)
         layout.addWidget(self.legend)
         layout.addWidget(self.area, 1)
-        self.setMinimumSize(260, 210)
+        self.setMinimumSize(240, 160)
         self._name(title)
 
     def _tool(self, text: str, tip: str, icon_name: str = "", checkable: bool = False) -> QToolButton:
@@ -296,7 +297,10 @@ class Chart(QFrame):
             self._restart_view()
 
     def set_axes(self, x_label: str, x_scale: Scale, y_scale: Scale, fixed_y: Range | None = None) -> None:
-        """Another meaning of the axes, for a chart that is used again."""
+        """Another meaning of the axes, for a chart that is used again; nothing happens when they mean that already."""
+        wanted = (x_label, x_scale, y_scale, SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y)
+        if wanted == (self._x_label, self._x_scale, self._y_scale, self._fixed_y):
+            return
         self._x_label, self._x_scale, self._y_scale = x_label, x_scale, y_scale
         self._fixed_y = SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y
         self._log_button.setVisible(y_scale is not Scale.SHARE)
@@ -425,7 +429,8 @@ class Chart(QFrame):
         size = (x_range[1] - x_range[0], y_range[1] - y_range[0])
         calm = is_calm(main.x, main.y, size, (pixels, area.height_pixels), len(self._curves))
         wide = 3.0 if curve.key == self._highlight else 2.0
-        self._draw_line(curve.line, main, line_pen(colour, dash, wide if calm else 1.0, ratio), calm)
+        smooth_edges = calm or len(main.x) <= FEW
+        self._draw_line(curve.line, main, line_pen(colour, dash, wide if calm else 1.0, ratio), smooth_edges)
         curve.line.setZValue(5 if curve.key == self._highlight else 1)
 
         band = curve.data.band(self._axis, *x_range, pixels, log=self._log)
@@ -541,10 +546,14 @@ class Chart(QFrame):
         if self._dirty:
             scheduler().request(self)
 
-    def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Paint and self._dirty:
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        scheduler().forget(self)
+
+    def _on_painted(self) -> None:
+        """A dirty chart that is painted has just been scrolled into view."""
+        if self._dirty:
             scheduler().request(self)
-        return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_L and self._y_scale is not Scale.SHARE:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
-from PySide6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QBrush, QColor, QPainter, QPainterPath, QPen
+
+# Antialiasing is for outlines of up to this many samples; beyond, pixels are finer than the picture.
+FEW = 400
 
 
 class GridItem(pyqtgraph.GraphicsObject):
@@ -46,6 +49,7 @@ class BandItem(pyqtgraph.GraphicsObject):
         super().__init__()
         self._path = QPainterPath()
         self._brush = QBrush()
+        self._smooth = True
         self.setZValue(-50)
 
     def set_colour(self, colour: str, opacity: float) -> None:
@@ -58,6 +62,7 @@ class BandItem(pyqtgraph.GraphicsObject):
     def set_band(self, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Limits at positions ``x``."""
         self.prepareGeometryChange()
+        self._smooth = len(x) <= FEW
         self._path = QPainterPath()
         for stretch in finite_stretches(np.isfinite(x) & np.isfinite(low) & np.isfinite(high)):
             xs = x[stretch]
@@ -70,51 +75,66 @@ class BandItem(pyqtgraph.GraphicsObject):
         return self._path.controlPointRect()
 
     def paint(self, painter: QPainter, *_: object) -> None:
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, self._smooth)
         painter.fillPath(self._path, self._brush)
 
 
 class MarkerItem(pyqtgraph.GraphicsObject):
     """Round dots at single samples, so that one point, or a point between two gaps, can be seen."""
 
+    MOST = 500
+
     def __init__(self) -> None:
         super().__init__()
-        self._points = QPolygonF()
-        self._pen = QPen()
+        self._points: list[QPointF] = []
+        self._brush = QBrush()
         self._width = 5.0
         self.setZValue(10)
+
+    @property
+    def count(self) -> int:
+        """How many dots there are."""
+        return len(self._points)
 
     def set_look(self, colour: str, width: float) -> None:
         """Colour of the dots, and their width in physical pixels."""
         self._width = width
-        self._pen = QPen(QColor(colour), self._width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
-        self._pen.setCosmetic(True)
+        self._brush = QBrush(QColor(colour))
         self.update()
 
     def set_points(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Positions of the dots."""
+        """Positions of the dots; at most :attr:`MOST` are drawn."""
         self.prepareGeometryChange()
         finite = np.isfinite(x) & np.isfinite(y)
-        points = zip(x[finite].tolist(), y[finite].tolist(), strict=True)
-        self._points = QPolygonF([QPointF(*point) for point in points])
+        points = zip(x[finite][: self.MOST].tolist(), y[finite][: self.MOST].tolist(), strict=True)
+        self._points = [QPointF(*point) for point in points]
         self.update()
 
     def boundingRect(self) -> QRectF:
-        if self._points.isEmpty():
+        if not self._points:
             return QRectF()
-        rect = self._points.boundingRect()
-        across, along = self.pixelVectors()
-        dx = across.length() * self._width if across is not None else 0.0
-        dy = along.length() * self._width if along is not None else 0.0
-        return rect.adjusted(-dx, -dy, dx, dy)
+        xs, ys = [p.x() for p in self._points], [p.y() for p in self._points]
+        dx, dy = self._radii()
+        return QRectF(min(xs) - dx, min(ys) - dy, max(xs) - min(xs) + 2 * dx, max(ys) - min(ys) + 2 * dy)
 
     def viewTransformChanged(self) -> None:
         self.prepareGeometryChange()
 
     def paint(self, painter: QPainter, *_: object) -> None:
+        # Not drawPoints: Qt draws a point as a line of 1/63 of a unit, which may be many pixels on an axis from 0 to 1.
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
-        painter.setPen(self._pen)
-        painter.drawPoints(self._points)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._brush)
+        dx, dy = self._radii()
+        for point in self._points:
+            painter.drawEllipse(point, dx, dy)
+
+    def _radii(self) -> tuple[float, float]:
+        """Half the width of a dot along either axis, in the coordinates of the data."""
+        across, along = self.pixelVectors()
+        view = self.getViewWidget()
+        half = self._width / 2 / (view.devicePixelRatioF() if view is not None else 1.0)
+        return (across.length() * half if across is not None else 0.0, along.length() * half if along is not None else 0.0)
 
 
 def finite_stretches(finite: np.ndarray) -> list[slice]:

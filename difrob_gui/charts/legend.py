@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from difrob_gui.charts.pens import line_pen
 from difrob_gui.theme import Dash, current_theme
@@ -184,17 +184,6 @@ class Legend(QWidget):
         super().leaveEvent(event)
         self._set_hovered("")
 
-    def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ToolTip:
-            entry = next((e for e in self._entries if e.key == self._hovered), None)
-            if entry is not None:
-                hint = entry.hint or entry.label
-                QToolTip.showText(event.globalPos(), f"{hint}\nClick to {'hide' if entry.shown else 'show'}.", self)
-            else:
-                QToolTip.showText(event.globalPos(), self._note, self)
-            return True
-        return super().event(event)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if not self._entries:
             event.ignore()
@@ -221,6 +210,9 @@ class Legend(QWidget):
     def _set_hovered(self, key: str) -> None:
         if key != self._hovered:
             self._hovered = key
+            entry = next((e for e in self._entries if e.key == key), None)
+            act = "hide" if entry is not None and entry.shown else "show"
+            self.setToolTip(f"{entry.hint or entry.label}\nClick to {act}." if entry is not None else self._note)
             self.highlighted.emit(key)
             self.update()
 

@@ -15,7 +15,6 @@ from PySide6.QtGui import (
     QContextMenuEvent,
     QFontMetricsF,
     QKeyEvent,
-    QMouseEvent,
     QPaintEvent,
     QPen,
     QResizeEvent,
@@ -70,6 +69,7 @@ class PlotArea(pyqtgraph.PlotWidget):
     """Axes and grid around an empty view.
 
     Signals:
+        painted: it was just painted.
         view_changed: range or size changed; whatever depends on pixels is out of date.
         moved_by_hand: somebody zoomed or panned.
         fit_wanted: somebody asked for all data.
@@ -78,6 +78,7 @@ class PlotArea(pyqtgraph.PlotWidget):
         menu_wanted: somebody asked for the menu, at a global position.
     """
 
+    painted = Signal()
     view_changed = Signal()
     moved_by_hand = Signal()
     fit_wanted = Signal()
@@ -218,6 +219,7 @@ class PlotArea(pyqtgraph.PlotWidget):
         started = time.monotonic()
         super().paintEvent(event)
         self.paint_seconds = time.monotonic() - started
+        self.painted.emit()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
@@ -232,9 +234,6 @@ class PlotArea(pyqtgraph.PlotWidget):
     def leaveEvent(self, event) -> None:
         super().leaveEvent(event)
         self.pointed.emit(None)
-
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        super().mouseDoubleClickEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrows move the read-out, with Shift the view; + and - zoom; Home or 0 fits; Esc drops the read-out."""

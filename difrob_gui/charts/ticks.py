@@ -34,7 +34,9 @@ def ticks(scale: Scale, low: float, high: float, most: int) -> list[Tick]:
         step = max(1.0, step)
     if scale is Scale.SECONDS:
         step = _seconds_step((high - low) / most)
-    positions = [round(k * step, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    slack = 1e-6 * (high - low)
+    numbers = range(math.ceil((low - slack) / step), math.floor((high + slack) / step) + 1)
+    positions = [float(f"{k * step:.12g}") for k in numbers]
     if scale is Scale.SHARE:
         decimals = next(d for d in range(12) if math.isclose(100 * step, round(100 * step, d), rel_tol=1e-6))
         return [(p, f"{100 * p:.{decimals}f} %") for p in positions]

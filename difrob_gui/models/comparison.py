@@ -9,7 +9,7 @@ from typing import Any
 from difrob.errors import UserError
 from difrob.runs import Measure, RunSummary
 from difrob.specs import parse_spec
-from difrob_gui.words import kind_word, measure_name
+from difrob_gui.words import kind_word
 
 MISSING = "–"
 
@@ -52,8 +52,8 @@ class Difference:
 
     @property
     def differs(self) -> bool:
-        """Whether any two runs differ in it."""
-        return len(set(self.values)) > 1
+        """Whether any two runs that have the field differ in it; runs of another kind have no say."""
+        return len(set(self.values) - {MISSING}) > 1
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,10 @@ def shared_names(names_by_run: Sequence[Iterable[str]]) -> list[str]:
     return sorted((name for name, count in counts.items() if count >= least), key=lambda name: -counts[name])
 
 
-def without(name: str, have: Sequence[bool], titles: Sequence[str]) -> str:
-    """Which runs have nothing to show under ``name``: ``Not recorded by: a, b.``; empty when all have it."""
+def without(label: str, have: Sequence[bool], titles: Sequence[str]) -> str:
+    """Which runs have nothing to show under ``label``; empty when all have it."""
     absent = [title for has, title in zip(have, titles, strict=True) if not has]
-    return f"No {measure_name(name)} in: {', '.join(absent)}." if absent else ""
+    return f"{label} was not recorded by {', '.join(absent)}." if absent else ""
 
 
 def _condition(path: str, fields: dict[str, str]) -> str:
@@ -206,6 +206,8 @@ def _condition(path: str, fields: dict[str, str]) -> str:
 
 def _best(measures: dict[str, Measure], sign: int) -> tuple[frozenset[str], frozenset[str]]:
     finite = {run_id: m for run_id, m in measures.items() if m.value == m.value}
+    if any(m.unit == "passed" for m in finite.values()):
+        return frozenset(), frozenset()
     if not sign or len(finite) < 2:
         return frozenset(), frozenset()
     top = max(sign * m.value for m in finite.values())

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from difrob_gui.charts.ticks import Scale
 
 _SHARES = ("accuracy", "attack_success", "abstentions", "share", "coverage")
-_LEADING = ("accuracy", "loss", "shares")
+_LEADING = ("accuracy", "loss", "loss parts", "shares")
 _TRAILING = ("gradient_norm", "learning_rate", "images_per_second")
+MOST_LOSSES = 4
 _WORDS = {"rmse": "RMSE", "fid": "FID", "ema": "EMA", "eps": "eps"}
 
 
@@ -29,6 +30,12 @@ def plan_charts(names: Iterable[str]) -> list[ChartPlan]:
     for name in names:
         groups.setdefault(group_of(name), []).append(name)
 
+    losses = groups.get("loss", [])
+    parts = [name for name in losses if name.startswith("loss/")]
+    if len(losses) > MOST_LOSSES and len(parts) < len(losses):
+        groups["loss"] = [name for name in losses if name not in parts]
+        groups["loss parts"] = parts
+
     def rank(key: str) -> tuple[int, int, str]:
         if key in _LEADING:
             return 0, _LEADING.index(key), key
@@ -36,7 +43,7 @@ def plan_charts(names: Iterable[str]) -> list[ChartPlan]:
             return 2, _TRAILING.index(key), key
         return 1, 0, key
 
-    titles = {"accuracy": "Accuracy", "loss": "Loss", "shares": "Shares"}
+    titles = {"accuracy": "Accuracy", "loss": "Loss", "loss parts": "Parts of the loss", "shares": "Shares"}
     return [
         ChartPlan(key, titles.get(key, words(key)), scale_of(groups[key][0]), tuple(sorted(groups[key], key=_order)))
         for key in sorted(groups, key=rank)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QFont
+from PySide6.QtGui import QColor, QFont
 
 from difrob.runs import Measure
 from difrob_gui.models.comparison import ResultRow
 from difrob_gui.models.metric_groups import words
+from difrob_gui.theme import current_theme
 from difrob_gui.words import interval, number
 
 Index = QModelIndex | QPersistentModelIndex
+PASSED = "passed"
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
@@ -30,7 +32,7 @@ class ResultsModel(QAbstractTableModel):
         """Show these."""
         if results != self._results:
             self.beginResetModel()
-            self._results = dict(results)
+            self._results = {name: results[name] for name in sorted(results, key=is_check)}
             self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
@@ -51,8 +53,10 @@ class ResultsModel(QAbstractTableModel):
         name = list(self._results)[index.row()]
         measure = self._results[name]
         if role == Qt.ItemDataRole.DisplayRole:
-            texts = (words(name), value_text(measure), interval_text(measure), count_text(measure), measure.description)
+            texts = (title(name), value_text(measure), interval_text(measure), count_text(measure), measure.description)
             return texts[index.column()]
+        if role == Qt.ItemDataRole.ForegroundRole and index.column() < 2:
+            return _tone(measure)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if index.column() in (1, 3) else _LEFT
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -67,12 +71,14 @@ class ComparisonModel(QAbstractTableModel):
         super().__init__()
         self._rows: list[ResultRow] = []
         self._runs: list[tuple[str, str]] = []
+        self._given: tuple[list[ResultRow], list[tuple[str, str]]] = ([], [])
 
     def show_rows(self, rows: list[ResultRow], runs: list[tuple[str, str]]) -> None:
         """Show these; ``runs`` are (id, title) in the order of the columns."""
-        if (rows, runs) != (self._rows, self._runs):
+        if (rows, runs) != self._given:
+            self._given = (list(rows), list(runs))
             self.beginResetModel()
-            self._rows, self._runs = list(rows), list(runs)
+            self._rows, self._runs = sorted(rows, key=lambda row: is_check(row.name)), list(runs)
             self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
@@ -94,7 +100,7 @@ class ComparisonModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self._rows[index.row()]
         if index.column() == 0:
-            return words(row.name) if role == Qt.ItemDataRole.DisplayRole else None
+            return title(row.name) if role == Qt.ItemDataRole.DisplayRole else None
         run_id = self._runs[index.column() - 1][0]
         measure = row.measures.get(run_id)
         if measure is None:
@@ -102,6 +108,8 @@ class ComparisonModel(QAbstractTableModel):
         mark = "best" if run_id in row.best else "≈ best" if run_id in row.tied else ""
         if role == Qt.ItemDataRole.DisplayRole:
             return "  ".join(part for part in (value_text(measure), interval(measure), mark and f"· {mark}") if part)
+        if role == Qt.ItemDataRole.ForegroundRole:
+            return _tone(measure)
         if role == Qt.ItemDataRole.FontRole and mark == "best":
             font = QFont()
             font.setWeight(QFont.Weight.DemiBold)
@@ -112,8 +120,20 @@ class ComparisonModel(QAbstractTableModel):
         return None
 
 
+def is_check(name: str) -> bool:
+    """Whether a result is the outcome of a check, and not a measurement."""
+    return name.startswith("check/")
+
+
+def title(name: str) -> str:
+    """What a table calls a result."""
+    return f"Check: {words(name).lower()}" if is_check(name) else words(name)
+
+
 def value_text(measure: Measure) -> str:
-    """The number with its unit."""
+    """The number with its unit; the outcome of a check in a word."""
+    if measure.unit == PASSED:
+        return "✓ passed" if measure.value >= 1 else "✗ failed"
     text = number(measure.value, measure.unit)
     return f"{text} {measure.unit}" if measure.unit and measure.unit != "share" else text
 
@@ -131,6 +151,11 @@ def count_text(measure: Measure) -> str:
 
 def spoken(name: str, measure: Measure) -> str:
     """Everything about a number in one text."""
-    parts = [f"{words(name)}: {value_text(measure)}", interval_text(measure)]
+    parts = [f"{title(name)}: {value_text(measure)}", interval_text(measure)]
     parts.append(f"{measure.n:,} samples" if measure.n is not None else "")
     return ", ".join(part for part in parts if part) + (f"\n{measure.description}" if measure.description else "")
+
+
+def _tone(measure: Measure) -> QColor | None:
+    """A failed check stands out; its word says the same."""
+    return QColor(current_theme().bad) if measure.unit == PASSED and measure.value < 1 else None

@@ -214,7 +214,9 @@ class RunsTableModel(QAbstractTableModel):
 
     def checked_ids(self) -> list[str]:
         """Runs with a tick, oldest first."""
-        return sorted(self._checked, key=lambda run_id: (self._rows[run_id].created if run_id in self._rows else 0, run_id))
+        return sorted(
+            self._checked, key=lambda run_id: (self._rows[run_id].created if run_id in self._rows else 0, run_id)
+        )
 
     def set_checked_ids(self, run_ids: list[str]) -> None:
         """Tick exactly these runs; unknown ones are left out."""

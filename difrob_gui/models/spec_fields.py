@@ -55,9 +55,9 @@ class Field:
 
     def tooltip(self) -> str:
         """Help, range, default and source, one per line."""
-        default = show(self.default) or (MISSING if self.required else self.empty_means or "empty")
         unit = f" {self.unit}" if self.unit and self.default is not None else ""
-        lines = [self.help, f"{self.path} · default: {default}{unit}" + (f" · {self.limits}" if self.limits else "")]
+        default = MISSING if self.required else f"default: {show(self.default) or self.empty_means or 'empty'}{unit}"
+        lines = [self.help, " · ".join(part for part in (self.path, default, self.limits) if part)]
         if self.source:
             lines.append(f"Source: {self.source}")
         return "\n".join(line for line in lines if line)
@@ -190,7 +190,7 @@ def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
         label=_label(path),
         shape=Shape.RUN if face.get("run_kinds") else shape,
         optional=optional,
-        required=default is ... ,
+        required=default is ...,
         default=None if default is ... else plain(default),
         help=help_text,
         unit=str(face.get("unit", "")),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from difrob.specs import KINDS, Preset
 from difrob.worker.messages import Entry
@@ -45,8 +44,8 @@ class LaunchPage(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 12, 16, 12)
         row.setSpacing(16)
-        row.addWidget(self._make_cards())
-        row.addLayout(self._make_middle(), 1)
+        row.addWidget(self._make_cards(), 3)
+        row.addLayout(self._make_middle(), 7)
         feeds.presets_changed.connect(self._on_presets)
         client.state_changed.connect(self._on_state)
         self._on_presets(feeds.presets)
@@ -104,7 +103,8 @@ class LaunchPage(QWidget):
         """Submit what the form shows, or say what is missing."""
         if self._busy:
             return
-        if not self.form.validate() or self.form.spec is None:
+        self._on_header()
+        if self.form.spec is None:
             self.form.focus_problem()
             return
         entries = self.entries()
@@ -113,7 +113,12 @@ class LaunchPage(QWidget):
         if self._editing:
             entry = entries[0]
             self._client.call(
-                "edit", self._on_saved, run_id=self._editing, spec=entry["spec"], after=entry["after"], lane=entry["lane"]
+                "edit",
+                self._on_saved,
+                run_id=self._editing,
+                spec=entry["spec"],
+                after=entry["after"],
+                lane=entry["lane"],
             )
         else:
             self._client.call("submit", self._on_submitted, entries=entries)
@@ -151,6 +156,8 @@ class LaunchPage(QWidget):
         column.addStretch(1)
         self._card_area = _scroll(holder)
         self._card_area.setAccessibleName("Methods")
+        self._card_area.setMinimumWidth(150)
+        self._card_area.setMaximumWidth(280)
         return self._card_area
 
     def _make_middle(self) -> QVBoxLayout:
@@ -205,7 +212,7 @@ class LaunchPage(QWidget):
         self._banner = QFrame()
         set_role(self._banner, "banner-info")
         self._banner_text = QLabel(wordWrap=True)
-        self._banner_button = QPushButton()
+        self._banner_button = QPushButton("Start over")
         set_role(self._banner_button, "quiet")
         self._banner_button.clicked.connect(self._start_over)
         row = QHBoxLayout(self._banner)
@@ -242,11 +249,13 @@ class LaunchPage(QWidget):
     # ------------------------------------------------------------------ events
 
     def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self, self._fit_cards)  # a layout does not hear what its cards say while it is laid out
+
+    def _fit_cards(self) -> None:
         compact = self.width() < COMPACT_BELOW
         for card in self._cards.values():
             card.set_compact(compact)
-        self._card_area.setFixedWidth(160 if compact else min(270, max(220, self.width() // 4)))
-        super().resizeEvent(event)
 
     def _on_presets(self, presets: list[Preset]) -> None:
         self._presets = presets
@@ -369,6 +378,8 @@ class LaunchPage(QWidget):
         if error is not None:
             self.failed.emit(f"Not submitted: {error}")
             return
+        self.header.name.clear()  # the next run wants a name of its own
+        self._on_header()
         run_ids = result.get("run_ids", []) if isinstance(result, dict) else []
         self.submitted.emit([str(run_id) for run_id in run_ids])
 

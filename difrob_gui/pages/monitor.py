@@ -135,7 +135,7 @@ class MonitorPage(QWidget):
         self.splitter.setStretchFactor(1, 1)
         self.splitter.setCollapsible(0, False)
         self.splitter.setHandleWidth(8)
-        self.splitter.setSizes([560, 150])
+        self.splitter.setSizes([600, 120])
 
         self._content = QWidget()
         layout = QVBoxLayout(self._content)
@@ -179,6 +179,7 @@ class MonitorPage(QWidget):
         run = self._run
         if run is None or run_id != run.run_id:
             return
+        is_first = run.summary is None
         run.apply(update)
         self.problem.silence()
         if run.generation != self._generation:
@@ -198,6 +199,8 @@ class MonitorPage(QWidget):
         self.spec.show_run(update.summary)
         self._name_tabs(run)
         self._show_waiting()
+        if is_first and self.tabs.currentIndex() == 0 and run.pictures and not (run.metrics or run.curves):
+            self.tabs.setCurrentIndex(1)
 
     def _on_failed(self, run_id: str, message: str) -> None:
         if self._run is None or run_id != self._run.run_id:
@@ -264,6 +267,7 @@ class MonitorPage(QWidget):
         self.status.show()
         self.status.show_standing(standing)
         self.board.set_growing(standing.state.is_live)
+        self.log.set_ended(standing.state.is_end)
         self._run_clock()
 
     def _show_waiting(self) -> None:
@@ -283,7 +287,7 @@ class MonitorPage(QWidget):
         elif standing.state.is_live:
             message = ("spinner", "Starting", "The first values come within seconds.")
         else:
-            message = ("monitor", "No curves were recorded", "The log below tells what happened.")
+            message = ("monitor", "No curves were recorded", "See its pictures, its results and the log below.")
         self._no_curves.show_message(*message)
 
     def _name_tabs(self, run: RunData) -> None:

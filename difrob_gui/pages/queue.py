@@ -5,14 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
-from PySide6.QtWidgets import QAbstractItemView, QCheckBox, QFrame, QHBoxLayout, QHeaderView, QLabel, QMenu, QPushButton
-from PySide6.QtWidgets import QStackedWidget, QTableView, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QFrame,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QStackedWidget,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from difrob.runs import RunState
 from difrob.worker.messages import Entry
 from difrob_gui import words
 from difrob_gui.actions import ActionTable
-from difrob_gui.client import SupervisorClient
+from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.queue_model import LANE, POSITION, PROGRESS, RUN, STATE, WAITS, QueueModel, QueueRow, RowRole
 from difrob_gui.models.row_sync import Index
@@ -66,7 +79,7 @@ class QueuePage(QWidget):
         client.state_changed.connect(self._later)
         client.entry_changed.connect(self._later)
         client.entry_removed.connect(self._later)
-        client.link_changed.connect(self._later)
+        client.link_changed.connect(self._on_link)
         client.progress_changed.connect(self._later)
         feeds.summaries_changed.connect(self._later)
         self.model.move_wanted.connect(self._move_to)
@@ -141,7 +154,9 @@ class QueuePage(QWidget):
         followers = {}
         for entry in waiting:
             behind = order[order.index(entry.run_id) + 1 :]
-            followers[entry.run_id] = next((run_id for run_id in behind if run_id not in {e.run_id for e in waiting}), None)
+            followers[entry.run_id] = next(
+                (run_id for run_id in behind if run_id not in {e.run_id for e in waiting}), None
+            )
 
         def removed(_result: Any, error: str | None) -> None:
             if error is not None:
@@ -305,8 +320,13 @@ class QueuePage(QWidget):
         self._refit()
 
     def _later(self, _what: object = None) -> None:
-        if not self._clock.isActive():
+        if not self._clock.isActive() and self._client.link is not Link.CLOSED:
             self._clock.start()
+
+    def _on_link(self, link: Link) -> None:
+        if link is Link.CLOSED:
+            self._clock.stop()
+        self._later()
 
     def _on_show_ended(self, shown: bool) -> None:
         self.model.set_show_ended(shown)

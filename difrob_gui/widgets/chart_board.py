@@ -55,6 +55,7 @@ class ChartBoard(QWidget):
     def show_run(self, run: RunData) -> None:
         """Bring the charts up to date with what the run has recorded."""
         wanted: list[str] = []
+        unit = run.summary.progress.unit if run.summary is not None else "steps"
         for name, curve in run.curves.items():
             key = f"curve:{name}"
             wanted.append(key)
@@ -62,7 +63,7 @@ class ChartBoard(QWidget):
         for plan in plan_charts(run.metrics):
             key = f"metric:{plan.key}"
             wanted.append(key)
-            chart = self._chart(key, plan.title, plan.scale, Scale.COUNT, "step")
+            chart = self._chart(key, plan.title, plan.scale, Scale.COUNT, unit)
             chart.set_title(full_name(plan.names[0]) if len(plan.names) == 1 else plan.title)
             for style, name in enumerate(plan.names):
                 data = run.metrics[name]
@@ -90,8 +91,7 @@ class ChartBoard(QWidget):
             chart = self._charts[key] = Chart(title, y_scale=y_scale, x_scale=x_scale, x_label=x_label, parent=self)
             chart.hide()
             chart.cursor_moved.connect(lambda x, moved=key: self._on_cursor(moved, x))
-        elif key not in self._shown:
-            chart.set_axes(x_label, x_scale, y_scale)
+        chart.set_axes(x_label, x_scale, y_scale)
         chart.set_smoothing(self._controls.smoothing)
         chart.set_x_axis(self._controls.x_axis)
         chart.set_growing(self._growing and not key.startswith("curve:"))

@@ -28,24 +28,28 @@ class ChartControls(QWidget):
             "Exponential moving average over the points; the raw curve stays visible behind it.\n"
             "Measurements with an interval are never smoothed."
         )
-        self.slider.setFixedWidth(self.fontMetrics().averageCharWidth() * 22)
+        letter = self.fontMetrics().averageCharWidth()
+        self.slider.setMinimumWidth(letter * 8)
+        self.slider.setMaximumWidth(letter * 24)
         self.weight = QLabel()
         self.weight.setMinimumWidth(self.fontMetrics().horizontalAdvance("0.995 "))
         set_role(self.weight, "muted")
         self.axis = QComboBox()
         self.axis.setAccessibleName("Horizontal axis")
         self.axis.setToolTip("What runs along the horizontal axis of all charts over training")
+        self.axis.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.axis.setMinimumContentsLength(11)
         for axis in XAxis:
             self.axis.addItem(str(axis).capitalize(), axis)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
-        for text, widget in (("S&moothing", self.slider), ("&Horizontal axis", self.axis)):
+        for text, widget in (("S&moothing", self.slider), ("Over", self.axis)):
             label = QLabel(text)
             label.setBuddy(widget)
             set_role(label, "muted")
             layout.addWidget(label)
-            layout.addWidget(widget)
+            layout.addWidget(widget, 4 if widget is self.slider else 0)
             if widget is self.slider:
                 layout.addWidget(self.weight)
                 layout.addSpacing(12)

@@ -83,7 +83,9 @@ class _Commands(QAbstractListModel):
         for place, command in enumerate(self.commands):
             hit = match(query, command.text, f"{command.section} {command.words}")
             if hit is not None:
-                found.append((-hit[0] - (0.2 if command.enabled else 0.0) if query.strip() else 0.0, place, command, hit[1]))
+                found.append(
+                    (-hit[0] - (0.2 if command.enabled else 0.0) if query.strip() else 0.0, place, command, hit[1])
+                )
         found.sort(key=lambda item: item[:2])
         self.beginResetModel()
         self._shown = [(command, places) for _, _, command, places in found[:MOST]]
@@ -148,7 +150,9 @@ class _CommandDelegate(QStyledItemDelegate):
             font = bold if number in marked else option.font
             painter.setFont(font)
             painter.setPen(QColor(theme.accent if number in marked else theme.text) if command.enabled else faint)
-            painter.drawText(QRect(place, area.top(), area.width(), area.height()), Qt.AlignmentFlag.AlignVCenter, letter)
+            painter.drawText(
+                QRect(place, area.top(), area.width(), area.height()), Qt.AlignmentFlag.AlignVCenter, letter
+            )
             place += QFontMetrics(font).horizontalAdvance(letter)
         painter.restore()
 
@@ -217,7 +221,11 @@ class CommandPalette(QFrame):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is not self._search:
             return False
-        if event.type() == QEvent.Type.FocusOut and self.isVisible() and not self.isAncestorOf(self.window().focusWidget()):
+        if (
+            event.type() == QEvent.Type.FocusOut
+            and self.isVisible()
+            and not self.isAncestorOf(self.window().focusWidget())
+        ):
             self.hide()
         if event.type() != QEvent.Type.KeyPress or not isinstance(event, QKeyEvent):
             return False

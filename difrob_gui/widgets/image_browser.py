@@ -59,6 +59,7 @@ class ImageBrowser(QWidget):
         bar.addWidget(self.slider, 1)
         bar.addWidget(self.later)
         bar.addWidget(self.where)
+        bar.addStretch(0)
         bar.addWidget(self.scale)
         self.caption = QLabel()
         set_role(self.caption, "caption")
@@ -121,12 +122,10 @@ class ImageBrowser(QWidget):
         batches = self._sets.get(self.chooser.currentData(), [])
         at = self.slider.value()
         batch = batches[at] if batches else None
-        for part, usable in (
-            (self.earlier, at > 0),
-            (self.later, at + 1 < len(batches)),
-            (self.slider, len(batches) > 1),
-        ):
-            part.setEnabled(usable)
+        for part in (self.earlier, self.slider, self.later, self.where):
+            part.setVisible(len(batches) > 1)
+        self.earlier.setEnabled(at > 0)
+        self.later.setEnabled(at + 1 < len(batches))
         if batch is None:
             self._shown = None
             self.mosaic.clear()

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QFont,
     QFontMetricsF,
-    QHelpEvent,
     QImage,
     QKeyEvent,
     QMouseEvent,
@@ -22,7 +21,7 @@ from PySide6.QtGui import (
     QPen,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QScrollArea, QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QScrollArea, QSizePolicy, QWidget
 
 from difrob.runs import Pictures
 from difrob_gui.theme import current_theme, theme_signals
@@ -145,11 +144,18 @@ class ImageMosaic(QWidget):
             columns, _, cell = found = self._with_factor(factor, width)
             if math.ceil(self._count / columns) * cell.height() <= room:
                 return found
-        return self._with_factor(least, width)
+        # Too many to be seen at once: as large as leaves the number of columns.
+        found = self._with_factor(least, width)
+        for factor in range(least + 1, min(2 * least, _LARGEST + 1)):
+            larger = self._with_factor(factor, width)
+            if larger[0] < found[0]:
+                break
+            found = larger
+        return found
 
     def _with_factor(self, factor: int, width: int) -> tuple[int, int, QSize]:
         ratio = self.devicePixelRatioF()
-        caption = QFontMetricsF(self._caption_font()).height() + 4 if any(self._captions) else 0
+        caption = QFontMetricsF(self._caption_font()).height() * self._lines + 4 if self._lines else 0
         wide = max(self._side_x * factor / ratio, self._caption_width() if self._captions else 0)
         cell = QSize(math.ceil(wide) + _GAP, math.ceil(self._side_y * factor / ratio + caption) + _GAP)
         groups = max(1, (width + self._between) // (self._group * cell.width() + self._between))
@@ -159,14 +165,20 @@ class ImageMosaic(QWidget):
         return min(columns, self._count), factor, cell
 
     @property
+    def _lines(self) -> int:
+        """How many lines the longest caption takes."""
+        return max((len(_lines_of(text)) for text in self._captions), default=0)
+
+    @property
     def _between(self) -> int:
         """Extra room between groups."""
         return _GROUP_GAP if self._group > 1 else 0
 
     def _caption_width(self) -> float:
         metrics = QFontMetricsF(self._caption_font())
-        widest = max((metrics.horizontalAdvance(text) for text in self._captions), default=0.0)
-        return min(widest + 2, metrics.averageCharWidth() * 16)
+        lines = (line for text in self._captions for line in _lines_of(text))
+        widest = max((metrics.horizontalAdvance(line) for line in lines), default=0.0)
+        return min(widest + 2, metrics.averageCharWidth() * 18)
 
     def _caption_font(self) -> QFont:
         font = self.font()
@@ -214,18 +226,16 @@ class ImageMosaic(QWidget):
                 painter.drawRect(place.adjusted(-1, -1, 1, 1))
             if number < len(self._captions):
                 painter.setPen(QColor(theme.text_muted))
-                text = metrics.elidedText(self._captions[number], Qt.TextElideMode.ElideRight, cell.width())
-                below = QRectF(cell.x(), place.bottom() + 1, cell.width(), metrics.height() + 3)
+                lines = _lines_of(self._captions[number])
+                text = "\n".join(metrics.elidedText(t, Qt.TextElideMode.ElideRight, cell.width()) for t in lines)
+                below = QRectF(cell.x(), place.bottom() + 1, cell.width(), len(lines) * metrics.height() + 3)
                 painter.drawText(below, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, text)
 
     # ------------------------------------------------------------------ hands
 
-    def event(self, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            number = self.number_at(event.pos())
-            QToolTip.showText(event.globalPos(), self.caption(number) if number >= 0 else "", self)
-            return True
-        return super().event(event)
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        number = self.number_at(event.position().toPoint())
+        self.setToolTip(self.caption(number) if number >= 0 else "")
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self._choose(self.number_at(event.position().toPoint()))
@@ -275,6 +285,11 @@ def _sheet(images: np.ndarray) -> QImage:
     return QImage(row.data, count * wide, high, count * wide * channels, form).copy()
 
 
+def _lines_of(caption: str) -> list[str]:
+    """A caption in one line, or in two, broken at its first comma."""
+    return [part.strip() for part in caption.split(",", 1)] if caption else []
+
+
 def group_size(pictures: Pictures) -> int:
-    """How many neighbours belong together: adversarial examples and nearest neighbours come as pairs."""
-    return 2 if pictures.name in ("adversarial", "nearest_training") else 1
+    """How many neighbours belong together: clean beside attacked, generated beside nearest, clean, noisy, denoised."""
+    return {"adversarial": 2, "nearest_training": 2, "smoothing": 3}.get(pictures.name, 1)

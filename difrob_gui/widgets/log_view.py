@@ -41,7 +41,7 @@ class LogView(QWidget):
         self.text.setReadOnly(True)
         self.text.setMaximumBlockCount(MOST_SHOWN)
         self.text.setAccessibleName("Log")
-        self.text.setPlaceholderText("No lines yet. A run tells here what it does, and why it ended.")
+        self.set_ended(False)
         self.text.setUndoRedoEnabled(False)
         mono = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
         mono.setPointSizeF(max(8.0, 0.92 * self.font().pointSizeF()))
@@ -77,6 +77,12 @@ class LogView(QWidget):
         """Whether the newest line is in view, so that further ones scroll in."""
         bar = self.text.verticalScrollBar()
         return bar.value() >= bar.maximum()
+
+    def set_ended(self, ended: bool) -> None:
+        """Whether no more lines are to come; says so in an empty log."""
+        self.text.setPlaceholderText(
+            "This run wrote no lines." if ended else "No lines yet. A run tells here what it does, and why it ended."
+        )
 
     def clear(self) -> None:
         """Forget all lines."""
@@ -155,6 +161,7 @@ class LogView(QWidget):
             self.count.setText(plural(total, "line") if total else "")
         else:
             self.count.setText(f"{self._matching:,} of {plural(total, 'line')}")
+        self.count.setVisible(total > 0)
 
 
 def _format(colour: str, *, bold: bool = False) -> QTextCharFormat:

@@ -128,7 +128,7 @@ class MeterStrip(QFrame):
         super().__init__(parent)
         self.setAccessibleName("Load of the machine")
         self.cpu = Meter("cpu", "CPU")
-        self.memory = Meter("memory", "Memory", "100.0 / 100.0 GiB")
+        self.memory = Meter("memory", "Memory", "100.0 / 100.0 GB")
         self.gpus: list[tuple[Meter, Meter]] = []
         self._layout = QHBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -164,8 +164,8 @@ class MeterStrip(QFrame):
         self.cpu.show_value(meters.cpu, f"{100 * meters.cpu:.0f} %", "Load of all processor cores together.")
         self.memory.show_value(
             _share(meters.memory_used, meters.memory_total),
-            f"{_gibibytes(meters.memory_used)} / {_gibibytes(meters.memory_total)} GiB",
-            f"Memory of the machine. Free on the disk: {_gibibytes(meters.disk_free)} GiB.",
+            f"{_gigabytes(meters.memory_used)} / {_gigabytes(meters.memory_total)} GB",
+            f"Memory of the machine. Free on the disk: {_gigabytes(meters.disk_free)} GB.",
         )
         self._match_gpus(len(meters.gpus))
         for number, (gpu, (load, memory)) in enumerate(zip(meters.gpus, self.gpus, strict=True)):
@@ -173,21 +173,23 @@ class MeterStrip(QFrame):
             about += [f"{gpu.temperature:.0f} °C"] if gpu.temperature is not None else []
             about += [f"{gpu.power:.0f} W"] if gpu.power is not None else []
             load.show_value(gpu.load, f"{100 * gpu.load:.0f} %", ", ".join(about))
-            used = f"{_gibibytes(gpu.memory_used)} / {_gibibytes(gpu.memory_total)} GiB"
+            used = f"{_gigabytes(gpu.memory_used)} / {_gigabytes(gpu.memory_total)} GB"
             memory.show_value(_share(gpu.memory_used, gpu.memory_total), used, f"Memory of {about[0]}")
 
     def _match_gpus(self, count: int) -> None:
-        while len(self.gpus) < count:
-            number = len(self.gpus)
+        if count == len(self.gpus):
+            return
+        for pair in self.gpus:
+            for meter in pair:
+                self._layout.removeWidget(meter)
+                meter.deleteLater()
+        self.gpus = []
+        for number in range(count):
             name = "GPU" if count == 1 else f"GPU {number}"
-            pair = (Meter("gpu", name), Meter("memory", f"{name} memory", "100.0 / 100.0 GiB"))
+            pair = (Meter("gpu", name), Meter("memory", f"{name} memory", "100.0 / 100.0 GB"))
             for meter in pair:
                 self._layout.insertWidget(self._layout.count() - 1, meter)
             self.gpus.append(pair)
-        while len(self.gpus) > count:
-            for meter in self.gpus.pop():
-                self._layout.removeWidget(meter)
-                meter.deleteLater()
         self._fit()
 
 
@@ -195,5 +197,5 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole > 0 else 0.0
 
 
-def _gibibytes(number: int) -> str:
-    return f"{number / 2**30:.1f}"
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f}"

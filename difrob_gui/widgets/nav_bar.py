@@ -7,7 +7,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from difrob_gui.actions import ActionTable
-from difrob_gui.theme import set_role
+from difrob_gui.theme import current_theme, set_role, theme_signals
 
 PAGES = ("view.launch", "view.queue", "view.monitor", "view.compare")
 
@@ -28,7 +28,10 @@ class NavBar(QFrame):
             row.addWidget(self._buttons[action_id])
         row.addStretch(1)
         for action_id in ("view.palette", "help.keys"):
-            row.addWidget(self._button(actions[action_id], Qt.ToolButtonStyle.ToolButtonIconOnly))
+            self._buttons[action_id] = self._button(actions[action_id], Qt.ToolButtonStyle.ToolButtonIconOnly)
+            row.addWidget(self._buttons[action_id])
+        theme_signals.changed.connect(self._restyle)
+        self._restyle()
 
     def set_number(self, action_id: str, number: int) -> None:
         """Show a number behind the word of a page; none for 0."""
@@ -45,5 +48,14 @@ class NavBar(QFrame):
         button.setIconSize(QSize(18, 18))
         button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         button.setAccessibleName(action.text().replace("&", "").rstrip(" …"))
-        button.setStyleSheet("QToolButton { padding: 5px 10px; }")
         return button
+
+    def _restyle(self, _theme: object = None) -> None:
+        """The page on show is marked in the accent colour, which every theme keeps readable."""
+        theme = current_theme()
+        ground = theme.mix(theme.surface, theme.accent, 0.16)
+        for button in self._buttons.values():
+            button.setStyleSheet(
+                "QToolButton { padding: 5px 10px; }"
+                f"QToolButton:checked {{ background: {ground}; color: {theme.accent}; font-weight: 600; }}"
+            )

@@ -78,7 +78,9 @@ class RunHeader(QFrame):
             return
         self._narrow = narrow
         for number, (label, widget) in enumerate(self._fields):
-            row, column, span = (2, number - 1, 1) if narrow and number else (0, 0 if narrow else number, 3 if narrow else 1)
+            row, column, span = (
+                (2, number - 1, 1) if narrow and number else (0, 0 if narrow else number, 3 if narrow else 1)
+            )
             self._grid.addWidget(label, row, column, 1, span)
             self._grid.addWidget(widget, row + 1, column, 1, span)
         self._grid.addWidget(self.problem, 4, 0, 1, 4)

@@ -174,4 +174,3 @@ class RunPicker(QComboBox):
         if not any(option.usable for option in self._known.values()):
             return self._empty or f"No {self._nouns()} yet"
         return self._empty or f"Choose a {self._nouns()} …"
-

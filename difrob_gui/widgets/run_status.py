@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -23,6 +22,7 @@ from difrob.runs import Progress, RunState
 from difrob.worker.messages import GRADE_LIMITS
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner, StateBadge
+from difrob_gui.widgets.elided_label import ElidedLabel
 from difrob_gui.words import duration, kind_word, run_title
 
 _STOPPABLE = {RunState.STARTING, RunState.RUNNING, RunState.PAUSING, RunState.PAUSED}
@@ -66,11 +66,9 @@ class RunStatus(QFrame):
         super().__init__(parent)
         self._standing: RunStanding | None = None
         self.badge = StateBadge()
-        self.title = QLabel()
+        self.title = ElidedLabel()
         set_role(self.title, "title")
-        self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.about = QLabel()
+        self.about = ElidedLabel()
         set_role(self.about, "muted")
         self.pause = _button("Pause", "pause", "Pause", "")
         self.stop = _button("Stop and keep", "stop", "Stop and keep what was reached", "")
@@ -119,7 +117,7 @@ class RunStatus(QFrame):
         state = standing.state
         self.badge.set_state(state)
         self.title.setText(run_title(standing.name, standing.run_id))
-        self.title.setToolTip(standing.run_id)
+        self.title.setToolTip(f"{self.title.text()}\n{standing.run_id}")
         place = " on ".join(part for part in (standing.device, standing.host) if part)
         self.about.setText("  ·  ".join(part for part in (kind_word(standing.kind), place, standing.run_id) if part))
         self._show_progress(standing, time.time() if now is None else now)

@@ -6,21 +6,43 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QModelIndex, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QLabel, QMenu, QPushButton, QStackedWidget
-from PySide6.QtWidgets import QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QStackedWidget,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
 
 from difrob.runs import RunState, RunSummary
 from difrob.worker.messages import Entry, LiveProgress
 from difrob_gui import words
 from difrob_gui.models.row_sync import Index
-from difrob_gui.models.runs_table import AGE, COLUMNS, KIND, PROGRESS, RESULT, RUN, STATE, RowRole, RunRow
-from difrob_gui.models.runs_table import RunsTableModel, WaitsRole
+from difrob_gui.models.runs_table import (
+    AGE,
+    COLUMNS,
+    KIND,
+    PROGRESS,
+    RESULT,
+    RUN,
+    STATE,
+    RowRole,
+    RunRow,
+    RunsTableModel,
+    WaitsRole,
+)
 from difrob_gui.theme import icon, set_role, state_colour, state_icon, theme_signals
 from difrob_gui.widgets.search_line import SearchLine
 from difrob_gui.widgets.two_line_delegate import Cell, TwoLineDelegate, fit_rows
 
 AGE_MS = 20_000
-NARROW_LETTERS = 64
+SLIM_LETTERS = 90
+NARROW_LETTERS = 56
 TIP = "Words must all occur. “kind:classifier” and “state:failed” look in one column only."
 
 
@@ -37,7 +59,7 @@ class RunsPanel(QWidget):
         self._menu: Callable[[QWidget], QMenu] | None = None
         self._current = ""
         self._wanted = ""
-        self._narrow = False
+        self._slim = self._narrow = False
         self.search = SearchLine("Search runs …", TIP)
         self.search.textChanged.connect(self._on_search)
         self._count = QLabel()
@@ -66,7 +88,12 @@ class RunsPanel(QWidget):
         column.addWidget(self.search)
         column.addWidget(self._stack, 1)
         self.model.checked_changed.connect(self._describe)
-        for signal in (self.model.rowsInserted, self.model.rowsRemoved, self.model.modelReset, self.model.layoutChanged):
+        for signal in (
+            self.model.rowsInserted,
+            self.model.rowsRemoved,
+            self.model.modelReset,
+            self.model.layoutChanged,
+        ):
             signal.connect(self._after_change)
         self._clock = QTimer(self, interval=AGE_MS)
         self._clock.timeout.connect(self.table.viewport().update)
@@ -107,7 +134,7 @@ class RunsPanel(QWidget):
         table = QTableView()
         table.setAccessibleName("Runs")
         table.setModel(self.model)
-        table.setItemDelegate(TwoLineDelegate(lambda index: run_cell(index, self._narrow), table))
+        table.setItemDelegate(TwoLineDelegate(lambda index: run_cell(index, self._slim), table))
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setShowGrid(False)
@@ -140,13 +167,20 @@ class RunsPanel(QWidget):
         header.setSectionResizeMode(RUN, QHeaderView.ResizeMode.Stretch)
         icon_width = metrics.height() + 6
         narrow = self.width() < NARROW_LETTERS * metrics.averageCharWidth()
+        slim = self.width() < SLIM_LETTERS * metrics.averageCharWidth()
+        if slim != self._slim:
+            self._slim = slim
+            self.table.setColumnHidden(STATE, slim)
         if narrow != self._narrow:
             self._narrow = narrow
             self.table.setColumnHidden(AGE, narrow)
-        for column, widest in ((STATE, "Interrupted"), (RESULT, "[0.397, 0.4]"), (AGE, "59 min"), (KIND, "Diffusion model")):
+        for column, widest in (
+            (STATE, "Interrupted"),
+            (RESULT, "[0.397, 0.4]"),
+            (AGE, "59 min"),
+            (KIND, "Diffusion model"),
+        ):
             room = metrics.horizontalAdvance(widest) + 22 + (icon_width if column == STATE else 0)
-            if column == STATE and self._narrow:
-                room = round(1.15 * metrics.horizontalAdvance(COLUMNS[STATE])) + 18
             self.table.setColumnWidth(column, room)
 
     # ------------------------------------------------------------------ events
@@ -219,25 +253,32 @@ class RunsPanel(QWidget):
         menu.popup(self.table.horizontalHeader().mapToGlobal(place))
 
 
-def run_cell(index: Index | QModelIndex, narrow: bool = False) -> Cell:
-    """What a cell of the table of runs looks like; in a narrow table the state's word stands under the name."""
+def run_cell(index: Index | QModelIndex, slim: bool = False) -> Cell:
+    """What a cell of the table of runs looks like; in a slim table the state stands under the name."""
     row: RunRow = index.data(RowRole)
     column = index.column()
     if column == RUN:
         kind = words.kind_word(row.kind)
-        if not narrow:
+        if not slim:
             return Cell(row.title, kind, strong=True)
         state = _state_cell(row, index)
-        share = f" {100 * row.share_done:.0f} %" if row.state.is_live and row.progress.total else ""
-        return Cell(row.title, f"{state.title}{share} · {kind}", strong=True)
+        live = row.state.is_live and row.progress.total > 0
+        left = words.duration(row.progress.seconds_left)
+        parts = [state.title]
+        if live:
+            parts = [f"{state.title} {100 * row.share_done:.0f} %", f"{left} left" if left else ""]
+        detail = " · ".join(part for part in (*parts, kind) if part)
+        bar = row.share_done if live else None
+        return Cell(row.title, detail, strong=True, detail_icon=state.icon, base_bar=bar)
     if column == STATE:
-        cell = _state_cell(row, index)
-        return Cell(icon=cell.icon) if narrow else cell
+        return _state_cell(row, index)
     if column == RESULT:
         if row.result is None:
             return Cell()
         unit = row.result.unit
-        return Cell(words.number(row.result.value, unit), words.interval(row.result) or words.measure_name(row.result_name))
+        return Cell(
+            words.number(row.result.value, unit), words.interval(row.result) or words.measure_name(row.result_name)
+        )
     if column == PROGRESS:
         done = f"{row.progress.done:,} of {row.progress.total:,}" if row.progress.total else ""
         return Cell(f"{100 * row.share_done:.0f} %" if row.progress.total else "", done)

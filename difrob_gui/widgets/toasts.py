@@ -1,4 +1,4 @@
-"""Short notices at the lower right of the window: what happened, and the one thing to do about it."""
+"""Short notices at the lower left of the window, where no button lies: what happened, and the one thing to do about it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ class Toast(QFrame):
 
     finished = Signal()
 
-    def __init__(
-        self, text: str, tone: Tone, action: tuple[str, Callable[[], object]] | None, parent: QWidget
-    ) -> None:
+    def __init__(self, text: str, tone: Tone, action: tuple[str, Callable[[], object]] | None, parent: QWidget) -> None:
         super().__init__(parent)
         role, icon_name, colour, word = tone.value
         self.text = text
@@ -88,7 +86,7 @@ class Toast(QFrame):
 
 
 class ToastArea(QWidget):
-    """Stacks notices over the lower right corner of its host, newest at the bottom."""
+    """Stacks notices over the lower left corner of its host, newest at the bottom."""
 
     def __init__(self, host: QWidget) -> None:
         """Lie over ``host``, and follow its size."""
@@ -120,6 +118,7 @@ class ToastArea(QWidget):
         toast.finished.connect(lambda: self._remove(toast))
         self._toasts.append(toast)
         self._column.addWidget(toast)
+        toast.show()  # a hidden notice takes no room, so the area could not be measured
         self._place()
         return toast
 
@@ -149,7 +148,9 @@ class ToastArea(QWidget):
         width = min(460, self._host.width() - 2 * MARGIN)
         self.setFixedWidth(width)
         self.show()
-        height = self._column.heightForWidth(width) if self._column.hasHeightForWidth() else self._column.sizeHint().height()
+        height = (
+            self._column.heightForWidth(width) if self._column.hasHeightForWidth() else self._column.sizeHint().height()
+        )
         height = min(height, self._host.height() - 2 * MARGIN)
-        self.setGeometry(self._host.width() - width - MARGIN, self._host.height() - height - MARGIN, width, height)
+        self.setGeometry(MARGIN, self._host.height() - height - MARGIN, width, height)
         self.raise_()

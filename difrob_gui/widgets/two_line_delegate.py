@@ -18,7 +18,10 @@ LINE_GAP = 2
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows. ``bar`` is a share in [0,1] drawn as a thin bar instead of (or under) the second line."""
+    """What a cell shows.
+
+    ``bar`` is a share in [0,1] drawn as a thin bar in front of the second line, ``base_bar`` one at the foot of the cell.
+    """
 
     title: str = ""
     detail: str = ""
@@ -27,6 +30,8 @@ class Cell:
     strong: bool = False
     bar: float | None = None
     centred: bool = False
+    detail_icon: QIcon | None = None
+    base_bar: float | None = None
 
 
 class TwoLineDelegate(QStyledItemDelegate):
@@ -73,7 +78,9 @@ class TwoLineDelegate(QStyledItemDelegate):
         align |= Qt.AlignmentFlag.AlignHCenter if cell.centred else Qt.AlignmentFlag.AlignLeft
         painter.setFont(font)
         painter.setPen(QColor(cell.colour) if cell.colour else ink)
-        painter.drawText(line, align, QFontMetrics(font).elidedText(cell.title, Qt.TextElideMode.ElideRight, line.width()))
+        painter.drawText(
+            line, align, QFontMetrics(font).elidedText(cell.title, Qt.TextElideMode.ElideRight, line.width())
+        )
         under = QRect(area.left(), top + high + LINE_GAP, area.width(), low)
         if cell.bar is not None:
             text, gap = cell.detail, 6
@@ -85,6 +92,11 @@ class TwoLineDelegate(QStyledItemDelegate):
             under.setLeft(under.left() + room + gap)
         else:
             text = cell.detail
+        if cell.detail_icon is not None:
+            cell.detail_icon.paint(painter, QRect(under.left(), under.top() + 1, low - 2, low - 2))
+            under.setLeft(under.left() + low + 3)
+        if cell.base_bar is not None:
+            _paint_bar(painter, QRectF(area.left(), option.rect.bottom() - 5, area.width(), 3), cell.base_bar)
         painter.setFont(small)
         painter.setPen(QColor(theme.text_muted))
         painter.drawText(under, align, QFontMetrics(small).elidedText(text, Qt.TextElideMode.ElideRight, under.width()))
@@ -107,9 +119,7 @@ class TwoLineDelegate(QStyledItemDelegate):
         return model.setData(index, wanted, Qt.ItemDataRole.CheckStateRole)
 
     @staticmethod
-    def _paint_tick(
-        painter: QPainter, option: QStyleOptionViewItem, index: Index, style: QStyle | None
-    ) -> None:
+    def _paint_tick(painter: QPainter, option: QStyleOptionViewItem, index: Index, style: QStyle | None) -> None:
         if style is None:
             return
         box = QStyleOptionViewItem(option)
@@ -125,12 +135,13 @@ def _paint_bar(painter: QPainter, place: QRectF, share: float) -> None:
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(theme.mix(theme.raised, theme.text_muted, 0.25)))
-    painter.drawRoundedRect(place, 2.5, 2.5)
+    radius = place.height() / 2
+    painter.drawRoundedRect(place, radius, radius)
     filled = QRectF(place)
     filled.setWidth(max(place.height(), place.width() * min(1.0, max(0.0, share))))
     painter.setBrush(QColor(theme.accent))
     if share > 0:
-        painter.drawRoundedRect(filled, 2.5, 2.5)
+        painter.drawRoundedRect(filled, radius, radius)
 
 
 def small_font(font: QFont) -> QFont:

@@ -150,10 +150,7 @@ class TestPalette:
         palette = CommandPalette(window)
         texts = ["Launch", "Queue", "Pause the queue", "Monitor"]
         palette.open(
-            [
-                Command(text, "View", lambda text=text: called.append(text), enabled=text != "Queue")
-                for text in texts
-            ]
+            [Command(text, "View", lambda text=text: called.append(text), enabled=text != "Queue") for text in texts]
         )
         yield palette
 

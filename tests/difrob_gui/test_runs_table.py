@@ -148,7 +148,10 @@ def test_unchanged_rows_are_kept_as_objects(model: RunsTableModel) -> None:
 
 def test_what_a_waiting_run_waits_for_is_said_by_name(model: RunsTableModel) -> None:
     model.set_runs(
-        [make_summary("p", name="parent", state=RunState.RUNNING), make_summary("f", name="fallen", state=RunState.FAILED)],
+        [
+            make_summary("p", name="parent", state=RunState.RUNNING),
+            make_summary("f", name="fallen", state=RunState.FAILED),
+        ],
         {
             "one": make_entry("one", after=["p"], reason="needs 'p', which is running"),
             "two": make_entry("two", after=["f"]),

@@ -91,7 +91,11 @@ def test_shapes() -> None:
         ("train_classifier", {"steps": 0}, Problem("steps", "must be greater than or equal to 1")),
         ("train_classifier", {"beta": float("nan")}, Problem("beta", "must be a finite number")),
         ("train_classifier", {"network.channels": [16, "x"]}, Problem("network.channels", "must be a whole number")),
-        ("train_classifier", {"objective": "magic"}, Problem("objective", "must be 'trades', 'standard' or 'gaussian'")),
+        (
+            "train_classifier",
+            {"objective": "magic"},
+            Problem("objective", "must be 'trades', 'standard' or 'gaussian'"),
+        ),
         ("evaluate", {}, Problem("classifier", MISSING)),
     ],
 )

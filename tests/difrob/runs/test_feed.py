@@ -170,6 +170,7 @@ def test_a_journal_that_grew_back_to_the_same_length_is_noticed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("difrob.runs.journal.KEPT_BYTES", 0)
+    monkeypatch.setattr("difrob.runs.recorder.time.time", lambda: 1.5)
     with recording(workspace) as recorder:
         journal = workspace.journal_path("run")
         feed, mirror = workspace.feed("run"), Mirror()
@@ -237,10 +238,9 @@ def test_a_run_that_finishes_between_two_glances_never_looks_lost(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The journal goes after the reader found the writer alive and before it reads on."""
-    with recording(workspace, "read") as recorder:
-        with monkeypatch.context() as patched:
-            patched.setattr("difrob.runs.reader.is_locked", finish_after_looking(recorder))
-            assert workspace.reader("read").summary().state is RunState.FINISHED
+    with recording(workspace, "read") as recorder, monkeypatch.context() as patched:
+        patched.setattr("difrob.runs.reader.is_locked", finish_after_looking(recorder))
+        assert workspace.reader("read").summary().state is RunState.FINISHED
     with recording(workspace, "followed") as recorder:
         feed = workspace.feed("followed")
         feed.poll()

@@ -88,7 +88,7 @@ def test_values_that_are_not_finite_make_gaps_and_are_counted(qtbot) -> None:
     assert curve.line.opts["connect"] == "finite"
     assert "2 not finite" in chart.legend.note
     # 3 and 4 stand alone between gaps: without dots nobody would see them.
-    assert curve.dots.isVisible() and curve.dots._points.size() >= 2
+    assert curve.dots.isVisible() and curve.dots.count >= 2
 
 
 def test_a_long_noisy_curve_is_thin_and_thinned_a_short_one_wide_and_smooth(qtbot) -> None:
@@ -338,6 +338,19 @@ def test_repaints_do_not_eat_references(qtbot) -> None:
         chart.area.viewport().repaint()
     gc.collect()
     assert sys.getrefcount(None) - before > -300
+
+
+def test_a_single_sample_is_a_round_dot(qtbot) -> None:
+    chart = shown(qtbot, Chart("Certified", x_scale=Scale.NUMBER, x_label="radius"))
+    data = SeriesData.of_curve(np.array([0.5]), np.array([0.5]))
+    chart.add_curve("a", "a", data)
+    settle()
+    picture = chart.area.grab().toImage()
+    colour = THEMES["light"].series[0]
+    places = [(x, y) for x in range(picture.width()) for y in range(picture.height())]
+    hits = [place for place in places if picture.pixelColor(*place).name() == colour]
+    xs, ys = [x for x, _ in hits], [y for _, y in hits]
+    assert 2 <= max(xs) - min(xs) <= 6 and 2 <= max(ys) - min(ys) <= 6
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -28,6 +28,15 @@ def test_no_metric_is_lost_or_drawn_twice() -> None:
     assert sorted(planned) == sorted(names)
 
 
+def test_many_losses_are_split_into_whole_and_parts() -> None:
+    names = ["loss", "loss/sigma_low", "loss/sigma_mid", "loss/sigma_high", "train/loss", "validation/loss"]
+    plans = {plan.title: plan.names for plan in plan_charts(names)}
+    assert plans == {
+        "Loss": ("validation/loss", "loss", "train/loss"),
+        "Parts of the loss": ("loss/sigma_high", "loss/sigma_low", "loss/sigma_mid"),
+    }
+
+
 def test_what_ends_alike_shares_a_chart() -> None:
     plans = {plan.key: plan.names for plan in plan_charts(["train/entropy", "validation/entropy"])}
     assert set(plans["entropy"]) == {"train/entropy", "validation/entropy"}

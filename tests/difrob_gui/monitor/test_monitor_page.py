@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QPushButton, QSlider, QTabBar, QTableView, QTabWidget, QToolButton, QTreeView
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QPushButton,
+    QSlider,
+    QTabBar,
+    QTableView,
+    QTabWidget,
+    QToolButton,
+    QTreeView,
+)
+from support.gui_fakes import FakeClient, FakeHub, certification, series, share, summary, training
 
 from difrob.runs import FeedUpdate, LogLine, Measure, Progress, RunState
 from difrob.worker.messages import Entry, LiveProgress, Meters
@@ -15,7 +28,6 @@ from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import XAxis
 from difrob_gui.pages.monitor import MonitorPage
 from difrob_gui.theme import THEMES, apply_theme
-from support.gui_fakes import FakeClient, FakeHub, certification, series, share, summary, training
 
 
 class Scene:
@@ -306,6 +318,38 @@ def test_results_that_change_are_shown(scene: Scene) -> None:
     assert scene.page.results.rowCount() == 2
     assert scene.page.results.index(1, 1).data() == "450 steps"
     assert scene.page.tabs.tabText(2) == "Results  2"
+
+
+def test_checks_stand_behind_the_measurements_and_say_how_they_ended(scene: Scene) -> None:
+    results = {
+        "check/gradients_do_not_vanish": Measure(0.0, n=100, unit="passed", description="gradients vanish for 80 images"),
+        "check/more_steps_are_not_weaker": Measure(1.0, n=100, unit="passed"),
+        "robust_accuracy": share(0.5),
+    }
+    scene.show(FeedUpdate(summary=summary("e1", "evaluate", RunState.FINISHED, results=results), reset=True))
+    model = scene.page.results
+    assert [(model.index(r, 0).data(), model.index(r, 1).data()) for r in range(3)] == [
+        ("Robust accuracy", "50.0 %"),
+        ("Check: gradients do not vanish", "✗ failed"),
+        ("Check: more steps are not weaker", "✓ passed"),
+    ]
+    assert model.index(1, 1).data(Qt.ItemDataRole.ForegroundRole).name() == THEMES["light"].bad
+    assert model.index(2, 1).data(Qt.ItemDataRole.ForegroundRole) is None
+
+
+def test_a_run_with_pictures_only_shows_them(scene: Scene) -> None:
+    full = training("g1", state=RunState.FINISHED)
+    scene.show(FeedUpdate(summary=summary("g1", "generate", RunState.FINISHED), reset=True, pictures=full.pictures))
+    assert scene.page.tabs.currentIndex() == 1
+    assert scene.page.images.shown is not None
+
+
+def test_steps_are_called_what_the_run_counts(scene: Scene) -> None:
+    scene.show(certification("c1"))
+    chart = scene.page.board.charts["metric:average_certified_radius"]
+    assert chart.area.getPlotItem().getAxis("bottom").labelText == "images"
+    scene.show(training("t1"))
+    assert scene.page.board.charts["metric:loss"].area.getPlotItem().getAxis("bottom").labelText == "steps"
 
 
 def test_every_control_has_a_name_and_can_be_reached_by_keys(scene: Scene) -> None:

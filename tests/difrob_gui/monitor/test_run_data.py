@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from support.gui_fakes import series, summary
 
 from difrob.runs import Curve, FeedUpdate, LogLine, Pictures
 from difrob_gui.models.run_data import RunData, curve_data
-from support.gui_fakes import series, summary
 
 
 def update(reset: bool = False, **parts) -> FeedUpdate:

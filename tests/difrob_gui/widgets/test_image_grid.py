@@ -57,7 +57,10 @@ def test_fit_chooses_the_largest_whole_factor_that_leaves_nothing_out(qtbot) -> 
     assert mosaic.factor >= 7
     assert mosaic.heightForWidth(area.viewport().width()) <= area.viewport().height()
     mosaic.show_images(batch(400))
-    assert mosaic.factor == round(56 * mosaic.devicePixelRatioF() / 8), "many pictures scroll instead of vanishing"
+    assert mosaic.factor >= round(56 * mosaic.devicePixelRatioF() / 8), "many pictures scroll instead of vanishing"
+    assert mosaic.heightForWidth(area.viewport().width()) > area.viewport().height()
+    cell = mosaic._place(0).width() + 6
+    assert (mosaic.columns + 1) * cell > area.viewport().width() - 16, "no more of them would fit into a row"
 
 
 @pytest.mark.parametrize("width", [130, 333, 640, 900])
@@ -117,6 +120,24 @@ def test_the_slider_goes_through_the_steps_and_stays_with_the_newest(qtbot) -> N
     browser.slider.setValue(3)
     assert browser.shown.step == 400
     assert browser.where.text() == "step 400  (4 of 4)"
+
+
+def test_a_single_batch_needs_no_slider(qtbot) -> None:
+    browser = shown(qtbot, ImageBrowser())
+    browser.set_pictures({"generated": [pictures(100)]})
+    assert not browser.slider.isVisible() and not browser.where.isVisible()
+    browser.set_pictures({"generated": [pictures(100), pictures(200)]})
+    assert browser.slider.isVisible()
+
+
+def test_long_captions_break_at_their_comma(qtbot) -> None:
+    mosaic = shown(qtbot, ImageMosaic())
+    mosaic.set_scale(4)
+    mosaic.show_images(batch(2), ["label 1", "label 2"])
+    one = mosaic.heightForWidth(500)
+    mosaic.show_images(batch(2), ["label 1", "label 2 -> 3, broken by margin"])
+    assert mosaic.heightForWidth(500) > one
+    assert mosaic.caption(1) == "1: label 2 -> 3, broken by margin"
 
 
 def test_sets_are_chosen_by_name(qtbot) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QWidget
+from support.gui_fakes import summary
 
 from difrob.runs import RunState
 from difrob.worker.messages import GpuMeter, Meters
@@ -13,9 +14,8 @@ from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.meters import LENGTH, MeterStrip
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
 from difrob_gui.widgets.spec_tree import SpecTree
-from support.gui_fakes import summary
 
-GIB = 2**30
+GB = 10**9
 
 
 @pytest.mark.parametrize("state", list(RunState))
@@ -55,9 +55,9 @@ def test_an_empty_state_says_what_to_do_and_offers_it(qtbot) -> None:
 
 
 def reading(time: float, gpus: int = 0, cpu: float = 0.5) -> Meters:
-    gpu = GpuMeter(name="NVIDIA A100", load=0.75, memory_used=20 * GIB, memory_total=80 * GIB, temperature=61.0, power=250.0)
+    gpu = GpuMeter(name="NVIDIA A100", load=0.75, memory_used=20 * GB, memory_total=80 * GB, temperature=61.0, power=250.0)
     return Meters(
-        time=time, cpu=cpu, memory_used=8 * GIB, memory_total=32 * GIB, disk_free=100 * GIB, gpus=[gpu] * gpus
+        time=time, cpu=cpu, memory_used=8 * GB, memory_total=32 * GB, disk_free=100 * GB, gpus=[gpu] * gpus
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_meters_show_cpu_and_memory_and_no_gpu_where_there_is_none(qtbot) -> Non
     strip.show_meters(reading(1.0))
     assert not strip.isHidden()
     assert strip.cpu.accessibleName() == "CPU: 50 %"
-    assert strip.memory.accessibleName() == "Memory: 8.0 / 32.0 GiB"
+    assert strip.memory.accessibleName() == "Memory: 8.0 / 32.0 GB"
     assert strip.gpus == []
 
 
@@ -80,7 +80,7 @@ def test_meters_show_each_gpu_and_drop_it_when_it_goes(qtbot) -> None:
     qtbot.addWidget(strip)
     strip.show_meters(reading(1.0, gpus=2))
     names = [meter.accessibleName() for pair in strip.gpus for meter in pair]
-    assert names == ["GPU 0: 75 %", "GPU 0 memory: 20.0 / 80.0 GiB", "GPU 1: 75 %", "GPU 1 memory: 20.0 / 80.0 GiB"]
+    assert names == ["GPU 0: 75 %", "GPU 0 memory: 20.0 / 80.0 GB", "GPU 1: 75 %", "GPU 1 memory: 20.0 / 80.0 GB"]
     assert "61 °C" in strip.gpus[0][0].toolTip() and "250 W" in strip.gpus[0][0].toolTip()
     strip.show_meters(reading(2.0))
     assert strip.gpus == []
@@ -102,10 +102,10 @@ def test_narrow_meters_keep_the_percentage(qtbot) -> None:
     strip.resize(1200, 30)
     strip.show()
     strip.show_meters(reading(1.0, gpus=1))
-    assert strip.memory.value.text() == "8.0 / 32.0 GiB"
+    assert strip.memory.value.text() == "8.0 / 32.0 GB"
     strip.resize(420, 30)
     qtbot.waitUntil(lambda: strip.memory.value.text() == "25 %")
-    assert strip.memory.title.isHidden() and "8.0 / 32.0 GiB" in strip.memory.toolTip()
+    assert strip.memory.title.isHidden() and "8.0 / 32.0 GB" in strip.memory.toolTip()
 
 
 def test_the_grid_follows_its_width(qtbot) -> None:

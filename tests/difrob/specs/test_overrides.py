@@ -1,0 +1,85 @@
+"""``field=value`` on the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from difrob.errors import UserError
+from difrob.specs import KINDS, apply_overrides, parse_spec
+
+
+def override(kind: str, *overrides: str, **values: Any) -> dict[str, Any]:
+    return apply_overrides({"kind": kind, **values}, list(overrides), KINDS[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("train_classifier", "steps=5", {"steps": 5}),
+        ("train_classifier", " steps = 5 ", {"steps": 5}),
+        ("train_classifier", "learning_rate=1e-3", {"learning_rate": 1e-3}),
+        ("train_classifier", "attack.eps=0.25", {"attack": {"eps": 0.25}}),
+        ("train_classifier", "network.channels=[8, 16]", {"network": {"channels": [8, 16]}}),
+        ("evaluate", "losses=[\"margin\"]", {"losses": ["margin"]}),
+        ("train_classifier", "gradient_clip=null", {"gradient_clip": None}),
+        ("train_classifier", "gradient_clip=None", {"gradient_clip": None}),
+        ("train_classifier", "generated=none", {"generated": None}),
+        ("train_classifier", "generated=\"none\"", {"generated": "none"}),
+        ("train_classifier", "attack.random_start=false", {"attack": {"random_start": False}}),
+        ("train_classifier", "attack.random_start=True", {"attack": {"random_start": True}}),
+        ("train_classifier", "objective=standard", {"objective": "standard"}),
+        ("train_classifier", "name=a=b", {"name": "a=b"}),
+        ("train_classifier", "name=", {"name": ""}),
+        ("train_classifier", "name= spaced out ", {"name": "spaced out"}),
+        ("train_classifier", "name=123", {"name": "123"}),
+        ("train_classifier", "name=true", {"name": "true"}),
+        ("train_classifier", "name=null", {"name": "null"}),
+        ("train_classifier", "name=[1]", {"name": "[1]"}),
+        ("train_classifier", "name=\"quoted\"", {"name": "quoted"}),
+        ("train_classifier", "generated=20240101", {"generated": "20240101"}),
+        ("evaluate", "classifier=1e5", {"classifier": "1e5"}),
+    ],
+)
+def test_values_are_what_the_field_means(kind: str, text: str, expected: dict[str, Any]) -> None:
+    assert override(kind, text) == {"kind": kind, **expected}
+    needed = {"evaluate": {"classifier": "a"}}.get(kind, {})
+    parse_spec({**needed, **override(kind, text)})
+
+
+def test_several_overrides_add_up_and_the_given_values_stay_untouched() -> None:
+    values = {"kind": "train_classifier", "attack": {"norm": "l2"}, "steps": 1}
+    result = apply_overrides(values, ["attack.eps=2", "steps=2", "steps=3"], KINDS["train_classifier"])
+    assert result == {"kind": "train_classifier", "attack": {"norm": "l2", "eps": 2}, "steps": 3}
+    assert values == {"kind": "train_classifier", "attack": {"norm": "l2"}, "steps": 1}
+
+
+@pytest.mark.parametrize("attack", [None, 5, "x", []])
+def test_a_group_that_is_no_group_is_replaced(attack: Any) -> None:
+    assert override("train_classifier", "attack.eps=0.1", attack=attack)["attack"] == {"eps": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("steps", "'steps' is not of the form field=value"),
+        ("step=5", "unknown field 'step'; did you mean 'steps'?"),
+        ("epz=5", "unknown field 'epz'; did you mean 'attack.eps'?"),
+        ("attack={}", "unknown field 'attack'"),
+        ("attack.eps.x=1", "unknown field 'attack.eps.x'; did you mean 'attack.eps'?"),
+        ("=5", "unknown field ''; known fields: kind, "),
+        ("__class__=5", "unknown field '__class__'"),
+    ],
+)
+def test_mistakes_are_told_in_sentences(text: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        override("train_classifier", text)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["attack.eps=NaN", "attack.eps=Infinity", "steps=1e400", "steps=[", "steps=" + "[" * 99_999])
+def test_values_that_no_field_takes_are_refused_when_parsed(text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_spec(override("train_classifier", text))
+    assert f"'{text.partition('=')[0]}' = " in str(caught.value) and len(str(caught.value)) < 300

@@ -1,0 +1,164 @@
+"""Like with like, differences, and who is best."""
+
+from __future__ import annotations
+
+import pytest
+from support.gui_fakes import share, summary
+
+from difrob.runs import Measure, RunState, RunSummary
+from difrob_gui.models.comparison import (
+    MISSING,
+    banner_text,
+    direction,
+    flatten,
+    result_rows,
+    shared_names,
+    spec_differences,
+    unlike_conditions,
+    without,
+)
+
+
+def evaluation(run_id: str, results: dict[str, Measure] | None = None, **spec) -> RunSummary:
+    known = {"classifier": "c", "attack": {"norm": "linf", "eps": 0.15, "steps": 40}, "restarts": 2, "split": "test"}
+    return summary(run_id, "evaluate", RunState.FINISHED, results=results or {}, spec={**known, **spec})
+
+
+def certificate(run_id: str, **spec) -> RunSummary:
+    return summary(run_id, "certify", RunState.FINISHED, spec={"classifier": "c", "sigma": 0.25, **spec})
+
+
+def attack(**fields) -> dict:
+    return {"norm": "linf", "eps": 0.15, "steps": 40, **fields}
+
+
+@pytest.mark.parametrize(
+    ("change", "title", "values"),
+    [
+        ({"attack": attack(eps=0.1)}, "eps", ["0.15", "0.1"]),
+        ({"attack": attack(norm="l2")}, "norm", ["linf", "l2"]),
+        ({"attack": attack(steps=10)}, "attack steps", ["40", "10"]),
+        ({"attack": attack(step_size=0.01)}, "step size", ["none", "0.01"]),
+        ({"attack": attack(random_start=False)}, "random start", ["yes", "no"]),
+        ({"restarts": 5}, "restarts", ["2", "5"]),
+        ({"split": "validation"}, "split", ["test", "validation"]),
+        ({"images": 100}, "images", ["all", "100"]),
+        ({"losses": ["margin"]}, "attack losses", ["cross_entropy, margin", "margin"]),
+    ],
+)
+def test_each_condition_of_an_evaluation_is_guarded(change: dict, title: str, values: list[str]) -> None:
+    unlike = unlike_conditions([evaluation("a"), evaluation("b", **change)])
+    assert [(item.title, list(item.values.values())) for item in unlike] == [(title, values)]
+    assert f"{title} ({values[0]} · {values[1]})" in banner_text(unlike)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("sigma", 0.5), ("n0", 10), ("n", 10_000), ("alpha", 0.01), ("split", "validation"), ("images", 50)]
+)
+def test_each_condition_of_a_certification_is_guarded(field: str, value: object) -> None:
+    unlike = unlike_conditions([certificate("a"), certificate("b", **{field: value})])
+    assert [item.path for item in unlike] == [field]
+
+
+def test_like_compares_with_like_whatever_else_differs() -> None:
+    alike = [evaluation("a", classifier="c1", weights="best"), evaluation("b", classifier="c2", weights="last", batch_size=7)]
+    assert unlike_conditions(alike) == []
+    assert banner_text([]) == ""
+
+
+def test_a_default_written_out_is_no_difference() -> None:
+    written = evaluation("a", restarts=2, losses=["cross_entropy", "margin"])
+    silent = summary("b", "evaluate", RunState.FINISHED, spec={"classifier": "c", "attack": attack()})
+    assert unlike_conditions([written, silent]) == []
+
+
+def test_runs_of_different_kinds_are_judged_apart() -> None:
+    runs = [evaluation("a"), certificate("b"), certificate("c", sigma=0.5), summary("g", "generate", spec={"denoiser": "d"})]
+    unlike = unlike_conditions(runs)
+    assert {item.kind for item in unlike} == {"certify"}
+    assert banner_text(unlike) == "Certification runs differ in sigma (0.25 · 0.5)."
+
+
+def test_an_old_record_that_cannot_be_read_still_compares() -> None:
+    odd = summary("a", "evaluate", spec={"classifier": "c", "attack": attack(), "long_gone": 3})
+    unlike = unlike_conditions([odd, evaluation("b", attack=attack(eps=0.3))])
+    assert any(item.title == "eps" for item in unlike)
+
+
+def test_flattening_keeps_order_and_paths() -> None:
+    spec = {"a": 1, "b": {"c": None, "d": {"e": [1, 2.5]}}, "f": True, "g": []}
+    assert flatten(spec) == {"a": "1", "b.c": "none", "b.d.e": "1, 2.5", "f": "yes", "g": "none"}
+
+
+def test_differences_name_only_what_differs() -> None:
+    specs = [evaluation("a").spec, evaluation("b", attack=attack(eps=0.1), seed=4).spec]
+    differing = {row.path: row.values for row in spec_differences(specs) if row.differs}
+    assert differing == {"seed": ("0", "4"), "attack.eps": ("0.15", "0.1")}
+    everything = [row.path for row in spec_differences(specs)]
+    assert "attack.norm" in everything and "restarts" in everything
+    assert "name" not in everything and "version" not in everything
+
+
+def test_a_field_that_another_kind_lacks_is_no_difference() -> None:
+    rows = {row.path: row for row in spec_differences([evaluation("a").spec, certificate("b").spec])}
+    assert rows["sigma"].values == (MISSING, "0.25") and not rows["sigma"].differs
+    assert rows["kind"].differs
+
+
+def names_of(row_names: frozenset[str]) -> set[str]:
+    return set(row_names)
+
+
+def test_the_best_and_those_that_cannot_be_told_from_it() -> None:
+    runs = [
+        evaluation("a", {"robust_accuracy": share(0.60)}),
+        evaluation("b", {"robust_accuracy": share(0.58)}),
+        evaluation("c", {"robust_accuracy": share(0.40)}),
+    ]
+    (row,) = result_rows(runs)
+    assert names_of(row.best) == {"a"} and names_of(row.tied) == {"b"}
+
+
+def test_smaller_is_better_for_losses_and_distances() -> None:
+    runs = [summary(name, "generate", results={"frechet_distance": Measure(value)}) for name, value in (("a", 3.0), ("b", 2.0))]
+    (row,) = result_rows(runs)
+    assert names_of(row.best) == {"b"} and not row.tied
+
+
+@pytest.mark.parametrize("change", [{"attack": attack(eps=0.1)}, {"images": 10}])
+def test_nothing_is_best_among_unlike(change: dict) -> None:
+    runs = [
+        evaluation("a", {"robust_accuracy": share(0.6)}), evaluation("b", {"robust_accuracy": share(0.9)}, **change)
+    ]  # fmt: skip
+    (row,) = result_rows(runs)
+    assert not row.best and not row.tied and set(row.measures) == {"a", "b"}
+
+
+def test_nothing_is_best_across_kinds_alone_or_in_a_draw() -> None:
+    accuracy = {"clean_accuracy": share(0.9)}
+    across = [evaluation("a", accuracy), summary("b", "train_classifier", results={"clean_accuracy": share(0.8)})]
+    alone = [evaluation("a", accuracy), evaluation("b")]
+    draw = [evaluation("a", accuracy), evaluation("b", accuracy)]
+    nan = [evaluation("a", accuracy), evaluation("b", {"clean_accuracy": Measure(float("nan"))})]
+    for runs in (across, alone, draw, nan):
+        assert all(not row.best for row in result_rows(runs))
+
+
+@pytest.mark.parametrize(
+    ("name", "sign"),
+    [("robust_accuracy", 1), ("robust_accuracy_margin", 1), ("average_certified_radius", 1), ("validation_loss", -1),
+     ("frechet_distance", -1), ("memorised_share", -1), ("abstentions", -1), ("best_step", 0), ("training_images", 0)],
+)  # fmt: skip
+def test_directions(name: str, sign: int) -> None:
+    assert direction(name) == sign
+
+
+def test_shared_names_are_those_of_two_runs_most_common_first() -> None:
+    assert shared_names([["a", "b"], ["b", "c"], ["c", "b"]]) == ["b", "c"]
+    assert shared_names([["a", "b"]]) == ["a", "b"]
+    assert shared_names([]) == []
+
+
+def test_what_does_not_fit_is_said() -> None:
+    assert without("Loss", [True, False, False], ["a", "b", "c"]) == "Loss was not recorded by b, c."
+    assert without("Loss", [True], ["a"]) == ""
