@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import socket
 import threading
 import time
@@ -35,6 +36,7 @@ from difrob.specs import JobSpec, input_runs
 FLUSH_SECONDS = 0.15
 SYNC_SECONDS = 5.0
 WAIT_SECONDS = 1.0
+RETRY_SECONDS = 20.0  # where a quota hides how much room there is
 FOLD_BYTES = 64 << 20
 MAX_FOLD_BYTES = 512 << 20
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -393,9 +395,20 @@ class RunRecorder:
                     if error.errno not in _NO_ROOM:
                         raise
                 self._no_room_for.add(purpose)
-                self._control.wait(WAIT_SECONDS)
+                self._wait_for_more_room()
         finally:
             self._no_room_for.discard(purpose)
+
+    def _wait_for_more_room(self) -> None:
+        """Wait until somebody has freed something: each try of a large fold fills the disk again for everybody."""
+        free, deadline = self._free_bytes(), time.monotonic() + RETRY_SECONDS
+        while True:
+            self._control.wait(WAIT_SECONDS)
+            if self._free_bytes() > free or time.monotonic() > deadline:
+                return
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._path.parent).free
 
     def _fold_now(self, checkpoints: list[NewCheckpoint]) -> None:
         """Write file and journal into a new file, then clear the journal. The caller holds the lock and has flushed."""

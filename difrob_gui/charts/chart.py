@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph
 from PySide6.QtCore import QRectF, Qt, Signal
-from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
+from PySide6.QtGui import QKeyEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from difrob_gui.charts.items import FEW, BandItem, GridItem, MarkerItem, lone_samples
@@ -545,10 +545,6 @@ class Chart(QFrame):
         super().showEvent(event)
         if self._dirty:
             scheduler().request(self)
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        scheduler().forget(self)
 
     def _on_painted(self) -> None:
         """A dirty chart that is painted has just been scrolled into view."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
@@ -48,7 +48,7 @@ class MonitorPage(QWidget):
         self._clock = QTimer(self)
         self._clock.setInterval(CLOCK_MS)
         self._build()
-        self._clock.timeout.connect(self.status.tick)
+        self._clock.timeout.connect(self._on_tick)
         self.status.stop_wanted.connect(self._on_stop)
         self.status.resume_wanted.connect(self._on_resume)
         feeds.updated.connect(self._on_updated)
@@ -317,9 +317,12 @@ class MonitorPage(QWidget):
         super().showEvent(event)
         self._run_clock()
 
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        self._clock.stop()
+    def _on_tick(self) -> None:
+        # Noticed here and not in hideEvent: Qt still hides widgets while the interpreter is shutting down.
+        if self.isVisible():
+            self.status.tick()
+        else:
+            self._clock.stop()
 
     def _run_clock(self) -> None:
         standing = self.status.standing

@@ -15,6 +15,7 @@ from run_helpers import WEIGHTS, content_of, record_everything, recording
 
 from difrob.errors import Stopped, UserError
 from difrob.runs import Progress, RunState, Workspace, run_file
+from difrob.runs.recorder import RunRecorder
 from difrob.runs.recovery import recover
 from difrob.runs.stop import StopControl
 
@@ -151,6 +152,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.journal_is_full = self.file_is_full = False
         self.error = errno.ENOSPC
+        self.on_fold: Callable[[], None] = lambda: None
         write, fold = os.write, run_file.fold
 
         def write_or_not(descriptor: int, data: bytes) -> int:
@@ -159,6 +161,7 @@ class Disk:
             return write(descriptor, data)
 
         def fold_or_not(*arguments: Any) -> Any:
+            self.on_fold()
             if self.file_is_full:
                 raise OSError(self.error, os.strerror(self.error))
             return fold(*arguments)
@@ -166,6 +169,7 @@ class Disk:
         monkeypatch.setattr(os, "write", write_or_not)
         monkeypatch.setattr(run_file, "fold", fold_or_not)
         monkeypatch.setattr("difrob.runs.recorder.WAIT_SECONDS", 0.01)
+        monkeypatch.setattr("difrob.runs.recorder.RETRY_SECONDS", 0.0)
         monkeypatch.setattr("difrob.runs.recorder.FLUSH_SECONDS", 0.01)
 
 
@@ -211,6 +215,25 @@ def test_a_checkpoint_waits_for_room(workspace: Workspace, disk: Disk) -> None:
         disk.file_is_full = False
         assert job.end() is None and recorder.waiting == ""
         assert workspace.reader("run").checkpoint().state == {"step": 1}
+
+
+def test_a_large_file_is_not_tried_again_before_something_was_freed(
+    workspace: Workspace, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, tries = [1000], []
+    monkeypatch.setattr("difrob.runs.recorder.RETRY_SECONDS", 1000.0)
+    monkeypatch.setattr(RunRecorder, "_free_bytes", lambda recorder: free[0])
+    with recording(workspace) as recorder:
+        disk.file_is_full = True
+        disk.on_fold = lambda: tries.append(free[0])
+        job = Job(lambda: recorder.checkpoint(1, WEIGHTS, {}))
+        for room in (1000, 900, 1001):
+            free[0] = room
+            wait_until(lambda room=room: recorder.waiting and (room < 1001 or tries[-1:] == [1001]))
+            time.sleep(0.05)
+        assert tries == [1000, 1001]
+        disk.file_is_full, free[0] = False, 2000
+        assert job.end() is None and tries == [1000, 1001, 2000]
 
 
 def test_a_stop_ends_the_waiting_for_room_and_keeps_what_is_safe(workspace: Workspace, disk: Disk) -> None:

@@ -72,6 +72,7 @@ def test_a_hidden_chart_gets_data_but_no_paint(qtbot) -> None:
     page.show()
     qtbot.waitUntil(lambda: curve.line.xData is not None and len(curve.line.xData) == 2)
     page.hide()
+    qtbot.waitUntil(lambda: scheduler().is_idle)
     data.extend(np.array([20]), np.array([120.0]), np.array([5.0]))
     chart.touch()
     assert scheduler().is_idle
