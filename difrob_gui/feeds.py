@@ -232,6 +232,7 @@ class FeedHub(QObject):
     _request_full = Signal(str)
     _acknowledge = Signal(str)
     _refresh = Signal()
+    _reread_presets = Signal()
     _run_task = Signal(int, object)
     _stop = Signal()
 
@@ -244,6 +245,7 @@ class FeedHub(QObject):
         self._counts: Counter[str] = Counter()
         self._tasks: dict[int, Callable[[Any, str | None], None] | None] = {}
         self._next_task = 0
+        self._listed = False
         self._closed = False
 
         self._thread = QThread(self)
@@ -256,6 +258,7 @@ class FeedHub(QObject):
         self._request_full.connect(self._reader.request_full)
         self._acknowledge.connect(self._reader.acknowledge)
         self._refresh.connect(self._reader.refresh)
+        self._reread_presets.connect(self._reader.read_presets)
         self._run_task.connect(self._reader.run_task)
         self._stop.connect(self._reader.stop)
         self._reader.updated.connect(self._on_updated)
@@ -270,6 +273,11 @@ class FeedHub(QObject):
     def summaries(self) -> list[RunSummary]:
         """All runs of the workspace as last read."""
         return self._summaries
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the list of runs was read at all."""
+        return self._listed
 
     @property
     def presets(self) -> list[Preset]:
@@ -305,6 +313,11 @@ class FeedHub(QObject):
         """Read the list of runs now instead of at the next turn."""
         self._refresh.emit()
 
+    def reload(self) -> None:
+        """Read the list of runs and the presets now."""
+        self._refresh.emit()
+        self._reread_presets.emit()
+
     def submit(self, task: Callable[[Any], Any], done: Callable[[Any, str | None], None] | None = None) -> None:
         """Run ``task(workspace)`` in the reader thread; ``done(result, error)`` then runs in the GUI thread."""
         self._next_task += 1
@@ -338,6 +351,7 @@ class FeedHub(QObject):
             self._acknowledge.emit(run_id)
 
     def _on_summaries(self, summaries: list[RunSummary]) -> None:
+        self._listed = True
         self._summaries = summaries
         self._by_id = {summary.run_id: summary for summary in summaries}
         self.summaries_changed.emit(summaries)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
-
-from PySide6 import __version__ as pyside_version
-from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QShowEvent
-from PySide6.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QMainWindow,
-    QMessageBox,
-    QSplitter,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-import difrob
 from difrob.runs import RunState, Workspace
+from difrob.worker.messages import Entry
 from difrob_gui import words
-from difrob_gui.actions import ACTIONS, ActionTable, keys_text
+from difrob_gui.actions import ACTIONS, ActionTable
+from difrob_gui.bindings import bind_actions
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
@@ -34,9 +21,10 @@ from difrob_gui.pages.launch import LaunchPage
 from difrob_gui.pages.monitor import MonitorPage
 from difrob_gui.pages.queue import QueuePage
 from difrob_gui.run_commands import RunCommands
+from difrob_gui.session import Session
 from difrob_gui.settings import WindowSettings
 from difrob_gui.theme import THEMES, apply_theme, icon, system_theme_name
-from difrob_gui.widgets.command_palette import Command, CommandPalette
+from difrob_gui.widgets.command_palette import CommandPalette
 from difrob_gui.widgets.nav_bar import NavBar
 from difrob_gui.widgets.run_picker import RunOption
 from difrob_gui.widgets.runs_panel import RunsPanel
@@ -44,8 +32,6 @@ from difrob_gui.widgets.status_strip import StatusStrip
 from difrob_gui.widgets.toasts import ToastArea, Tone
 
 FLUSH_MS = 250
-PALETTE_RUNS = 500
-PANEL_WIDTHS = (350, 500)
 
 
 class MainWindow(QMainWindow):
@@ -64,7 +50,6 @@ class MainWindow(QMainWindow):
         """
         super().__init__()
         self.workspace = workspace
-        self.settings = settings
         self._theme_choice = theme or settings.theme
         self._session_theme = theme is not None
         self._closing = False
@@ -86,13 +71,14 @@ class MainWindow(QMainWindow):
         self.toasts = ToastArea(self.centralWidget())
         self.palette_sheet = CommandPalette(self.centralWidget())
         self._flush_clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
-        self._flush_clock.timeout.connect(self._flush)
+        self._flush_clock.timeout.connect(self.flush)
         self._compare_clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
         self._compare_clock.timeout.connect(self._show_checked)
-        self._bind()
+        bind_actions(self)
         self._connect()
         self.actions_table[f"view.theme_{self._theme_choice}"].setChecked(True)
-        self._restore()
+        self.session = Session(self, settings)
+        self.session.restore()
 
     def start(self) -> None:
         """Look for the supervisor."""
@@ -146,6 +132,28 @@ class MainWindow(QMainWindow):
             self.show_page("launch")
             self.launch.duplicate(row.spec, row.title)
 
+    def new_run(self) -> None:
+        """Go to the first setting of the Launch page."""
+        self.show_page("launch")
+        self.launch.form.focus_first()
+
+    def start_run(self) -> None:
+        """Submit what the Launch page shows, if it is seen; else show it first."""
+        if self.page == "launch":
+            self.launch.start()
+        else:
+            self.show_page("launch")
+
+    def find_run(self) -> None:
+        """Go to the search box above the runs."""
+        self.show_panel(True)
+        self.runs.focus_search()
+
+    def show_panel(self, shown: bool) -> None:
+        """Show or hide the table of runs."""
+        self.runs.setVisible(shown)
+        self.actions_table["view.runs_panel"].setChecked(shown)
+
     # ------------------------------------------------------------------ building
 
     def _build(self) -> None:
@@ -169,60 +177,21 @@ class MainWindow(QMainWindow):
         column.setSpacing(0)
         column.addWidget(self.nav)
         column.addWidget(self._stack, 1)
-        self._splitter = QSplitter(Qt.Orientation.Horizontal)
-        self._splitter.setHandleWidth(6)
-        self._splitter.setChildrenCollapsible(False)
-        self._splitter.addWidget(self.runs)
-        self._splitter.addWidget(right)
-        self._splitter.setStretchFactor(1, 1)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setHandleWidth(6)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.runs)
+        self.splitter.addWidget(right)
+        self.splitter.setStretchFactor(1, 1)
         central = QWidget()  # notices and the palette lie over it; a splitter would take them for panes
         whole = QVBoxLayout(central)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self._splitter)
+        whole.addWidget(self.splitter)
         self.setCentralWidget(central)
         self.actions_table.fill_menu_bar(self.menuBar())
         self.status = StatusStrip()
         self.statusBar().addPermanentWidget(self.status, 1)
         self.statusBar().setSizeGripEnabled(False)
-
-    def _bind(self) -> None:
-        bind = self.actions_table.bind
-        bind("file.open_workspace", self._open_workspace)
-        bind("file.show_workspace", self.commands.show_workspace)
-        bind("file.refresh", self.feeds.refresh)
-        bind("file.connect", self.client.open)
-        bind("file.close", self.close)
-        bind("run.new", lambda: (self.show_page("launch"), self.launch.form.focus_first()))
-        bind("run.start", self._start_run)
-        bind("run.duplicate", self.duplicate)
-        bind("run.show", lambda: self.runs.current and self.show_run(self.runs.current.run_id))
-        bind("run.check", lambda: self.runs.current and self.runs.model.toggle(self.runs.current.run_id))
-        bind("run.compare", self.compare)
-        bind("run.uncheck_all", lambda: self.runs.model.set_checked_ids([]))
-        for grade in ("pause", "stop", "abort", "kill"):
-            bind(f"run.{grade}", lambda grade=grade: self.commands.stop(grade))
-        bind("run.resume", self.commands.resume)
-        bind("run.copy_id", self.commands.copy_id)
-        bind("run.show_file", self.commands.show_file)
-        bind("run.remove", self.commands.remove)
-        bind("queue.pause", self.queue.toggle_pause)
-        for step in ("up", "down", "top", "bottom"):
-            bind(f"queue.{step}", lambda step=step: self.queue.move(step))
-        bind("queue.hold", self.queue.hold)
-        bind("queue.edit", self.queue.edit)
-        bind("queue.duplicate", self.queue.duplicate)
-        bind("queue.remove", self.queue.remove)
-        for name in ("launch", "queue", "monitor", "compare"):
-            bind(f"view.{name}", lambda name=name: self.show_page(name))
-        bind("view.find_run", self._find_run)
-        bind("view.runs_panel", self._toggle_panel)
-        bind("view.palette", self._open_palette)
-        for name in ("system", *THEMES):
-            bind(f"view.theme_{name}", lambda name=name: self.choose_theme(name))
-        bind("help.keys", lambda: self.show_page("help"))
-        bind("help.about", self._about)
-        self.actions_table.attach("runs", self.runs)
-        self.runs.set_context_menu(self._run_menu)
 
     def _connect(self) -> None:
         self.feeds.summaries_changed.connect(self._on_list)
@@ -239,8 +208,8 @@ class MainWindow(QMainWindow):
         self.endings.notice.connect(self.tell)
         self.endings.ended.connect(lambda _run_id: self.feeds.refresh())
         self.commands.notice.connect(self.tell)
-        self.queue.notice.connect(lambda text, undo: self.tell(text, Tone.INFO, undo))
-        self.queue.failed.connect(lambda text: self.tell(text, Tone.BAD))
+        self.queue.commands.notice.connect(lambda text, undo: self.tell(text, Tone.INFO, undo))
+        self.queue.commands.failed.connect(lambda text: self.tell(text, Tone.BAD))
         self.queue.chosen_changed.connect(self._enable)
         self.queue.current_changed.connect(self.runs.select)
         self.queue.show_wanted.connect(self.show_run)
@@ -266,7 +235,7 @@ class MainWindow(QMainWindow):
         if not self._flush_clock.isActive():
             self._flush_clock.start()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Bring the table of runs up to date, at most four times a second."""
         mirror = self.client.mirror
         if self._list_changed:
@@ -335,7 +304,7 @@ class MainWindow(QMainWindow):
     def _enable(self) -> None:
         """Only what makes sense now can be chosen."""
         self.actions_table.enable("run", self.commands.allows)
-        self.actions_table.enable("entry", self.queue.allows)
+        self.actions_table.enable("entry", self.queue.commands.allows)
         self.actions_table["run.compare"].setEnabled(
             bool(self.runs.model.checked_ids()) or self.runs.current is not None
         )
@@ -349,81 +318,9 @@ class MainWindow(QMainWindow):
         rows = sorted(self.runs.model.rows(), key=lambda row: (row.state.is_live, row.created))
         return rows[-1].run_id if rows else ""
 
-    def _start_run(self) -> None:
-        if self.page == "launch":
-            self.launch.start()
-        else:
-            self.show_page("launch")
-
-    def _edit_entry(self, entry: object, title: str) -> None:
+    def _edit_entry(self, entry: Entry, title: str) -> None:
         self.show_page("launch")
         self.launch.edit(entry, title)
-
-    def _run_menu(self, parent: QWidget) -> object:
-        menu = self.actions_table.context_menu(
-            parent,
-            (
-                "run.show", "run.check", "run.compare", "run.duplicate", "", "run.pause", "run.resume", "run.stop",
-                "run.abort", "run.kill", "", "run.copy_id", "run.show_file", "run.remove",
-            ),
-        )  # fmt: skip
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        return menu
-
-    def _find_run(self) -> None:
-        self._show_panel(True)
-        self.runs.focus_search()
-
-    def _toggle_panel(self) -> None:
-        self._show_panel(not self.runs.isVisible())
-
-    def _show_panel(self, shown: bool) -> None:
-        self.runs.setVisible(shown)
-        self.actions_table["view.runs_panel"].setChecked(shown)
-
-    def _open_palette(self) -> None:
-        commands = [
-            Command(
-                info.plain_text.rstrip(" …"), info.menu, self.actions_table[info.id].trigger, keys_text(info),
-                self.actions_table[info.id].icon(), info.words, self.actions_table[info.id].isEnabled(),
-            )
-            for info in ACTIONS if info.id != "view.palette"
-        ]  # fmt: skip
-        rows = sorted(self.runs.model.rows(), key=lambda row: -row.created)[:PALETTE_RUNS]
-        commands += [
-            Command(
-                row.title, words.kind_word(row.kind), lambda run_id=row.run_id: self.show_run(run_id),
-                icon=icon("runs", "text_muted"), words=f"{row.run_id} {row.state}",
-            )
-            for row in rows
-        ]  # fmt: skip
-        self.palette_sheet.open(commands)
-
-    def _open_workspace(self) -> None:
-        dialog = QFileDialog(self, "Open workspace", str(self.workspace.root.parent))
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.fileSelected.connect(self._open_window_on)
-        dialog.open()
-
-    def _open_window_on(self, folder: str) -> None:
-        try:
-            subprocess.Popen(
-                [sys.executable, "-m", "difrob_gui", "--workspace", folder], start_new_session=True, close_fds=True
-            )
-        except OSError as error:
-            self.tell(f"The window could not be opened: {error.strerror}", Tone.BAD)
-
-    def _about(self) -> None:
-        text = (
-            f"<h3>difrob {difrob.__version__}</h3><p>A workbench for robustness research with diffusion models.</p>"
-            f"<p>Python {platform.python_version()}, PySide6 {pyside_version}<br>Workspace: {self.workspace.root}</p>"
-        )
-        box = QMessageBox(QMessageBox.Icon.NoIcon, "About difrob", text, QMessageBox.StandardButton.Ok, self)
-        box.setIconPixmap(icon("difrob", "accent").pixmap(48, 48))
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
 
     # ------------------------------------------------------------------ theme and session
 
@@ -443,56 +340,20 @@ class MainWindow(QMainWindow):
         assert isinstance(app, QApplication)
         apply_theme(app, THEMES[name])
 
-    def _restore(self) -> None:
-        """Bring back geometry, page, current run and ticks of the last session."""
-        geometry, splitter = self.settings.data("geometry"), self.settings.data("splitter")
-        if geometry is None or not self.restoreGeometry(geometry):
-            self.resize(1280, 800)
-        self._split_by_size = splitter is None or not self._splitter.restoreState(splitter)
-        if header := self.settings.data("runs_header"):
-            self.runs.table.horizontalHeader().restoreState(header)
-        self._show_panel(self.settings.flag("runs_panel", True))
-        page = self.settings.text("page", "launch")
-        self._checked_at_start = self.settings.texts("checked")
-        self.runs.select(self.settings.text("current"))
-        self.show_page(page if page in self.pages else "launch")
-        self.feeds.summaries_changed.connect(self._restore_ticks)
-        self._stack.currentWidget().setFocus()
+    @property
+    def theme_to_remember(self) -> str:
+        """The chosen theme; empty when it was given for this session only."""
+        return "" if self._session_theme else self._theme_choice
 
     def showEvent(self, event: QShowEvent) -> None:
-        """The first time, give the runs about a third of the window."""
         super().showEvent(event)
-        if self._split_by_size:
-            self._split_by_size = False
-            left = min(PANEL_WIDTHS[1], max(PANEL_WIDTHS[0], round(0.375 * self.width())))
-            self._splitter.setSizes([left, self.width() - left])
-
-    def _restore_ticks(self, _summaries: object) -> None:
-        self.feeds.summaries_changed.disconnect(self._restore_ticks)
-        self._flush()
-        self.runs.model.set_checked_ids(self._checked_at_start)
-        if self.page == "monitor" and self.runs.current is not None:
-            self.monitor.show_run(self.runs.current.run_id)
-
-    def save_session(self) -> None:
-        """Remember geometry, page, current run, ticks and theme."""
-        put = self.settings.put
-        put("geometry", self.saveGeometry())
-        put("splitter", self._splitter.saveState())
-        put("runs_header", QByteArray(self.runs.table.horizontalHeader().saveState()))
-        put("runs_panel", self.actions_table["view.runs_panel"].isChecked())
-        put("page", self.page)
-        put("checked", self.runs.model.checked_ids())
-        put("current", self.runs.current.run_id if self.runs.current is not None else "")
-        if not self._session_theme:
-            self.settings.theme = self._theme_choice
-        self.settings.save()
+        self.session.split()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Let go of supervisor and reader; runs go on."""
         if not self._closing:
             self._closing = True
-            self.save_session()
+            self.session.close()
             for clock in (self._flush_clock, self._compare_clock):
                 clock.stop()
             self.toasts.clear()

@@ -145,9 +145,10 @@ class _Tour:
 
     def _steps(self) -> Iterator[int]:
         window, waited = self._window, 0
-        while not window.runs.model.total and waited < PATIENCE_MS:
+        while not window.feeds.is_listed and waited < PATIENCE_MS:
             yield STEP_MS
             waited += STEP_MS
+        yield SETTLE_MS
         rows = window.runs.model.rows()
         trainings = [row for row in rows if row.kind.startswith("train_") and row.has_file] or rows
         newest = max(trainings, key=lambda row: row.created).run_id if trainings else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable
 
@@ -23,6 +24,7 @@ _KIND_ICONS = {
     "evaluate": "target",
     "certify": "certificate",
 }
+_TIME = re.compile(r"^\d{8}T\d{6}Z-")
 _HEADLINES = ("robust_accuracy", "certified", "robust", "clean_accuracy", "accuracy", "loss")
 
 
@@ -48,8 +50,8 @@ def state_word(state: RunState) -> str:
 
 
 def run_title(name: str, run_id: str) -> str:
-    """The name of a run, or for an unnamed one what its id says."""
-    return name or run_id
+    """The name of a run; for an unnamed one its id without the time, which stands elsewhere."""
+    return name or _TIME.sub("", run_id) or run_id
 
 
 def duration(seconds: float | None) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from difrob.runs.file_writer import plain_text
 from difrob.runs.interface import Measure
 from difrob.runs.journal import MAX_FRAME, REFERENCE
-from difrob.runs.run_file import plain_text
 
 BATCH_BYTES = 64 << 20
 MAX_IMAGES = 1024

@@ -20,13 +20,13 @@ from difrob.errors import Stopped, UserError
 from difrob.runs import checks, run_file
 from difrob.runs.checks import checked_name
 from difrob.runs.contents import FROM_THE_START, Contents
+from difrob.runs.file_writer import NewCheckpoint, plain_text
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.journal import JournalWriter, scan_journal
 from difrob.runs.locks import is_locked
 from difrob.runs.reader import RunReader
 from difrob.runs.records import Progress, RunSummary
 from difrob.runs.recovery import recover
-from difrob.runs.run_file import NewCheckpoint, plain_text
 from difrob.runs.states import RunState
 from difrob.runs.stop import StopControl
 from difrob.runs.surroundings import surroundings

@@ -7,58 +7,28 @@ when its turn comes, and not at all while nobody sees it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-import pyqtgraph
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
-from difrob_gui.charts.items import FEW, BandItem, GridItem, MarkerItem, lone_samples
-from difrob_gui.charts.legend import Entry, Legend
+from difrob_gui.charts import readout
+from difrob_gui.charts.chart_card import ChartCard
+from difrob_gui.charts.curve import Curve, Look
+from difrob_gui.charts.items import GridItem
 from difrob_gui.charts.menu import ChartMenu
-from difrob_gui.charts.pens import is_calm, line_pen
-from difrob_gui.charts.plot_area import PlotArea
 from difrob_gui.charts.ranges import Range, follow_x, follow_y
 from difrob_gui.charts.scheduler import scheduler
-from difrob_gui.charts.series_data import Line, Reading, SeriesData, XAxis
+from difrob_gui.charts.series_data import SeriesData, XAxis
 from difrob_gui.charts.ticks import Scale, value_text
-from difrob_gui.theme import Theme, current_theme, icon, set_role, theme_signals
-from difrob_gui.widgets.elided_label import ElidedLabel
+from difrob_gui.theme import Theme, current_theme, theme_signals
 
-MOST_DOTS = 32
-MANY = 8
 # A long smoothing is spread over several pictures, so that switching it on never blocks the window.
 SMOOTHED_AT_ONCE = 150_000
 SHARE_RANGE: Range = (-0.02, 1.02)
 
 
-@dataclass
-class Curve:
-    """One curve of a chart and the items that draw it."""
-
-    key: str
-    label: str
-    data: SeriesData
-    style: int
-    interval: str = ""
-    hint: str = ""
-    shown: bool = True
-    line: pyqtgraph.PlotCurveItem = field(default_factory=lambda: pyqtgraph.PlotCurveItem())
-    faint: pyqtgraph.PlotCurveItem = field(default_factory=lambda: pyqtgraph.PlotCurveItem())
-    band: BandItem = field(default_factory=BandItem)
-    dots: MarkerItem = field(default_factory=MarkerItem)
-    drawn: tuple[Any, ...] = ()
-
-    @property
-    def items(self) -> tuple[pyqtgraph.GraphicsObject, ...]:
-        """Everything that draws this curve."""
-        return self.band, self.faint, self.line, self.dots
-
-
-class Chart(QFrame):
+class Chart(ChartCard):
     """A titled plot.
 
     Signals:
@@ -80,7 +50,7 @@ class Chart(QFrame):
         parent: QWidget | None = None,
     ) -> None:
         """An empty chart. ``fixed_y`` keeps the y axis where it is; shares keep [0, 1] unless told otherwise."""
-        super().__init__(parent)
+        super().__init__(title, parent)
         self._curves: dict[str, Curve] = {}
         self._y_scale, self._x_scale, self._x_label = y_scale, x_scale, x_label
         self._fixed_y = SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y
@@ -93,17 +63,16 @@ class Chart(QFrame):
         self._cursor: float | None = None
         self._highlight = ""
         self._dirty = True
-        self._ratio = 1.0
         self._credit: float = SMOOTHED_AT_ONCE
 
-        self.area = PlotArea(self)
-        self.legend = Legend(self)
         self._cross = GridItem()
         self._cross.setZValue(50)
         self.area.add(self._cross)
-        self._build(title)
         self.menu = ChartMenu(self)
         self._menu_button.setMenu(self.menu)
+        self._log_button.setVisible(y_scale is not Scale.SHARE)
+        self._log_button.clicked.connect(self.set_log_y)
+        self._fit_button.clicked.connect(self.fit)
         self.area.painted.connect(self._on_painted)
         self.area.view_changed.connect(self._on_view_changed)
         self.area.moved_by_hand.connect(self._on_moved)
@@ -117,75 +86,12 @@ class Chart(QFrame):
         self._apply_theme(current_theme())
         self._update_scales()
 
-    def _build(self, title: str) -> None:
-        set_role(self, "card")
-        self._title = ElidedLabel(title)
-        set_role(self._title, "strong")
-        self._where = QLabel()
-        set_role(self._where, "caption")
-        self._log_button = self._tool("log", "Logarithmic y axis (L)", checkable=True)
-        self._log_button.clicked.connect(self.set_log_y)
-        self._log_button.setVisible(self._y_scale is not Scale.SHARE)
-        self._fit_button = self._tool("", "Show all data (Home)", "fit")
-        self._fit_button.clicked.connect(self.fit)
-        self._fit_button.hide()
-        self._menu_button = self._tool("", "Axes and export of this chart", "more")
-        self._menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self._message = QLabel(self.area)
-        self._message.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._message.setWordWrap(True)
-        set_role(self._message, "muted")
-        self._message.hide()
-
-        header = QHBoxLayout()
-        header.setSpacing(4)
-        for part in (self._title, self._where, self._log_button, self._fit_button, self._menu_button):
-            header.addWidget(part)
-        header.setStretch(0, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(14, 8, 12, 10)
-        layout.setSpacing(4)
-        layout.addLayout(header)
-        layout.addWidget(self.legend)
-        layout.addWidget(self.area, 1)
-        self.setMinimumSize(240, 160)
-        self._name(title)
-
-    def _tool(self, text: str, tip: str, icon_name: str = "", checkable: bool = False) -> QToolButton:
-        button = QToolButton(self)
-        button.setText(text)
-        if icon_name:
-            button.setIcon(icon(icon_name, "text_muted"))
-        button.setToolTip(tip)
-        button.setAccessibleName(tip)
-        button.setCheckable(checkable)
-        return button
-
-    def _name(self, title: str) -> None:
-        self.setAccessibleName(f"{title} chart")
-        self.area.setAccessibleName(f"{title} plot")
-        self.area.setToolTip("")
-        self.area.setWhatsThis(
-            "Drag to zoom, Shift+drag to pan, Ctrl+wheel to zoom, double-click for all data. "
-            "Keys: arrows move the read-out, Shift+arrows the view, + and - zoom, Home fits, L switches the log axis."
-        )
-
     # ------------------------------------------------------------------ curves
-
-    @property
-    def title(self) -> str:
-        """The heading of the card."""
-        return self._title.text()
 
     @property
     def curves(self) -> dict[str, Curve]:
         """The curves by key, in the order in which they were added."""
         return self._curves
-
-    def set_title(self, title: str) -> None:
-        """Change the heading."""
-        self._title.setText(title)
-        self._name(title)
 
     def add_curve(
         self, key: str, label: str, data: SeriesData, style: int = 0, *, interval: str = "", hint: str = ""
@@ -323,12 +229,6 @@ class Chart(QFrame):
             if self._is_seen():
                 scheduler().request(self, soon=True)
 
-    def set_message(self, text: str) -> None:
-        """A sentence in place of curves; empty for none."""
-        self._message.setText(text)
-        self._message.setVisible(bool(text))
-        self._place_message()
-
     def fit(self) -> None:
         """Show all data and follow them again."""
         self._follows = True
@@ -362,15 +262,22 @@ class Chart(QFrame):
         self._draw(ratio)
 
     def _draw(self, ratio: float | None = None) -> None:
-        self._ratio = ratio or self.area.devicePixelRatioF()
         self._dirty = False
         if self._follows:
             self._follow()
-        theme = current_theme()
+        area = self.area
+        look = Look(
+            self._axis, area.x_range, area.y_range, (area.pixels, area.height_pixels), ratio or area.devicePixelRatioF(),
+            self._log, self._weight, current_theme(), self._highlight, len(self._curves),
+        )  # fmt: skip
         for curve in self._curves.values():
-            self._draw_curve(curve, theme)
+            cost = curve.unsmoothed(look)
+            if cost and self._credit <= 0:
+                continue
+            self._credit -= cost
+            curve.draw(look)
         self._draw_cross()
-        self._update_legend(theme)
+        self._update_legend(look)
 
     def _follow(self) -> None:
         curves = [c for c in self._curves.values() if c.shown and len(c.data)]
@@ -393,66 +300,6 @@ class Chart(QFrame):
         self._auto = (x, y)
         self.area.set_ranges(x, y)
 
-    def _draw_curve(self, curve: Curve, theme: Theme) -> None:
-        area = self.area
-        x_range, y_range, pixels, ratio = area.x_range, area.y_range, area.pixels, self._ratio
-        smooth = self._weight if self._weight > 0 and not curve.data.has_band else 0.0
-        drawn = (
-            id(curve.data), len(curve.data), x_range, y_range, pixels, area.height_pixels, self._axis, self._log, smooth,
-            curve.shown, curve.style, theme.name, self._highlight, len(self._curves), ratio,
-        )  # fmt: skip
-        if drawn == curve.drawn:
-            return
-        if smooth and curve.shown:
-            if self._credit <= 0:
-                return
-            self._credit -= curve.data.unsmoothed(smooth)
-        curve.drawn = drawn
-        if not curve.shown:
-            for item in curve.items:
-                item.setVisible(False)
-            return
-        _show(curve.line, True)
-        colour, dash = theme.series_style(curve.style)
-        faded = bool(self._highlight) and self._highlight != curve.key
-        if faded:
-            colour = theme.mix(colour, theme.plot_background, 0.7)
-        raw_behind = smooth > 0 and len(self._curves) <= MANY
-        _show(curve.faint, raw_behind)
-        if raw_behind:
-            raw = curve.data.line(self._axis, *x_range, pixels, log=self._log)
-            self._draw_line(curve.faint, raw, line_pen(theme.mix(colour, theme.plot_background, 0.72)), False)
-        if smooth:
-            main = curve.data.smoothed(self._axis, *x_range, pixels, smooth, log=self._log)
-        else:
-            main = curve.data.line(self._axis, *x_range, pixels, log=self._log)
-        size = (x_range[1] - x_range[0], y_range[1] - y_range[0])
-        calm = is_calm(main.x, main.y, size, (pixels, area.height_pixels), len(self._curves))
-        wide = 3.0 if curve.key == self._highlight else 2.0
-        smooth_edges = calm or len(main.x) <= FEW
-        self._draw_line(curve.line, main, line_pen(colour, dash, wide if calm else 1.0, ratio), smooth_edges)
-        curve.line.setZValue(5 if curve.key == self._highlight else 1)
-
-        band = curve.data.band(self._axis, *x_range, pixels, log=self._log)
-        _show(curve.band, band is not None)
-        if band is not None:
-            curve.band.set_colour(colour, 0.06 if faded else (0.20 if len(self._curves) <= 4 else 0.13))
-            curve.band.set_band(band.x, band.low, band.high)
-        few = main.is_exact and len(main.x) <= MOST_DOTS and len(self._curves) <= MANY
-        dots = np.isfinite(main.y) if few else lone_samples(main.y)
-        any_dots = bool(dots.any())
-        _show(curve.dots, any_dots)
-        if any_dots:
-            curve.dots.set_look(colour, 5.0 * ratio)
-            curve.dots.set_points(main.x[dots], main.y[dots])
-
-    @staticmethod
-    def _draw_line(item: pyqtgraph.PlotCurveItem, line: Line, pen: Any, antialias: bool) -> None:
-        whole = bool(np.isfinite(line.y).all())
-        item.setData(
-            line.x, line.y, pen=pen, antialias=antialias, connect="all" if whole else "finite", skipFiniteCheck=whole
-        )
-
     def _draw_cross(self) -> None:
         (x0, x1), (y0, y1) = self.area.x_range, self.area.y_range
         at = [self._cursor] if self._cursor is not None else []
@@ -463,49 +310,19 @@ class Chart(QFrame):
             scale = Scale.SECONDS if self._axis is XAxis.ELAPSED and self.has_steps else self._x_scale
             self._where.setText(f"{self._x_title()} {value_text(scale, self._snapped(self._cursor))}")
 
-    def _update_legend(self, theme: Theme) -> None:
-        entries = []
-        for curve in self._curves.values():
-            colour, dash = theme.series_style(curve.style)
-            value = self._reading_text(curve)
-            entries.append(Entry(curve.key, curve.label, colour, dash, value, curve.shown, curve.hint))
-        self.legend.set_entries(entries, self._note())
+    def _update_legend(self, look: Look) -> None:
+        curves = list(self._curves.values())
+        entries = [readout.entry_of(curve, self._value_of(curve, look), look.theme) for curve in curves]
+        self.legend.set_entries(entries, readout.note(curves, self._weight))
         self.area.setAccessibleDescription(self.legend.accessibleDescription())
 
-    def _note(self) -> str:
-        shown = [c for c in self._curves.values() if c.shown]
-        notes = []
-        bands = list(dict.fromkeys(c.interval or "recorded interval" for c in shown if c.data.has_band))
-        if bands:
-            notes.append("band: " + ", ".join(bands))
-        if self._weight > 0 and any(not c.data.has_band for c in shown):
-            notes.append(f"smoothed {self._weight:g}")
-        not_finite = sum(c.data.not_finite for c in shown)
-        if not_finite:
-            notes.append(f"{not_finite:,} not finite")
-        return "  ·  ".join(notes)
-
-    def _reading_text(self, curve: Curve) -> str:
-        smooth = self._weight if self._weight > 0 and not curve.data.has_band else 0.0
-        if smooth and self._credit <= 0 and curve.data.unsmoothed(smooth):
-            return "…"
-        if self._cursor is None:
-            return self._text(curve.data.last(smooth), with_interval=False) if self.has_steps else ""
-        span = curve.data.span(self._axis)
-        x0, x1 = self.area.x_range
-        slack = 0.02 * (x1 - x0)
-        if span is None or not span[0] - slack <= self._cursor <= span[1] + slack:
-            return "–"
-        return self._text(curve.data.reading(self._axis, self._cursor, smooth), with_interval=True)
-
-    def _text(self, reading: Reading | None, *, with_interval: bool) -> str:
-        if reading is None:
-            return ""
-        text = value_text(self._y_scale, reading.value)
-        if with_interval and math.isfinite(reading.low) and math.isfinite(reading.high):
-            low, high = (value_text(self._y_scale, v).removesuffix(" %") for v in (reading.low, reading.high))
-            text += f" [{low}, {high}]"
-        return text
+    def _value_of(self, curve: Curve, look: Look) -> str:
+        if self._credit <= 0 and curve.unsmoothed(look):
+            return readout.PENDING
+        if self._cursor is not None:
+            return readout.at(curve, self._axis, self._cursor, look.x_range, self._y_scale, self._weight)
+        # The right end of a curve over radius or eps says nothing.
+        return readout.newest(curve, self._y_scale, self._weight) if self.has_steps else ""
 
     # ------------------------------------------------------------------ small parts
 
@@ -536,9 +353,6 @@ class Chart(QFrame):
         self._cross.set_colour(theme.text_muted)
         self.touch()
 
-    def _place_message(self) -> None:
-        self._message.setGeometry(self.area.rect().adjusted(24, 8, -24, -24))
-
     # ------------------------------------------------------------------ events
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -558,7 +372,6 @@ class Chart(QFrame):
             super().keyPressEvent(event)
 
     def _on_view_changed(self) -> None:
-        self._place_message()
         self._dirty = True
         if self._is_seen():
             scheduler().request(self, soon=True)
@@ -594,8 +407,3 @@ class Chart(QFrame):
         self._dirty = True
         scheduler().request(self, soon=True)
 
-
-def _show(item: pyqtgraph.GraphicsObject, visible: bool) -> None:
-    """Asking costs less than setting, which tells pyqtgraph each time."""
-    if item.isVisible() != visible:
-        item.setVisible(visible)

@@ -22,13 +22,13 @@ from PySide6.QtWidgets import (
 )
 
 from difrob.runs import RunState
-from difrob.worker.messages import Entry
 from difrob_gui import words
 from difrob_gui.actions import ActionTable
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.queue_model import LANE, POSITION, PROGRESS, RUN, STATE, WAITS, QueueModel, QueueRow, RowRole
 from difrob_gui.models.row_sync import Index
+from difrob_gui.queue_commands import QueueCommands
 from difrob_gui.theme import current_theme, icon, set_role, state_colour, theme_signals
 from difrob_gui.widgets.field_editors import CalmComboBox
 from difrob_gui.widgets.run_header import lane_word
@@ -49,8 +49,6 @@ class QueuePage(QWidget):
     chosen_changed = Signal()
     show_wanted = Signal(str)
     edit_wanted = Signal(object, str)
-    notice = Signal(str, object)
-    failed = Signal(str)
 
     def __init__(
         self, feeds: FeedHub, client: SupervisorClient, actions: ActionTable, parent: QWidget | None = None
@@ -60,6 +58,7 @@ class QueuePage(QWidget):
         self._client = client
         self._actions = actions
         self.model = QueueModel(self)
+        self.commands = QueueCommands(client, self.model, self.chosen, self)
         self.table = self._make_table()
         self._empty = self._make_empty()
         self._stack = QStackedWidget()
@@ -82,7 +81,6 @@ class QueuePage(QWidget):
         client.link_changed.connect(self._on_link)
         client.progress_changed.connect(self._later)
         feeds.summaries_changed.connect(self._later)
-        self.model.move_wanted.connect(self._move_to)
         theme_signals.changed.connect(self._refit)
         self._flush()
 
@@ -105,72 +103,11 @@ class QueuePage(QWidget):
                 selection.select(self.model.index(place, RUN), flags)
                 selection.setCurrentIndex(self.model.index(place, RUN), selection.SelectionFlag.NoUpdate)
 
-    def allows(self, action_id: str) -> bool:
-        """Whether an action on the chosen entries makes sense now."""
-        rows = self.chosen()
-        waiting = [row for row in rows if row.state is RunState.QUEUED]
-        if action_id in ("queue.up", "queue.down", "queue.top", "queue.bottom"):
-            step = action_id.partition(".")[2]
-            return self.model.target_for([row.run_id for row in waiting], step) is not None
-        if action_id == "queue.hold":
-            return bool(waiting)
-        if action_id == "queue.edit":
-            return len(rows) == 1 and bool(waiting)
-        if action_id == "queue.remove":
-            return bool(rows) and not any(row.state.is_live for row in rows)
-        return bool(rows)
-
-    def move(self, step: str) -> None:
-        """Move the chosen entries ``up``, ``down``, to the ``top`` or ``bottom``."""
-        target = self.model.target_for([row.run_id for row in self.chosen()], step)
-        if target is not None:
-            self._move_to(target[0], target[1] or "")
-
-    def hold(self) -> None:
-        """Hold the chosen waiting entries, or release them when all are held."""
-        waiting = [row for row in self.chosen() if row.state is RunState.QUEUED]
-        held = not all(row.entry.held for row in waiting)
-        for row in waiting:
-            self._client.call("hold", run_id=row.run_id, held=held)
-
     def edit(self) -> None:
         """Open the chosen entry on the Launch page."""
         rows = self.chosen()
-        if self.allows("queue.edit"):
+        if self.commands.allows("queue.edit"):
             self.edit_wanted.emit(rows[0].entry, rows[0].title)
-
-    def duplicate(self) -> None:
-        """Put the chosen entries into the queue once more."""
-        for row in self.chosen():
-            self._client.call("duplicate", run_id=row.run_id)
-
-    def remove(self) -> None:
-        """Take the chosen entries out; waiting ones can be put back."""
-        rows = self.chosen()
-        if not rows or not self.allows("queue.remove"):
-            return
-        order = [entry.run_id for entry in self._client.state.entries]
-        waiting = [row.entry for row in rows if row.state is RunState.QUEUED]
-        followers = {}
-        for entry in waiting:
-            behind = order[order.index(entry.run_id) + 1 :]
-            followers[entry.run_id] = next(
-                (run_id for run_id in behind if run_id not in {e.run_id for e in waiting}), None
-            )
-
-        def removed(_result: Any, error: str | None) -> None:
-            if error is not None:
-                self.failed.emit(f"Not removed: {error}")
-                return
-            text = f"{words.plural(len(rows), 'entry').replace('entrys', 'entries')} removed from the queue."
-            undo = ("Undo", lambda: self._put_back(waiting, followers)) if waiting else None
-            self.notice.emit(text, undo)
-
-        self._client.call("remove", removed, run_ids=[row.run_id for row in rows])
-
-    def toggle_pause(self) -> None:
-        """Pause the whole queue, or let it go on."""
-        self._client.call("pause_queue", paused=not self._client.state.paused)
 
     # ------------------------------------------------------------------ parts
 
@@ -249,7 +186,7 @@ class QueuePage(QWidget):
         self.policy.setToolTip("What the queue does after a run has failed")
         for policy, text in POLICIES.items():
             self.policy.addItem(text, policy)
-        self.policy.activated.connect(lambda: self._client.call("set_policy", on_failure=self.policy.currentData()))
+        self.policy.activated.connect(lambda: self.commands.set_policy(self.policy.currentData()))
         label.setBuddy(self.policy)
         row = QHBoxLayout()
         row.setSpacing(10)
@@ -385,31 +322,6 @@ class QueuePage(QWidget):
         )  # fmt: skip
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(self.table.viewport().mapToGlobal(place))
-
-    # ------------------------------------------------------------------ calls
-
-    def _move_to(self, run_ids: list[str], before: str) -> None:
-        def moved(_result: Any, error: str | None) -> None:
-            if error is not None:
-                self.failed.emit(f"Not moved: {error}")
-
-        self._client.call("move", moved, run_ids=run_ids, before=before or None)
-
-    def _put_back(self, entries: list[Entry], followers: dict[str, str | None]) -> None:
-        """Submit removed entries again under their ids, and move them to where they stood."""
-
-        def done(_result: Any, error: str | None) -> None:
-            if error is not None:
-                self.failed.emit(f"Not put back: {error}")
-                return
-            for entry in entries:
-                if (before := followers[entry.run_id]) is not None:
-                    self._client.call("move", run_ids=[entry.run_id], before=before)
-
-        requests = [
-            {"run_id": e.run_id, "spec": e.spec, "after": e.after, "lane": e.lane, "held": e.held} for e in entries
-        ]
-        self._client.call("submit", done, entries=requests)
 
 
 def queue_cell(index: Index) -> Cell:

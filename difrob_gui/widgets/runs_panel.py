@@ -239,7 +239,9 @@ class RunsPanel(QWidget):
         index = self.table.indexAt(place)
         if index.isValid() and self._menu is not None:
             self.table.setCurrentIndex(index.siblingAtColumn(RUN))
-            self._menu(self).popup(self.table.viewport().mapToGlobal(place))
+            menu = self._menu(self)
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(self.table.viewport().mapToGlobal(place))
 
     def _choose_columns(self, place: QPoint) -> None:
         menu = QMenu(self)

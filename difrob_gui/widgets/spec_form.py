@@ -110,7 +110,7 @@ class FieldRow(QWidget):
         font = self.label.font()
         font.setWeight(font.Weight.DemiBold if changed else font.Weight.Normal)
         self.label.setFont(font)
-        self.reset.setVisible(value != target)
+        self.reset.setVisible(value != target and not (self.field.required and target is None))
         shown = show(target) or self.field.empty_means or "empty"
         self.reset.setToolTip(f"Back to {name}: {shown}")
 

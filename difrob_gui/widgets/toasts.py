@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QEnterEvent, QHideEvent
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QEnterEvent, QHideEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from difrob_gui.theme import icon, set_role
@@ -122,6 +122,8 @@ class ToastArea(QWidget):
         self._column.addWidget(toast)
         toast.show()  # a hidden notice takes no room, so the area could not be measured
         self._place()
+        if QAccessible.isActive():
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, toast.accessibleName()))
         return toast
 
     def clear(self) -> None:

@@ -157,7 +157,15 @@ def test_screenshots_of_no_workspace(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "difrob_gui.screenshots", "--workspace", str(tmp_path / "no"), "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "difrob_gui.screenshots",
+        "--workspace",
+        str(tmp_path / "no"),
+        "--out",
+        str(tmp_path),
+    ]
     process = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert process.returncode == 2
     assert process.stderr.strip().endswith("give another --workspace")

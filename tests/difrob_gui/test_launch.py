@@ -77,6 +77,7 @@ def test_one_run(qtbot: QtBot, page: LaunchPage, server: FakeSupervisor) -> None
     assert entry["spec"]["kind"] == "train_denoiser" and entry["spec"]["name"] == "first"
     assert entry["spec"]["seed"] == 0 and entry["lane"] == "any" and entry["after"] == []
     assert page.start_button.isEnabled()
+    assert page.header.name.text() == "", "the next run wants a name of its own"
 
 
 def test_one_entry_per_seed(qtbot: QtBot, page: LaunchPage, server: FakeSupervisor) -> None:

@@ -32,11 +32,12 @@ class Window(QMainWindow):
         self.page = QueuePage(feeds, client, self.table)
         self.setCentralWidget(self.page)
         for step in ("up", "down", "top", "bottom"):
-            self.table.bind(f"queue.{step}", lambda step=step: self.page.move(step))
-        self.table.bind("queue.pause", self.page.toggle_pause)
-        for name in ("hold", "edit", "duplicate", "remove"):
-            self.table.bind(f"queue.{name}", getattr(self.page, name))
-        self.page.chosen_changed.connect(lambda: self.table.enable("entry", self.page.allows))
+            self.table.bind(f"queue.{step}", lambda step=step: self.page.commands.move(step))
+        self.table.bind("queue.pause", self.page.commands.toggle_pause)
+        self.table.bind("queue.edit", self.page.edit)
+        for name in ("hold", "duplicate", "remove"):
+            self.table.bind(f"queue.{name}", getattr(self.page.commands, name))
+        self.page.chosen_changed.connect(lambda: self.table.enable("entry", self.page.commands.allows))
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_moving_by_keys(
 def test_moves_that_change_nothing_are_off(window: Window, page: QueuePage, chosen: list[str], step: str) -> None:
     page.select(chosen)
     assert not window.table[f"queue.{step}"].isEnabled()
-    page.move(step)
+    page.commands.move(step)
 
 
 def test_the_selection_follows_the_entry_when_the_order_changes(
@@ -159,20 +160,20 @@ def test_drag_and_drop_asks_for_the_move(qtbot: QtBot, page: QueuePage, server: 
 
 def test_hold_and_release(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
     page.select(["a", "live", "b"])
-    page.hold()
+    page.commands.hold()
     qtbot.waitUntil(lambda: len(server.named("hold")) == 2)
     assert server.named("hold") == [{"run_id": "a", "held": True}, {"run_id": "b", "held": True}]
     server.event("entry", entry=make_entry("a", held=True), position=2)
     qtbot.waitUntil(lambda: text(page, "a", STATE) == "Held")
     page.select(["a"])
-    page.hold()
+    page.commands.hold()
     qtbot.waitUntil(lambda: len(server.named("hold")) == 3)
     assert server.named("hold")[2] == {"run_id": "a", "held": False}
 
 
 def test_remove_and_undo_puts_everything_back(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
     notices: list[tuple[str, Any]] = []
-    page.notice.connect(lambda words, undo: notices.append((words, undo)))
+    page.commands.notice.connect(lambda words, undo: notices.append((words, undo)))
     page.select(["a", "b"])
     page.table.setFocus()
     qtbot.keyClick(page.table, Qt.Key.Key_Delete)
@@ -191,7 +192,7 @@ def test_remove_and_undo_puts_everything_back(qtbot: QtBot, page: QueuePage, ser
 def test_a_live_entry_cannot_be_removed(window: Window, page: QueuePage, server: FakeSupervisor) -> None:
     page.select(["live", "a"])
     assert not window.table["queue.remove"].isEnabled()
-    page.remove()
+    page.commands.remove()
     assert server.calls == []
 
 
@@ -201,8 +202,8 @@ def test_a_refused_removal_is_told(qtbot: QtBot, page: QueuePage, server: FakeSu
 
     server.answers["remove"] = refuse
     page.select(["a"])
-    with qtbot.waitSignal(page.failed) as told:
-        page.remove()
+    with qtbot.waitSignal(page.commands.failed) as told:
+        page.commands.remove()
     assert told.args == ["Not removed: run 'b' waits for 'a'"]
 
 
@@ -219,7 +220,7 @@ def test_edit_is_for_one_waiting_entry(qtbot: QtBot, window: Window, page: Queue
 
 def test_duplicate(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
     page.select(["a"])
-    page.duplicate()
+    page.commands.duplicate()
     qtbot.waitUntil(lambda: server.named("duplicate") == [{"run_id": "a"}])
 
 

@@ -15,6 +15,7 @@ from run_helpers import WEIGHTS, content_of, record_everything, recording
 from difrob.errors import UserError
 from difrob.runs import RunReader, RunState, Workspace, run_file
 from difrob.runs.file_contents import SCHEMA_VERSION, damage
+from difrob.runs.file_writer import FileWriter
 from difrob.runs.journal import MAGIC, encode_frame, scan_journal
 from difrob.runs.locks import is_locked
 from difrob.runs.reader import LOST
@@ -319,7 +320,7 @@ def test_without_room_everything_stays_for_another_time(workspace: Workspace, mo
     reader = dead_run(workspace)
     before = content_of(reader)
     with monkeypatch.context() as full:
-        full.setattr(run_file, "_write", no_room)
+        full.setattr(FileWriter, "write", no_room)
         summary = recover(reader, "killed")
         assert summary is not None and (summary.state, summary.reason) == (RunState.INTERRUPTED, "killed")
         assert files_of(workspace) == {"run.h5", "run.journal"} and content_of(reader) == before
@@ -336,7 +337,7 @@ def test_a_run_whose_last_fold_failed_keeps_its_end_in_the_journal(
     with recording(workspace) as recorder:
         record_everything(recorder)
         with monkeypatch.context() as full:
-            full.setattr(run_file, "_write", no_room)
+            full.setattr(FileWriter, "write", no_room)
             finished = recorder.finish(RunState.FAILED, "it was not to be")
     reader = workspace.reader("run")
     assert (finished.state, finished.reason) == (RunState.FAILED, "it was not to be")
@@ -356,7 +357,7 @@ def test_a_full_disk_is_recognised_when_hdf5_only_mentions_it(
     def fail(*arguments: Any) -> Any:
         raise RuntimeError(words)
 
-    monkeypatch.setattr(run_file, "_write", fail)
+    monkeypatch.setattr(FileWriter, "write", fail)
     with pytest.raises(OSError) as caught:
         run_file.fold(workspace.run_path("run"), dead_summary(), None, [], {})  # type: ignore[arg-type]
     assert caught.value.errno in (errno.ENOSPC, errno.EDQUOT)

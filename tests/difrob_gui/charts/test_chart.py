@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 
 import numpy as np
@@ -180,11 +181,11 @@ def test_the_read_out_tells_all_curves_where_the_pointer_stands(qtbot) -> None:
     chart.area.pointed.emit(11.0)
     settle()
     assert [e.value for e in chart.legend.entries] == ["20.0 % [15.0, 25.0]", "60.0 %"]
-    assert chart._where.text() == "step 10"
+    assert chart.position_text == "step 10"
     qtbot.keyClick(chart.area, Qt.Key.Key_Escape)
     settle()
     assert [e.value for e in chart.legend.entries] == ["30.0 %", "70.0 %"]
-    assert chart._where.text() == ""
+    assert chart.position_text == ""
     assert moves == [11.0, None]
 
 
@@ -195,7 +196,7 @@ def test_arrow_keys_move_the_read_out_from_sample_to_sample(qtbot) -> None:
     for key, expected in ((Qt.Key.Key_Right, "step 0"), (Qt.Key.Key_Right, "step 10"), (Qt.Key.Key_Left, "step 0")):
         qtbot.keyClick(chart.area, key)
         settle()
-        assert chart._where.text() == expected
+        assert chart.position_text == expected
 
 
 def test_zoom_and_pan_by_keys_stop_following_until_home(qtbot) -> None:
@@ -309,6 +310,29 @@ def test_a_chart_that_is_gone_is_not_drawn(qtbot) -> None:
     QApplication.sendPostedEvents(None, 52)
     scheduler().flush()
     assert scheduler().is_idle
+
+
+def test_leaving_with_open_charts_does_not_crash() -> None:
+    """Qt hides and repolishes widgets while the interpreter shuts down; an override called then brings the process down."""
+    script = """
+import numpy as np
+from PySide6.QtWidgets import QApplication, QVBoxLayout, QWidget
+from difrob_gui.charts.chart import Chart
+from difrob_gui.charts.scheduler import scheduler
+from difrob_gui.charts.series_data import SeriesData
+app = QApplication([])
+page = QWidget()
+layout = QVBoxLayout(page)
+for number in range(6):
+    chart = Chart(str(number))
+    chart.add_curve("a", "a", SeriesData.of_curve(np.arange(9.0), np.arange(9.0)))
+    layout.addWidget(chart)
+page.show()
+app.processEvents()
+scheduler().flush()
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
 
 
 def test_removed_curves_leave_nothing_in_the_plot(qtbot) -> None:
