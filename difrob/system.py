@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
 
 from difrob.resources import resource_path
@@ -69,3 +72,10 @@ def install_command(packages: list[str]) -> str:
     """The command that installs Debian packages, as it must be typed here."""
     prefix = "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "sudo "
     return f"{prefix}apt-get install -y {' '.join(packages)}"
+
+
+def pip_command(packages: Sequence[str]) -> str:
+    """The command that installs packages in the versions that difrob asks for."""
+    wanted = [requirement.partition(";")[0].strip() for requirement in requires("difrob") or []]
+    chosen = [next((text for text in wanted if text.startswith(package)), package) for package in packages]
+    return f"{sys.executable} -m pip install {' '.join(shlex.quote(text) for text in chosen)}"

@@ -13,8 +13,9 @@ def run() -> int:
     parser = argparse.ArgumentParser(prog="python -m difrob_gui", description="Open the difrob window on a workspace.")
     parser.add_argument("--workspace", metavar="DIR", help="folder of the workspace; made if it does not exist")
     parser.add_argument("--theme", choices=("system", "light", "dark", "contrast"), help="colours for this session")
+    parser.add_argument("--follow", action="store_true", help="let the Monitor page turn to each run as it begins")
     options = parser.parse_args()
-    return main(options.workspace, theme=options.theme)
+    return main(options.workspace, theme=options.theme, follow=options.follow)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,8 @@ ACTIONS: tuple[ActionInfo, ...] = (
                "search", separated=True, words="filter"),
     ActionInfo("view.runs_panel", "&Runs panel", "View", "Show or hide the table of runs.", "Ctrl+Shift+B", "sidebar",
                checkable=True, words="sidebar"),
+    ActionInfo("view.follow", "Follow what &runs", "View", "Let the Monitor page turn to each run as it begins.",
+               "Ctrl+Shift+F", "eye", checkable=True, words="monitor live"),
     ActionInfo("view.palette", "Command &palette …", "View", "Find any action or run by a few letters.", "Ctrl+Shift+P",
                "command"),
     ActionInfo("view.theme_system", "Theme: follow the &system", "View", "Light or dark, as the desktop says.",

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 
 from difrob.errors import UserError
+from difrob.system import install_command, qt_libraries
 
 log = logging.getLogger(__name__)
 
 EXIT_UNUSABLE = 2
-QT_PACKAGES = "libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0"
-XCB_PACKAGES = "libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
+WINDOW_PACKAGES = ("PySide6-Essentials", "pyqtgraph")
 HEADLESS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
 
 
@@ -53,7 +53,12 @@ def library_problem(error: ImportError) -> str:
         )
     library = text.partition(":")[0] if ".so" in text.partition(":")[0] else ""
     what = f"the system library {library}" if library else f"a system library ({text})"
-    return f"Qt cannot be loaded, because {what} is missing; run: sudo apt-get install {QT_PACKAGES}"
+    return f"Qt cannot be loaded, because {what} is missing; run: {_install(window_only=False)}"
+
+
+def _install(*, window_only: bool) -> str:
+    """The command that installs what Qt needs on a Debian family system."""
+    return install_command([library.package for library in qt_libraries() if library.window_only == window_only])
 
 
 def platform_problem(environment: Mapping[str, str], loads: Callable[[str], str]) -> str:
@@ -68,16 +73,16 @@ def platform_problem(environment: Mapping[str, str], loads: Callable[[str], str]
     complaint = loads("libqxcb.so")
     if not complaint:
         return ""
-    return f"Qt's X11 plugin cannot be loaded ({complaint}); run: sudo apt-get install {XCB_PACKAGES}"
+    return f"Qt's X11 plugin cannot be loaded ({complaint}); run: {_install(window_only=True)}"
 
 
-def main(workspace: str | None = None, *, theme: str | None = None, arguments: list[str] | None = None) -> int:
+def main(workspace: str | None = None, *, theme: str | None = None, follow: bool = False) -> int:
     """Open the window on a workspace and stay until it is closed.
 
     Args:
         workspace: its folder; the default workspace when None.
         theme: ``system``, ``light``, ``dark`` or ``contrast`` for this session only.
-        arguments: further arguments for Qt.
+        follow: let the Monitor page turn to each run as it begins.
 
     Returns:
         0 after a normal close, 2 when no window can be shown; the reason is on stderr.
@@ -94,7 +99,7 @@ def main(workspace: str | None = None, *, theme: str | None = None, arguments: l
         print(f"difrob: {problem}", file=sys.stderr)
         return EXIT_UNUSABLE
     try:
-        return _run(workspace, theme, arguments or [])
+        return _run(workspace, theme, follow)
     except UserError as error:
         print(f"difrob: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
@@ -103,7 +108,7 @@ def main(workspace: str | None = None, *, theme: str | None = None, arguments: l
         return EXIT_UNUSABLE
 
 
-def _run(workspace: str | None, theme: str | None, arguments: list[str]) -> int:
+def _run(workspace: str | None, theme: str | None, follow: bool) -> int:
     from PySide6.QtWidgets import QApplication
 
     from difrob.runs import Workspace, default_workspace
@@ -112,7 +117,7 @@ def _run(workspace: str | None, theme: str | None, arguments: list[str]) -> int:
 
     place = Workspace(workspace or default_workspace())
     _log_to(place.root / "window.log")
-    app = QApplication([sys.argv[0], *arguments])
+    app = QApplication(sys.argv[:1])
     app.setApplicationName("difrob")
     app.setDesktopFileName("difrob")
     window = MainWindow(place, WindowSettings.of_workspace(place.root), theme=theme)
@@ -120,6 +125,8 @@ def _run(workspace: str | None, theme: str | None, arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     window.show()
     window.start()
+    if follow:
+        window.follow(True)
     try:
         return app.exec()
     finally:

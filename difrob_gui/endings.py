@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Signal
 
+from difrob import words
 from difrob.runs import RunState
 from difrob.worker.messages import Entry
-from difrob_gui import words
 from difrob_gui.client import SupervisorClient
 from difrob_gui.widgets.toasts import Tone
 

@@ -6,14 +6,15 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
+from difrob import words
 from difrob.runs import RunState, Workspace
 from difrob.worker.messages import Entry
-from difrob_gui import words
 from difrob_gui.actions import ACTIONS, ActionTable
 from difrob_gui.bindings import bind_actions
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
+from difrob_gui.following import Following
 from difrob_gui.models.runs_table import RunRow
 from difrob_gui.pages.compare import ComparePage
 from difrob_gui.pages.help import HelpPage
@@ -67,6 +68,7 @@ class MainWindow(QMainWindow):
         self.runs = RunsPanel()
         self.commands = RunCommands(workspace, self.feeds, self.client, lambda: self.runs.current, self)
         self.endings = Endings(self.client, self.show_run, self)
+        self.following = Following(self.client, self.show_run, self)
         self._build()
         self.toasts = ToastArea(self.centralWidget())
         self.palette_sheet = CommandPalette(self.centralWidget())
@@ -148,6 +150,11 @@ class MainWindow(QMainWindow):
         """Go to the search box above the runs."""
         self.show_panel(True)
         self.runs.focus_search()
+
+    def follow(self, on: bool) -> None:
+        """Let the Monitor page turn to each run as it begins, or leave it alone."""
+        self.following.turn(on)
+        self.actions_table["view.follow"].setChecked(on)
 
     def show_panel(self, shown: bool) -> None:
         """Show or hide the table of runs."""

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QMessageBox
 
 import difrob
-from difrob_gui import words
+from difrob import words
 from difrob_gui.actions import ACTIONS, keys_text
 from difrob_gui.theme import icon
 from difrob_gui.widgets.command_palette import Command

@@ -31,7 +31,18 @@ def screen(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A virtual display: its name, and the file in which its pixels lie."""
     reading, writing = os.pipe()
     geometry = f"{WIDTH}x{HEIGHT}x24"
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", geometry, "-fbdir", str(tmp_path), "-nolisten", "tcp"]
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(writing),
+        "-screen",
+        "0",
+        geometry,
+        "-fbdir",
+        str(tmp_path),
+        "-nolisten",
+        "tcp",
+    ]
     server = subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL)
     os.close(writing)
     with os.fdopen(reading) as answer:

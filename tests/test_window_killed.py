@@ -65,7 +65,11 @@ def test_training_goes_on_and_a_new_window_shows_no_gap(workspace: Workspace, tm
 
             def shown() -> np.ndarray:
                 run = second.monitor._run
-                return run.metrics["loss"].positions(XAxis.STEP) if run is not None and "loss" in run.metrics else np.zeros(0)
+                return (
+                    run.metrics["loss"].positions(XAxis.STEP)
+                    if run is not None and "loss" in run.metrics
+                    else np.zeros(0)
+                )
 
             qtbot.waitUntil(lambda: len(shown()) > 0 and shown()[-1] > killed_at + 200, timeout=20_000)
             first_look = len(shown())

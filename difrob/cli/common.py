@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from difrob import words
 from difrob.errors import UserError
 from difrob.runs import Measure, RunState, RunSummary, Workspace, default_workspace
 from difrob.runs.run_file import summary_to_json
@@ -58,27 +59,8 @@ def resolve_inputs(workspace: Workspace, values: dict[str, Any], spec: type[JobS
 
 def format_measure(measure: Measure) -> str:
     """A number with its interval, e.g. ``94.2 % [92.0, 95.8]``."""
-    if measure.unit == "share":
-        text = f"{100 * measure.value:.1f} %"
-        if measure.low is not None and measure.high is not None:
-            text += f" [{100 * measure.low:.1f}, {100 * measure.high:.1f}]"
-        return text
-    text = f"{measure.value:.4g}"
-    if measure.low is not None and measure.high is not None:
-        text += f" [{measure.low:.4g}, {measure.high:.4g}]"
-    return text + (f" {measure.unit}" if measure.unit else "")
-
-
-def format_seconds(seconds: float | None) -> str:
-    """A length of time, e.g. ``3 min 20 s``; an em dash for None."""
-    if seconds is None:
-        return "—"
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    unit = "" if measure.unit == "share" else measure.unit
+    return " ".join(filter(None, [words.number(measure.value, measure.unit), words.interval(measure), unit]))
 
 
 def print_json(value: Any) -> None:

@@ -14,13 +14,13 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
+from difrob import words
 from difrob.cli.common import (
     EXIT_FAILED,
     JsonOption,
     WorkspaceOption,
     console,
     format_measure,
-    format_seconds,
     open_workspace,
     print_json,
     state_text,
@@ -63,20 +63,20 @@ class Pipeline:
 def demo_pipeline() -> Pipeline:
     """Denoiser, 5,000 digits, two classifiers (real only, real + generated), both evaluated, both certified."""
     pipeline = Pipeline()
-    denoiser = pipeline.add("denoiser", "digits-200-denoiser", "Demo: diffusion model, 200 digits")
-    generated = pipeline.add("generated", "digits-generate-5000", "Demo: 5,000 generated digits", denoiser=denoiser)
+    denoiser = pipeline.add("denoiser", "digits-200-denoiser", "Diffusion model, 200 digits")
+    generated = pipeline.add("generated", "digits-generate-5000", "5,000 generated digits", denoiser=denoiser)
     arms = {
-        "real": pipeline.add("real", "digits-200-trades", "Demo: TRADES, 200 real digits"),
-        "mixed": pipeline.add("mixed", "digits-200-trades", "Demo: TRADES, 200 real + generated", generated=generated),
+        "real": pipeline.add("real", "digits-200-trades", "TRADES, 200 real"),
+        "mixed": pipeline.add("mixed", "digits-200-trades", "TRADES, 200 real + generated", generated=generated),
     }
-    labels = {"real": "real only", "mixed": "real + generated"}
+    labels = {"real": "200 real", "mixed": "200 real + generated"}
     for arm, classifier in arms.items():
-        pipeline.add(f"{arm} attacked", "digits-evaluate", f"Demo: attacked, {labels[arm]}", classifier=classifier)
+        pipeline.add(f"{arm} attacked", "digits-evaluate", f"Attacked: {labels[arm]}", classifier=classifier)
     for arm, classifier in arms.items():
         pipeline.add(
             f"{arm} certified",
             "digits-certify",
-            f"Demo: certified, {labels[arm]}",
+            f"Certified: {labels[arm]}",
             classifier=classifier,
             denoiser=denoiser,
         )
@@ -133,7 +133,7 @@ def open_window(workspace: Workspace, *, quiet: bool) -> subprocess.Popen[bytes]
         if not quiet:
             console.print("[dim]no window here ('difrob doctor' says why); progress follows below[/dim]")
         return None
-    command = [sys.executable, "-m", "difrob_gui", "--workspace", str(workspace.root)]
+    command = [sys.executable, "-m", "difrob_gui", "--workspace", str(workspace.root), "--follow"]
     return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -180,7 +180,7 @@ def progress_table(entries: list[Entry], state: QueueState) -> Table:
         newest = "  ".join(f"{name} {value:.3g}" for name, value in list((live.headline if live else {}).items())[:3])
         table.add_row(
             str(entry.spec.get("name")), state_text(entry.state), f"{live.done}/{live.total} {live.unit}" if live else "",
-            format_seconds(live.seconds_left) if live and live.seconds_left is not None else "", f"[dim]{newest}[/dim]",
+            words.duration(live.seconds_left) if live and live.seconds_left is not None else "", f"[dim]{newest}[/dim]",
         )  # fmt: skip
     return table
 
@@ -196,7 +196,7 @@ def results_of(workspace: Workspace, pipeline: Pipeline, arm: str) -> dict[str, 
 def print_report(workspace: Workspace, pipeline: Pipeline, took: float, screenshots: list[str]) -> None:
     """The table at the end, every number with its interval and what it is."""
     console.print()
-    table = Table(title=f"600 real test digits, after {format_seconds(took)}", title_justify="left")
+    table = Table(title=f"600 real test digits, after {words.duration(took)}", title_justify="left")
     table.add_column("trained on")
     results = {arm: results_of(workspace, pipeline, arm) for arm in ("real", "mixed")}
     for label in REPORTED.values():

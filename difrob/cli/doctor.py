@@ -5,19 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import typer
 
 from difrob.cli.common import EXIT_DOCTOR, JsonOption, WorkspaceOption, console, open_workspace, print_json
 from difrob.errors import UserError
-from difrob.system import FONT_PACKAGE, has_display, has_font, install_command, missing_qt_libraries
+from difrob.system import FONT_PACKAGE, has_display, has_font, install_command, missing_qt_libraries, pip_command
 
 Verdict = Literal["ok", "note", "missing"]
 ENGINE_PACKAGES = ("torch", "diffusers", "h5py", "numpy", "scipy", "scikit-learn", "pydantic", "safetensors", "psutil")
@@ -82,13 +81,6 @@ def package_findings() -> list[Finding]:
         else:
             findings.append(Finding(subject, "ok", ", ".join(found)))
     return findings
-
-
-def pip_command(packages: list[str]) -> str:
-    """The command that installs packages in the versions that difrob asks for."""
-    wanted = [requirement.partition(";")[0].strip() for requirement in requires("difrob") or []]
-    chosen = [next((text for text in wanted if text.startswith(package)), package) for package in packages]
-    return f"{sys.executable} -m pip install {' '.join(shlex.quote(text) for text in chosen)}"
 
 
 def device_findings() -> list[Finding]:
@@ -160,7 +152,7 @@ def _try_qt() -> Finding:
     )
     if process.returncode:
         reason = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-        mend = pip_command(list(WINDOW_PACKAGES)).replace("install", "install --force-reinstall", 1)
+        mend = pip_command(WINDOW_PACKAGES).replace("install", "install --force-reinstall", 1)
         return Finding("Qt", "missing", f"does not start: {reason}", mend)
     return Finding("Qt", "ok", "starts")
 

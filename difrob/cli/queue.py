@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from difrob import words
 from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
     console,
-    format_seconds,
     open_workspace,
     print_json,
     state_text,
@@ -74,7 +74,7 @@ def print_queue(state: QueueState) -> None:
         table.add_column(column, overflow="fold")
     for position, entry in enumerate(state.entries, 1):
         progress = state.progress.get(entry.run_id)
-        left = format_seconds(progress.seconds_left) if progress else ""
+        left = words.duration(progress.seconds_left) if progress else ""
         table.add_row(
             str(position), entry.spec.get("name") or "", str(entry.spec.get("kind")), state_text(entry.state),
             f"{progress.done}/{progress.total}" if progress else "", left,

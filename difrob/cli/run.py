@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from difrob import words
 from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
@@ -166,7 +167,7 @@ def run_here(
 def print_outcome(summary: RunSummary, workspace: Workspace) -> None:
     """How a run ended, and its results."""
     reason = f": {summary.reason}" if summary.reason else ""
-    console.print(f"{state_text(summary.state)} [bold]{summary.name}[/bold]{reason}")
+    console.print(f"{state_text(summary.state)} [bold]{words.run_title(summary.name, summary.run_id)}[/bold]{reason}")
     for name, measure in summary.results.items():
         details = ", ".join(
             filter(None, [measure.description, f"n = {measure.n}" if measure.n else "", measure.interval])

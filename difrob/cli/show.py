@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from difrob import words
 from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
     console,
     format_measure,
-    format_seconds,
     open_workspace,
     print_json,
     state_text,
     summary_as_json,
 )
+from difrob.comparison import Difference, banner_text, completed, flatten, spec_differences, unlike_conditions
 from difrob.runs import RunSummary
-from difrob.runs.comparison import flatten, spec_differences, unlike_conditions
 
 
 def register(app: typer.Typer) -> None:
@@ -49,13 +49,13 @@ def runs(
         console.print(f"no runs in {workspace.root}; 'difrob demo' or 'difrob run' makes some")
         return
     table = Table(box=None, pad_edge=False, title=str(workspace.root), title_justify="left", title_style="dim")
-    for column in ("started", "name", "kind", "state", "took", "results", "id"):
-        table.add_column(column, overflow="fold" if column in ("name", "results") else "ellipsis")
+    for column in ("started", "name", "kind", "state", "took", "result", "id"):
+        table.add_column(column, overflow="fold")
     for summary in found:
         table.add_row(
             datetime.fromtimestamp(summary.started or summary.created).strftime("%Y-%m-%d %H:%M"),
-            summary.name, summary.kind, state_text(summary.state), format_seconds(_took(summary)),
-            _headline(summary) or summary.reason, summary.run_id,
+            words.run_title(summary.name, summary.run_id), summary.kind, state_text(summary.state),
+            words.duration(_took(summary)), _headline(summary), summary.run_id,
         )  # fmt: skip
     console.print(table)
 
@@ -64,8 +64,12 @@ def _took(summary: RunSummary) -> float | None:
     return None if summary.started is None else (summary.ended or time.time()) - summary.started
 
 
-def _headline(summary: RunSummary, limit: int = 2) -> str:
-    return ", ".join(f"{name} {format_measure(measure)}" for name, measure in list(summary.results.items())[:limit])
+def _headline(summary: RunSummary) -> str:
+    name = words.headline(summary.results)
+    if name is None:
+        return summary.reason
+    measure = summary.results[name]
+    return f"{words.measure_name(name)} {words.number(measure.value, measure.unit)} {words.interval(measure)}".strip()
 
 
 def show(
@@ -88,9 +92,12 @@ def show(
         print_json(record)
         return
     progress = summary.progress
-    console.print(f"[bold]{summary.name}[/bold]  {summary.kind}  {state_text(summary.state)}  {summary.reason}")
     console.print(
-        f"{progress.done}/{progress.total} {progress.unit} in {format_seconds(_took(summary))} on {summary.device} "
+        f"[bold]{words.run_title(summary.name, run_id)}[/bold]  {summary.kind}  {state_text(summary.state)}  "
+        f"{summary.reason}"
+    )
+    console.print(
+        f"{progress.done}/{progress.total} {progress.unit} in {words.duration(_took(summary))} on {summary.device} "
         f"({summary.host}), id {run_id}"
     )
     _print_results(summary)
@@ -99,8 +106,8 @@ def show(
     table = Table(
         box=None, pad_edge=False, title="specification", title_justify="left", title_style="dim", show_header=False
     )
-    for path, value in flatten(summary.spec).items():
-        table.add_row(path, "—" if value is None else str(value))
+    for path, value in flatten(completed(summary.spec)).items():
+        table.add_row(path, value)
     console.print(table)
     series = reader.metrics()
     if series:
@@ -131,21 +138,21 @@ def compare(
     """Hold runs against each other: results with intervals, and where their specifications differ."""
     workspace = open_workspace(workspace_folder, create=False)
     summaries = [workspace.reader(workspace.find(name)).summary() for name in names]
-    differences = spec_differences([summary.spec for summary in summaries], only_differing=not all_fields)
+    differences = spec_differences([summary.spec for summary in summaries])
+    differences = [difference for difference in differences if all_fields or difference.differs]
     unlike = unlike_conditions(summaries)
     if as_json:
         print_json(
             {
                 "runs": [summary_as_json(summary, workspace) for summary in summaries],
-                "differences": differences,
-                "unlike_conditions": unlike,
+                "differences": {difference.path: difference.values for difference in differences},
+                "unlike_conditions": [item.__dict__ for item in unlike],
             }
         )
         return
-    for kind, fields in unlike.items():
+    if unlike:
         console.print(
-            f"[bold yellow]not like with like:[/bold yellow] these {kind} runs differ in {', '.join(fields)}; "
-            "their results were measured under different conditions"
+            f"[bold yellow]Not like with like.[/bold yellow] {banner_text(unlike)} Their numbers do not compare."
         )
     console.print(_results_table(summaries))
     console.print(_differences_table(summaries, differences))
@@ -155,18 +162,18 @@ def _results_table(summaries: list[RunSummary]) -> Table:
     table = Table(title="results (value [interval])", title_justify="left", box=None, pad_edge=False)
     table.add_column("result", overflow="fold")
     for summary in summaries:
-        table.add_column(summary.name, overflow="fold")
+        table.add_column(words.run_title(summary.name, summary.run_id), overflow="fold")
     for name in dict.fromkeys(name for summary in summaries for name in summary.results):
         cells = [format_measure(s.results[name]) if name in s.results else "—" for s in summaries]
         table.add_row(name, *cells)
     return table
 
 
-def _differences_table(summaries: list[RunSummary], rows: dict[str, list[Any]]) -> Table:
+def _differences_table(summaries: list[RunSummary], differences: list[Difference]) -> Table:
     table = Table(title="specifications", title_justify="left", box=None, pad_edge=False)
     table.add_column("field", overflow="fold")
     for summary in summaries:
-        table.add_column(summary.name, overflow="fold")
-    for path, values in rows.items():
-        table.add_row(path, *("—" if value is None else str(value) for value in values))
+        table.add_column(words.run_title(summary.name, summary.run_id), overflow="fold")
+    for difference in differences:
+        table.add_row(difference.path, *difference.values)
     return table

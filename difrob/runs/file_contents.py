@@ -207,7 +207,9 @@ def read_log(file: h5py.File) -> list[LogLine]:
     """All log lines."""
     group = _child(file, "log", h5py.Group)
     texts = (_child(group, name, h5py.Dataset).asstr()[...] for name in ("level", "text"))
-    return [LogLine(float(t), str(level), str(line)) for t, level, line in zip(_column(group, "time"), *texts, strict=True)]
+    return [
+        LogLine(float(t), str(level), str(line)) for t, level, line in zip(_column(group, "time"), *texts, strict=True)
+    ]
 
 
 def read_checkpoint(group: h5py.Group) -> Checkpoint | None:

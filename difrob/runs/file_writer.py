@@ -125,7 +125,9 @@ class FileWriter:
         rows, shape = sum(len(part) for part in parts), parts[0].shape[1:]
         row_bytes = max(1, int(np.prod(shape, dtype=np.int64)) * parts[0].dtype.itemsize)
         chunk = max(1, min(_CHUNK_BYTES // row_bytes, 1 << 16, max(256, rows)))
-        column = group.create_dataset(name, (rows, *shape), parts[0].dtype, chunks=(chunk, *shape), maxshape=(None, *shape))
+        column = group.create_dataset(
+            name, (rows, *shape), parts[0].dtype, chunks=(chunk, *shape), maxshape=(None, *shape)
+        )
         block, done = chunk * max(1, _COPY_BYTES // (chunk * row_bytes)), 0
         for part in parts:
             for start in range(0, len(part), block):

@@ -80,7 +80,7 @@ class RunRecorder:
         self._summary = RunSummary(
             run_id=run_id,
             kind=spec.kind,
-            name=spec.name or run_id,
+            name=spec.name,
             state=RunState.RUNNING,
             created=old.created if old else created or now,
             started=now,
@@ -419,4 +419,3 @@ class RunRecorder:
         written = run_file.fold(self._path, self.summary, contents, checkpoints, self._facts)
         self._summary, self._file_size = written, written.size
         self._journal.clear()
-

@@ -128,9 +128,7 @@ def summary_from_json(values: dict[str, Any], run_id: str, size: int = 0) -> Run
     return RunSummary(**{**fields, "run_id": run_id, "size": size, "damaged": False})
 
 
-def _progress(
-    done: Any = 0, total: Any = 0, unit: Any = "steps", seconds_left: Any = None, **newer: Any
-) -> Progress:
+def _progress(done: Any = 0, total: Any = 0, unit: Any = "steps", seconds_left: Any = None, **newer: Any) -> Progress:
     return Progress(int(done), int(total), str(unit), _optional_number(seconds_left))
 
 

@@ -36,7 +36,8 @@ _DIES = {RunState.FAILED, RunState.INTERRUPTED, RunState.CANCELLED}
 
 TRANSITIONS: dict[RunState, set[RunState]] = {
     RunState.QUEUED: {RunState.STARTING, RunState.CANCELLED},
-    RunState.STARTING: {RunState.RUNNING, RunState.PAUSING, RunState.PAUSED, RunState.STOPPING, RunState.FINISHED} | _DIES,
+    RunState.STARTING: {RunState.RUNNING, RunState.PAUSING, RunState.PAUSED, RunState.STOPPING, RunState.FINISHED}
+    | _DIES,
     RunState.RUNNING: {RunState.PAUSING, RunState.STOPPING, RunState.FINISHED} | _DIES,
     RunState.PAUSING: {RunState.PAUSED, RunState.RUNNING, RunState.STOPPING, RunState.FINISHED} | _DIES,
     RunState.PAUSED: {RunState.RUNNING, RunState.STOPPING, RunState.FINISHED} | _DIES,

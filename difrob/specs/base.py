@@ -66,9 +66,7 @@ class JobSpec(Spec):
     kind: str
     version: int = 1
     name: str = parameter("", "Name shown in tables and used in the file name.", max_length=80)
-    seed: int = parameter(
-        0, "Seed from which every random stream of the run is derived.", ge=0, le=2**31 - 1
-    )
+    seed: int = parameter(0, "Seed from which every random stream of the run is derived.", ge=0, le=2**31 - 1)
 
 
 def face_of(info: FieldInfo) -> dict[str, Any]:

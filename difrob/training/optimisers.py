@@ -62,7 +62,9 @@ class LossWatch:
             for name, value in zip(("loss", "gradient norm"), pair, strict=True):
                 if not math.isfinite(value):
                     known = self._last_finite is not None
-                    before = f"the last finite loss was {self._last_finite:.4g}" if known else "no loss was finite before"
+                    before = (
+                        f"the last finite loss was {self._last_finite:.4g}" if known else "no loss was finite before"
+                    )
                     raise UserError(
                         f"the {name} became {value} at step {step} with learning rate {learning_rate:.4g} ({before}); "
                         "lower learning_rate or set gradient_clip"

@@ -406,4 +406,3 @@ class Chart(ChartCard):
         self._highlight = key
         self._dirty = True
         scheduler().request(self, soon=True)
-

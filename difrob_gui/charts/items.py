@@ -134,7 +134,10 @@ class MarkerItem(pyqtgraph.GraphicsObject):
         across, along = self.pixelVectors()
         view = self.getViewWidget()
         half = self._width / 2 / (view.devicePixelRatioF() if view is not None else 1.0)
-        return (across.length() * half if across is not None else 0.0, along.length() * half if along is not None else 0.0)
+        return (
+            across.length() * half if across is not None else 0.0,
+            along.length() * half if along is not None else 0.0,
+        )
 
 
 def finite_stretches(finite: np.ndarray) -> list[slice]:

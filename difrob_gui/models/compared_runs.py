@@ -7,10 +7,10 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QColor
 
+from difrob.comparison import Difference
 from difrob.runs import RunSummary
-from difrob_gui.models.comparison import Difference
+from difrob.words import headline, interval, kind_word, measure_name, number, run_title, state_word
 from difrob_gui.theme import current_theme, state_icon
-from difrob_gui.words import headline, interval, kind_word, measure_name, number, run_title, state_word
 
 Index = QModelIndex | QPersistentModelIndex
 STYLE_ROLE = Qt.ItemDataRole.UserRole + 1

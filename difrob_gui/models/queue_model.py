@@ -8,9 +8,9 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QMimeData, QModelIndex, QObject, Qt, Signal
 from PySide6.QtGui import QIcon
 
+from difrob import words
 from difrob.runs import Progress, RunState
 from difrob.worker.messages import Entry, LiveProgress, QueueState
-from difrob_gui import words
 from difrob_gui.models.row_sync import Index, sync_rows
 from difrob_gui.theme import icon, state_icon
 from difrob_gui.waiting import Waits, waits_of

@@ -7,11 +7,11 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor, QFont
 
+from difrob.comparison import ResultRow
 from difrob.runs import Measure
-from difrob_gui.models.comparison import ResultRow
+from difrob.words import interval, number
 from difrob_gui.models.metric_groups import words
 from difrob_gui.theme import current_theme
-from difrob_gui.words import interval, number
 
 Index = QModelIndex | QPersistentModelIndex
 PASSED = "passed"

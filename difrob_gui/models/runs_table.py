@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 
+from difrob import words
 from difrob.runs import Measure, Progress, RunState, RunSummary
 from difrob.worker.messages import Entry, LiveProgress
-from difrob_gui import words
 from difrob_gui.models.row_sync import Index, sync_rows
 from difrob_gui.theme import state_icon
 from difrob_gui.waiting import Waits, waits_of

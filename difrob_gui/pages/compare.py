@@ -17,9 +17,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from difrob.comparison import banner_text, unlike_conditions
 from difrob.runs import FeedUpdate, RunSummary
+from difrob.words import plural
 from difrob_gui.models.compared_runs import ComparedRunsModel
-from difrob_gui.models.comparison import banner_text, unlike_conditions
 from difrob_gui.models.run_data import RunData
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner
@@ -27,7 +28,6 @@ from difrob_gui.widgets.compared_curves import CurvesTab, MetricsTab
 from difrob_gui.widgets.compared_tables import DifferencesTab, ResultsTab
 from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.swatch_delegate import SwatchDelegate
-from difrob_gui.words import plural
 
 LEAST_ROWS, MOST_ROWS = 2, 7
 

@@ -8,9 +8,9 @@ from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from difrob import words
 from difrob.specs import KINDS, Preset
 from difrob.worker.messages import Entry
-from difrob_gui import words
 from difrob_gui.client import SupervisorClient
 from difrob_gui.feeds import FeedHub
 from difrob_gui.theme import icon, set_role

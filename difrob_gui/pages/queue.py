@@ -21,8 +21,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from difrob import words
 from difrob.runs import RunState
-from difrob_gui import words
 from difrob_gui.actions import ActionTable
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.feeds import FeedHub

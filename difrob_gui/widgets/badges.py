@@ -7,8 +7,8 @@ from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from difrob.runs import RunState
+from difrob.words import state_word
 from difrob_gui.theme import current_theme, icon, set_role, state_colour, state_icon, theme_signals
-from difrob_gui.words import state_word
 
 
 class StateBadge(QWidget):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
+from difrob.comparison import shared_names, without
 from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.models.comparison import shared_names, without
 from difrob_gui.models.metric_groups import full_name, interval_of, scale_of, words
 from difrob_gui.models.run_data import RunData, curve_data
 from difrob_gui.theme import set_role

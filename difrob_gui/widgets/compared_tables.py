@@ -13,13 +13,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from difrob.comparison import result_rows, spec_differences
 from difrob.runs import RunSummary
+from difrob.words import plural
 from difrob_gui.models.compared_runs import DifferencesModel
-from difrob_gui.models.comparison import result_rows, spec_differences
 from difrob_gui.models.results_model import ComparisonModel
 from difrob_gui.theme import set_role
 from difrob_gui.widgets.empty_state import EmptyState
-from difrob_gui.words import plural
 
 
 class ResultsTab(QWidget):

@@ -8,9 +8,9 @@ from PySide6.QtGui import QColor, QFont, QFontDatabase, QTextCharFormat, QTextCu
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from difrob.runs import LogLine
+from difrob.words import plural
 from difrob_gui.theme import current_theme, icon, set_role, theme_signals
 from difrob_gui.widgets.search_line import SearchLine
-from difrob_gui.words import plural
 
 MOST_SHOWN = 5000
 _RANK = {"info": 0, "warning": 1, "error": 2}

@@ -8,8 +8,8 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QWheelEvent
 from PySide6.QtWidgets import QComboBox, QCompleter, QSizePolicy, QWidget
 
+from difrob import words
 from difrob.runs import RunState
-from difrob_gui import words
 from difrob_gui.theme import state_icon
 
 

@@ -19,11 +19,11 @@ from PySide6.QtWidgets import (
 )
 
 from difrob.runs import Progress, RunState
+from difrob.words import duration, kind_word, run_title
 from difrob.worker.messages import GRADE_LIMITS
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner, StateBadge
 from difrob_gui.widgets.elided_label import ElidedLabel
-from difrob_gui.words import duration, kind_word, run_title
 
 _STOPPABLE = {RunState.STARTING, RunState.RUNNING, RunState.PAUSING, RunState.PAUSED}
 _RESUMABLE = {RunState.PAUSED, RunState.PAUSING, RunState.INTERRUPTED, RunState.FAILED, RunState.CANCELLED}

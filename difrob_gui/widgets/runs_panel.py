@@ -19,9 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from difrob import words
 from difrob.runs import RunState, RunSummary
 from difrob.worker.messages import Entry, LiveProgress
-from difrob_gui import words
 from difrob_gui.models.row_sync import Index
 from difrob_gui.models.runs_table import (
     AGE,

@@ -8,8 +8,8 @@ from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from difrob import words
 from difrob.specs import JobSpec
-from difrob_gui import words
 from difrob_gui.models.spec_fields import MISSING, Field, Problem, check, fields_of, flatten, groups_of, nest, show
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.field_editors import FieldEditor, RunEditor, make_editor

@@ -8,10 +8,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
+from difrob.comparison import completed, flatten, spec_text
 from difrob.runs import RunSummary
 from difrob.specs import KINDS, face_of, walk_fields
-from difrob_gui.models.comparison import completed, flatten, spec_text
-from difrob_gui.words import kind_title, state_word
+from difrob.words import kind_title, state_word
 
 _COLUMNS = ("Field", "Value", "Default")
 

@@ -102,7 +102,13 @@ def bench_folds(folder: Path, rows: int) -> None:
     weights = os.urandom(50_000_000)
     value = best(3, lambda: run.checkpoint(next(steps), weights, {}))
     floor = best(3, lambda: write_columns(folder / "floor.h5", {"a": np.frombuffer(weights, np.uint8)}))
-    show("checkpoint of 50 MB (the file keeps two, so 100 MB)", value * 1e3, floor * 1e3, "ms", "h5py writes and syncs 50 MB")
+    show(
+        "checkpoint of 50 MB (the file keeps two, so 100 MB)",
+        value * 1e3,
+        floor * 1e3,
+        "ms",
+        "h5py writes and syncs 50 MB",
+    )
     reader = workspace.reader("folds")
     value = best(3, reader.metrics)
 

@@ -190,6 +190,22 @@ def test_an_end_during_a_lost_link_is_told_too(qtbot: QtBot, window: MainWindow,
     assert window.toasts.toasts[-1].tone is Tone.WARNING
 
 
+def test_following_turns_to_what_runs_and_lets_it_be_left(
+    qtbot: QtBot, window: MainWindow, server: FakeSupervisor
+) -> None:
+    assert window.page != "monitor"
+    trigger(window, "view.follow")
+    assert window.page == "monitor" and window.monitor.run_id == "live"
+    window.show_page("queue")
+    server.event("entry", entry=make_entry("live", RunState.RUNNING, reason="still"), position=0)
+    qtbot.waitUntil(lambda: window.client.mirror.entries["live"].reason == "still")
+    assert window.page == "queue"
+    server.event("entry", entry=make_entry("waits", RunState.RUNNING), position=1)
+    qtbot.waitUntil(lambda: window.monitor.run_id == "waits")
+    trigger(window, "view.follow")
+    assert not window.following.is_on and not window.actions_table["view.follow"].isChecked()
+
+
 def test_bin_and_undo(qtbot: QtBot, window: MainWindow, fake: FakeWorkspace) -> None:
     window.runs.select("done")
     trigger(window, "run.remove")
@@ -456,7 +472,8 @@ class Block:
             raise ImportError(f"{name} must not be imported by the window")
 sys.meta_path.insert(0, Block())
 import difrob_gui.main_window, difrob_gui.app, difrob_gui.screenshots
-allowed = ("difrob.specs", "difrob.runs", "difrob.worker.messages", "difrob.errors", "difrob.resources")
+allowed = ("difrob.specs", "difrob.runs", "difrob.worker.messages", "difrob.errors", "difrob.resources",
+           "difrob.words", "difrob.comparison", "difrob.system")
 bad = [m for m in sys.modules if m.startswith("difrob.") and not m.startswith(allowed) and m != "difrob.worker"]
 sys.exit(str(bad) if bad else 0)
 """

@@ -76,7 +76,7 @@ def test_runs_can_be_named_by_name_and_build_on_each_other(trained: Workspace) -
     shown = difrob("show", "set", "-w", str(trained.root), "--json")
     record = json.loads(shown.stdout)
     assert record["kind"] == "generate" and list(record["parents"]) == ["denoiser"]
-    compared = difrob("compare", "small", "set", "-w", str(trained.root), "--json")
+    compared = difrob("compare", "small", "set", "--all", "-w", str(trained.root), "--json")
     assert "sampling_steps" in json.loads(compared.stdout)["differences"]
     assert difrob("compare", "small", "set", "-w", str(trained.root)).returncode == 0
     assert "small" in difrob("runs", "-w", str(trained.root)).stdout

@@ -34,7 +34,9 @@ def record_everything(recorder: RunRecorder, step: int = 1) -> None:
     recorder.metric("loss", step, 1.5 * step)
     recorder.metric("validation/robust_accuracy", step, 0.5, 0.4, 0.6)
     recorder.metric("validation.robust_accuracy", step, 0.25)
-    recorder.curve("certified accuracy", step, np.arange(3.0), np.arange(3.0) / 2, np.zeros(3), np.ones(3), interval="CP")
+    recorder.curve(
+        "certified accuracy", step, np.arange(3.0), np.arange(3.0) / 2, np.zeros(3), np.ones(3), interval="CP"
+    )
     recorder.images("drawn", step, pictures(value=step), ["one", "two"])
     recorder.samples(index=np.arange(4) + 4 * step, radius=np.full(4, 0.25), images=pictures(4))
     recorder.progress(step, 10)

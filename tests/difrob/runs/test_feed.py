@@ -20,7 +20,20 @@ from difrob.runs.recorder import RunRecorder
 from difrob.runs.recovery import recover
 from difrob.specs import TrainDenoiserSpec
 
-OPERATIONS = ["metric", "things", "flush", "fold", "poll", "poll", "attach", "crash", "recover", "resume", "finish", "pause"]
+OPERATIONS = [
+    "metric",
+    "things",
+    "flush",
+    "fold",
+    "poll",
+    "poll",
+    "attach",
+    "crash",
+    "recover",
+    "resume",
+    "finish",
+    "pause",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +128,9 @@ SEQUENCES = st.lists(st.sampled_from(OPERATIONS), min_size=5, max_size=40)
 @given(KEPT, SEQUENCES)
 @example(0, ["attach", "metric", "flush", "poll", "fold", "metric", "flush", "poll"])
 @example(0, ["attach", "metric", "flush", "poll", "fold", "metric", "flush", "fold", "metric", "flush", "poll"])
-@example(2000, ["metric", "fold", "metric", "things", "flush", "attach", "poll", "crash", "resume", "poll", "metric", "poll"])
+@example(
+    2000, ["metric", "fold", "metric", "things", "flush", "attach", "poll", "crash", "resume", "poll", "metric", "poll"]
+)
 @example(2000, ["attach", "poll", "finish", "poll", "resume", "metric", "flush", "poll", "finish", "poll"])
 @example(2000, ["things", "fold", "things", "attach", "poll", "crash", "poll", "recover", "poll", "resume", "poll"])
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -381,9 +396,14 @@ def test_a_going_back_that_was_not_folded_yet_reads_like_a_folded_one(workspace:
             recorder.checkpoint(step, WEIGHTS, {})
         summary = recorder.finish(RunState.INTERRUPTED, "stopped")
     reader = workspace.reader("run")
-    header: dict[str, Any] = {"started": 5.0, "summary": {"run_id": "run", "kind": "x", "name": "x", "state": "running"}}
+    header: dict[str, Any] = {
+        "started": 5.0,
+        "summary": {"run_id": "run", "kind": "x", "name": "x", "state": "running"},
+    }
     writer = JournalWriter(workspace.journal_path("run"), header, reader.folded_sequence())
-    writer.append([{"type": "rewind", "step": rewind}, {"type": "metrics", "rows": [["loss", 9, 1.0, 9.0, None, None]]}])
+    writer.append(
+        [{"type": "rewind", "step": rewind}, {"type": "metrics", "rows": [["loss", 9, 1.0, 9.0, None, None]]}]
+    )
     writer.close()
     unfolded, mirror = content_of(reader), Mirror()
     mirror.take(workspace.feed("run").poll())
@@ -392,9 +412,11 @@ def test_a_going_back_that_was_not_folded_yet_reads_like_a_folded_one(workspace:
     assert len(reader.curves()) == len(reader.pictures()) == rewind
     recover(reader)
     assert content_of(reader) == unfolded
-    assert reader.summary().results == summary.results == {
-        "robust_accuracy": Measure(0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10")
-    }
+    assert (
+        reader.summary().results
+        == summary.results
+        == {"robust_accuracy": Measure(0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10")}
+    )
     if rewind:
         assert reader.checkpoint().step == 1
     else:

@@ -23,7 +23,9 @@ from difrob.errors import UserError
 from difrob.runs.journal import MAGIC, MAX_FRAME, Frame, JournalWriter, decode_payload, encode_frame, scan_journal
 
 NUMBERS = st.sampled_from(["|b1", "|i1", "|u1", "<i2", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8", ">i4", ">f8"])
-ARRAYS = NUMBERS.flatmap(lambda dtype: npst.arrays(np.dtype(dtype), npst.array_shapes(min_dims=0, min_side=0, max_side=4)))
+ARRAYS = NUMBERS.flatmap(
+    lambda dtype: npst.arrays(np.dtype(dtype), npst.array_shapes(min_dims=0, min_side=0, max_side=4))
+)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | ARRAYS
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3))
 RECORDS = st.lists(st.dictionaries(st.text(), VALUES, max_size=4), max_size=4)

@@ -121,7 +121,9 @@ def test_fifty_kills_lose_no_acknowledged_row(workspace: Workspace, nursery: Nur
             kinds["recovered"] += 1
         else:
             recover(workspace.reader(run_id))
-        assert not journal.exists() and recover(workspace.reader(run_id) if path.exists() else _ghost(workspace)) is None
+        assert (
+            not journal.exists() and recover(workspace.reader(run_id) if path.exists() else _ghost(workspace)) is None
+        )
         assert not list(workspace.runs_folder.glob(f".{run_id}.*"))
     assert kinds["recovered"] >= 35 and kinds["with file"] >= 35, kinds
 

@@ -66,7 +66,7 @@ def test_whoever_knows_why_it_died_says_so(workspace: Workspace) -> None:
         assert (file.attrs["status"], file.attrs["reason"]) == ("cancelled", "killed on request")
 
 
-@pytest.mark.parametrize("size", range(0, 2400, 97))
+@pytest.mark.parametrize("size", range(0, 2400, 199))
 def test_a_torn_journal_is_cut_at_the_last_whole_frame(workspace: Workspace, size: int) -> None:
     reader = dead_run(workspace)
     journal = workspace.journal_path("run")

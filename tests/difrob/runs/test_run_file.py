@@ -136,7 +136,9 @@ def test_curves_and_pictures_survive_folds_that_do_not_touch_them(workspace: Wor
     assert damage(workspace.run_path("run")) == ""
 
 
-@pytest.mark.parametrize("name", ["a/b", "a.b", "./a", "..", "/", "a//b", "a~2", "ünï 漢", "x" * 200, "a\\b", "weights"])
+@pytest.mark.parametrize(
+    "name", ["a/b", "a.b", "./a", "..", "/", "a//b", "a~2", "ünï 漢", "x" * 200, "a\\b", "weights"]
+)
 def test_any_printable_name_survives(workspace: Workspace, name: str) -> None:
     neighbours = ["a.b", "a/b", ".", "a"]
     with recording(workspace) as recorder:
@@ -260,7 +262,9 @@ def test_a_damaged_checkpoint_is_refused_and_an_older_one_resumes_the_run(worksp
 def test_a_newer_file_is_refused_naming_both_versions(workspace: Workspace, finished: Path) -> None:
     change(finished, lambda file: file.attrs.__setitem__("schema_version", SCHEMA_VERSION + 3))
     reader = workspace.reader("run")
-    with pytest.raises(UserError, match=rf"schema version {SCHEMA_VERSION + 3}; this difrob reads up to {SCHEMA_VERSION}"):
+    with pytest.raises(
+        UserError, match=rf"schema version {SCHEMA_VERSION + 3}; this difrob reads up to {SCHEMA_VERSION}"
+    ):
         reader.metrics()
     summary = reader.summary()
     assert summary.damaged and f"version {SCHEMA_VERSION + 3}" in summary.reason
@@ -436,7 +440,9 @@ def test_other_shapes_and_types_than_ours_are_damage(workspace: Workspace, finis
         "a step that is no number": lambda file: file.move("curves/certified accuracy/000000000002", "curves/x/y"),
         "no summary": lambda file: file.attrs.__delitem__("summary"),
         "summary of another kind": lambda file: file.attrs.__setitem__("summary", "[]"),
-        "unknown state": lambda file: file.attrs.__setitem__("summary", file.attrs["summary"].replace("finished", "odd")),
+        "unknown state": lambda file: file.attrs.__setitem__(
+            "summary", file.attrs["summary"].replace("finished", "odd")
+        ),
     }
     for name, action in changes.items():
         finished.write_bytes(whole)

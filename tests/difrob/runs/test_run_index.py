@@ -103,13 +103,15 @@ HARM = {
     "garbage": garbage,
     "half": half,
     "a folder in its place": a_folder,
-    "another table": sql("DROP TABLE run_index", "CREATE TABLE run_index (a, b)", "INSERT INTO run_index VALUES (1, 2)"),
+    "another table": sql(
+        "DROP TABLE run_index", "CREATE TABLE run_index (a, b)", "INSERT INTO run_index VALUES (1, 2)"
+    ),
     "no JSON": sql("UPDATE run_index SET summary = '{'"),
     "a list": sql("UPDATE run_index SET summary = '[]'"),
     "a number": sql("UPDATE run_index SET summary = 5"),
     "nothing": sql("UPDATE run_index SET summary = NULL"),
     "unknown state": sql("UPDATE run_index SET summary = replace(summary, 'finished', 'odd')"),
-    "missing fields": sql("UPDATE run_index SET summary = '{\"state\": \"finished\"}'"),
+    "missing fields": sql('UPDATE run_index SET summary = \'{"state": "finished"}\''),
     "bytes": sql("UPDATE run_index SET summary = x'00ff'"),
 }
 
@@ -186,7 +188,16 @@ def test_live_runs_are_listed_as_they_stand(workspace: Workspace) -> None:
 
 def test_other_files_in_the_folder_are_passed_over(workspace: Workspace) -> None:
     names = make_runs(workspace, 1)
-    for name in (".hidden.h5", ".h5", "notes.txt", "h5", "x.h5.damaged", "x.journal.damaged", ".run.partial", "x.output"):
+    for name in (
+        ".hidden.h5",
+        ".h5",
+        "notes.txt",
+        "h5",
+        "x.h5.damaged",
+        "x.journal.damaged",
+        ".run.partial",
+        "x.output",
+    ):
         (workspace.runs_folder / name).write_bytes(b"x")
     (workspace.runs_folder / "folder.h5").mkdir()
     (workspace.runs_folder / "link.h5").symlink_to(workspace.root / "nowhere")
@@ -220,7 +231,9 @@ def test_a_file_that_vanishes_while_the_folder_is_listed_is_left_out(
     [{"created": "yesterday"}, {"created": None}, {"ended": [1]}, {"spec": 5}, {"results": {"r": {}}}, {"results": [1]},
      {"results": {"r": {"value": "much"}}}, {"progress": {"done": "x"}}, {"progress": 1}, {"parents": "x"}, {"state": 7}],
 )  # fmt: skip
-def test_a_summary_of_the_wrong_types_is_damage_and_hides_no_other(workspace: Workspace, change: dict[str, Any]) -> None:
+def test_a_summary_of_the_wrong_types_is_damage_and_hides_no_other(
+    workspace: Workspace, change: dict[str, Any]
+) -> None:
     names = make_runs(workspace, 2)
     with h5py.File(workspace.run_path(names[0]), "r+") as file:
         file.attrs["summary"] = json.dumps(json.loads(file.attrs["summary"]) | change)

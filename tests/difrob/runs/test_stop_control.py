@@ -340,7 +340,9 @@ def test_an_onlooker_who_fails_costs_the_run_nothing(workspace: Workspace, monke
         recorder.finish(RunState.FINISHED)
 
 
-def test_progress_tells_the_time_left_from_the_recent_pace(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_tells_the_time_left_from_the_recent_pace(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [1000.0]
     monkeypatch.setattr("difrob.runs.recorder.time.monotonic", lambda: now[0])
     monkeypatch.setattr("difrob.runs.recorder.FLUSH_SECONDS", 1000.0)

@@ -12,7 +12,24 @@ from run_helpers import content_of, record_everything, recording
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace, default_workspace, new_run_id
 
-BAD_IDS = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a..b", "a\\b", "a b", "-a", ".a", "a\n", "a\0", "ä", "x" * 152, "~"]
+BAD_IDS = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/b",
+    "/etc/passwd",
+    "a..b",
+    "a\\b",
+    "a b",
+    "-a",
+    ".a",
+    "a\n",
+    "a\0",
+    "ä",
+    "x" * 152,
+    "~",
+]
 
 
 @pytest.mark.parametrize("run_id", BAD_IDS)

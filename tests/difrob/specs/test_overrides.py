@@ -22,11 +22,11 @@ def override(kind: str, *overrides: str, **values: Any) -> dict[str, Any]:
         ("train_classifier", "learning_rate=1e-3", {"learning_rate": 1e-3}),
         ("train_classifier", "attack.eps=0.25", {"attack": {"eps": 0.25}}),
         ("train_classifier", "network.channels=[8, 16]", {"network": {"channels": [8, 16]}}),
-        ("evaluate", "losses=[\"margin\"]", {"losses": ["margin"]}),
+        ("evaluate", 'losses=["margin"]', {"losses": ["margin"]}),
         ("train_classifier", "gradient_clip=null", {"gradient_clip": None}),
         ("train_classifier", "gradient_clip=None", {"gradient_clip": None}),
         ("train_classifier", "generated=none", {"generated": None}),
-        ("train_classifier", "generated=\"none\"", {"generated": "none"}),
+        ("train_classifier", 'generated="none"', {"generated": "none"}),
         ("train_classifier", "attack.random_start=false", {"attack": {"random_start": False}}),
         ("train_classifier", "attack.random_start=True", {"attack": {"random_start": True}}),
         ("train_classifier", "objective=standard", {"objective": "standard"}),
@@ -37,7 +37,7 @@ def override(kind: str, *overrides: str, **values: Any) -> dict[str, Any]:
         ("train_classifier", "name=true", {"name": "true"}),
         ("train_classifier", "name=null", {"name": "null"}),
         ("train_classifier", "name=[1]", {"name": "[1]"}),
-        ("train_classifier", "name=\"quoted\"", {"name": "quoted"}),
+        ("train_classifier", 'name="quoted"', {"name": "quoted"}),
         ("train_classifier", "generated=20240101", {"generated": "20240101"}),
         ("evaluate", "classifier=1e5", {"classifier": "1e5"}),
     ],
@@ -78,7 +78,9 @@ def test_mistakes_are_told_in_sentences(text: str, sentence: str) -> None:
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["attack.eps=NaN", "attack.eps=Infinity", "steps=1e400", "steps=[", "steps=" + "[" * 99_999])
+@pytest.mark.parametrize(
+    "text", ["attack.eps=NaN", "attack.eps=Infinity", "steps=1e400", "steps=[", "steps=" + "[" * 99_999]
+)
 def test_values_that_no_field_takes_are_refused_when_parsed(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_spec(override("train_classifier", text))

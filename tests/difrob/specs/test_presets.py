@@ -44,7 +44,9 @@ def test_presets_are_listed_and_loaded_by_name(folder: Path) -> None:
         ("/nowhere/x.json", None, "cannot read preset '/nowhere/x.json': No such file"),
     ],
 )
-def test_names_that_fit_nothing_are_told_with_the_nearest(folder: Path, name: str, kind: str | None, sentence: str) -> None:
+def test_names_that_fit_nothing_are_told_with_the_nearest(
+    folder: Path, name: str, kind: str | None, sentence: str
+) -> None:
     with pytest.raises(UserError) as caught:
         load_preset(name, kind, folder)
     assert sentence in str(caught.value)

@@ -15,9 +15,7 @@ from difrob.specs import KINDS, JobSpec, face_of, input_runs, parse_spec, spec_c
 
 NEEDED = {"generate": {"denoiser": "a"}, "evaluate": {"classifier": "b"}, "certify": {"classifier": "c"}}
 SCHEMA_FIELDS = {"kind", "version"}
-FIELDS = [
-    (kind, path) for kind, spec in KINDS.items() for path, _ in walk_fields(spec) if path not in SCHEMA_FIELDS
-]
+FIELDS = [(kind, path) for kind, spec in KINDS.items() for path, _ in walk_fields(spec) if path not in SCHEMA_FIELDS]
 NUMBERS = [
     (kind, path) for kind, path in FIELDS
     if isinstance(value_at(parse_spec({"kind": kind, **NEEDED.get(kind, {})}), path), float)
@@ -91,7 +89,10 @@ def test_lists_of_numbers_are_finite_too() -> None:
     ("values", "sentence"),
     [
         (values_of("train_classifier", objektive="trades"), "unknown field 'objektive'; did you mean 'objective'?"),
-        (values_of("train_classifier", attack={"epsilon": 1}), "unknown field 'attack.epsilon'; did you mean 'attack.eps'?"),
+        (
+            values_of("train_classifier", attack={"epsilon": 1}),
+            "unknown field 'attack.epsilon'; did you mean 'attack.eps'?",
+        ),
         (values_of("train_classifier", eps=0.1), "unknown field 'eps'; did you mean 'attack.eps'?"),
         (values_of("generate", zzzzzz=1), "unknown field 'zzzzzz'; known fields: kind, version, name, seed, "),
         ({"kind": "generate"}, "'denoiser' must be given"),

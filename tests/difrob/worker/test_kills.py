@@ -26,7 +26,7 @@ def test_one_run_killed_again_and_again(workspace: Workspace, kills: int) -> Non
     with connect(workspace) as connection:
         connection.call("submit", entries=[{"run_id": "run", "spec": SPEC}])
         done = 0
-        for kill in range(kills):
+        for _ in range(kills):
             wait_steps(workspace, "run", done + 30)
             time.sleep(chance.uniform(0, 0.3))
             pid = entry_of(connection, "run").pid

@@ -117,7 +117,9 @@ def test_smoothing_takes_at_most_a_sample_per_pixel_and_ends_at_the_last() -> No
     np.testing.assert_array_equal(grown.x[:-1], line.x[:-1])
 
 
-@pytest.mark.parametrize(("x", "direction", "expected"), [(5.0, 1, 10.0), (5.0, -1, 0.0), (10.0, 1, 20.0), (20.0, 1, None)])
+@pytest.mark.parametrize(
+    ("x", "direction", "expected"), [(5.0, 1, 10.0), (5.0, -1, 0.0), (10.0, 1, 20.0), (20.0, 1, None)]
+)
 def test_the_read_out_moves_from_sample_to_sample(x: float, direction: int, expected: float | None) -> None:
     data = SeriesData()
     data.extend(np.array([0, 10, 20]), np.arange(3.0), np.arange(3.0))

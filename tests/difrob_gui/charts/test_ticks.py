@@ -13,7 +13,10 @@ from difrob_gui.charts.ticks import Scale, clock_text, nice_step, ticks, value_t
 
 
 @given(
-    st.floats(-1e9, 1e9), st.floats(1e-9, 1e9), st.integers(2, 12), st.sampled_from([Scale.NUMBER, Scale.SHARE, Scale.COUNT])
+    st.floats(-1e9, 1e9),
+    st.floats(1e-9, 1e9),
+    st.integers(2, 12),
+    st.sampled_from([Scale.NUMBER, Scale.SHARE, Scale.COUNT]),
 )
 def test_ticks_lie_in_the_range_evenly_and_are_not_too_many(low: float, width: float, most: int, scale: Scale) -> None:
     high = low + width

@@ -125,7 +125,9 @@ def test_a_run_switched_off_leaves_charts_and_tables_and_comes_back(scene: Scene
     scene.check(1, Qt.CheckState.Unchecked)
     assert page.runs.shown_ids == ["t0", "c0.25", "c0.5"]
     assert page.count.text() == "4 runs, 1 switched off"
-    headers = [page.results.model.headerData(c, Qt.Orientation.Horizontal) for c in range(page.results.model.columnCount())]
+    headers = [
+        page.results.model.headerData(c, Qt.Orientation.Horizontal) for c in range(page.results.model.columnCount())
+    ]
     assert headers == ["Result", "t0", "c0.25", "c0.5"]
     scene.check(1, Qt.CheckState.Checked)
     assert page.metrics.chart.curves["t1"].shown
@@ -251,7 +253,9 @@ def test_the_table_of_runs_is_painted_with_lines_in_their_colours(scene: Scene) 
     scene.show("t0", "t1", "t2")
     page = scene.page
     picture = page.table.grab().toImage()
-    colours = {picture.pixelColor(x, y).name() for x in range(0, picture.width()) for y in range(0, picture.height(), 1)}
+    colours = {
+        picture.pixelColor(x, y).name() for x in range(0, picture.width()) for y in range(0, picture.height(), 1)
+    }
     assert set(THEMES["light"].series[:3]) <= colours
     assert page.runs.index(1, 1).data(Qt.ItemDataRole.AccessibleTextRole) == "line style 2"
 

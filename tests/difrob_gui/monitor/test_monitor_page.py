@@ -48,7 +48,9 @@ class Scene:
         self.settle()
 
     def enter(self, run_id: str, state: RunState, **more) -> None:
-        self.client.mirror.entries[run_id] = Entry(run_id=run_id, spec={"kind": "train_classifier", "name": run_id}, state=state, **more)  # noqa: E501
+        self.client.mirror.entries[run_id] = Entry(
+            run_id=run_id, spec={"kind": "train_classifier", "name": run_id}, state=state, **more
+        )
         self.client.entry_changed.emit(run_id)
 
     def settle(self) -> None:
@@ -94,7 +96,10 @@ def test_further_values_arrive_in_the_same_charts(scene: Scene) -> None:
     before = len(chart.curves["loss"].data)
     more = FeedUpdate(
         summary=summary("t1"),
-        metrics={"loss": series(np.array([605]), np.array([0.1])), "train/entropy": series(np.array([605]), np.array([1.0]))},
+        metrics={
+            "loss": series(np.array([605]), np.array([0.1])),
+            "train/entropy": series(np.array([605]), np.array([1.0])),
+        },
         log=[LogLine(1.7e9, "error", "something new")],
     )
     scene.hub.updated.emit("t1", more)
@@ -323,7 +328,9 @@ def test_results_that_change_are_shown(scene: Scene) -> None:
 
 def test_checks_stand_behind_the_measurements_and_say_how_they_ended(scene: Scene) -> None:
     results = {
-        "check/gradients_do_not_vanish": Measure(0.0, n=100, unit="passed", description="gradients vanish for 80 images"),
+        "check/gradients_do_not_vanish": Measure(
+            0.0, n=100, unit="passed", description="gradients vanish for 80 images"
+        ),
         "check/more_steps_are_not_weaker": Measure(1.0, n=100, unit="passed"),
         "robust_accuracy": share(0.5),
     }
@@ -355,7 +362,18 @@ def test_steps_are_called_what_the_run_counts(scene: Scene) -> None:
 
 def test_every_control_has_a_name_and_can_be_reached_by_keys(scene: Scene) -> None:
     scene.show(training("t1"))
-    kinds = (QPushButton, QToolButton, QComboBox, QLineEdit, QSlider, QTableView, QTreeView, QTabWidget, PlotArea, Legend)
+    kinds = (
+        QPushButton,
+        QToolButton,
+        QComboBox,
+        QLineEdit,
+        QSlider,
+        QTableView,
+        QTreeView,
+        QTabWidget,
+        PlotArea,
+        Legend,
+    )
     for kind in kinds:
         found = [widget for widget in scene.page.findChildren(kind) if widget.isVisible()]
         found = [widget for widget in found if not isinstance(widget.parent(), QLineEdit | QTabBar)]

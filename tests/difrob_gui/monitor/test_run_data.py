@@ -17,7 +17,14 @@ def test_metrics_are_appended_and_keep_their_object() -> None:
     run = RunData("r")
     run.apply(update(True, metrics={"loss": series(np.arange(3), np.array([3.0, 2.0, 1.0]))}))
     loss = run.metrics["loss"]
-    run.apply(update(metrics={"loss": series(np.arange(3, 5), np.array([0.5, 0.4])), "acc": series(np.array([4]), np.array([0.9]), 0.1)}))  # noqa: E501
+    run.apply(
+        update(
+            metrics={
+                "loss": series(np.arange(3, 5), np.array([0.5, 0.4])),
+                "acc": series(np.array([4]), np.array([0.9]), 0.1),
+            }
+        )
+    )
     assert run.metrics["loss"] is loss, "charts hold on to it"
     np.testing.assert_array_equal(loss.value, [3, 2, 1, 0.5, 0.4])
     assert run.metrics["acc"].has_band and not loss.has_band

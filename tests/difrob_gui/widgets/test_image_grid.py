@@ -95,7 +95,9 @@ def test_keys_choose_and_the_choice_is_spoken(qtbot) -> None:
     assert mosaic.chosen == 3
 
 
-@pytest.mark.parametrize("images", [np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8, 4), np.uint8)])
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8, 4), np.uint8)]
+)
 def test_arrays_of_another_form_are_refused(qtbot, images: np.ndarray) -> None:
     mosaic = ImageMosaic()
     qtbot.addWidget(mosaic)
@@ -146,7 +148,9 @@ def test_sets_are_chosen_by_name(qtbot) -> None:
     assert [browser.chooser.itemText(k) for k in range(2)] == ["Generated", "Nearest training"]
     browser.chooser.setCurrentIndex(1)
     assert browser.shown.name == "nearest_training"
-    browser.set_pictures({"generated": [pictures(1), pictures(5)], "nearest_training": [pictures(2, "nearest_training")]})
+    browser.set_pictures(
+        {"generated": [pictures(1), pictures(5)], "nearest_training": [pictures(2, "nearest_training")]}
+    )
     assert browser.shown.name == "nearest_training"
 
 

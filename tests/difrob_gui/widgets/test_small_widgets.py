@@ -55,7 +55,9 @@ def test_an_empty_state_says_what_to_do_and_offers_it(qtbot) -> None:
 
 
 def reading(time: float, gpus: int = 0, cpu: float = 0.5) -> Meters:
-    gpu = GpuMeter(name="NVIDIA A100", load=0.75, memory_used=20 * GB, memory_total=80 * GB, temperature=61.0, power=250.0)
+    gpu = GpuMeter(
+        name="NVIDIA A100", load=0.75, memory_used=20 * GB, memory_total=80 * GB, temperature=61.0, power=250.0
+    )
     return Meters(
         time=time, cpu=cpu, memory_used=8 * GB, memory_total=32 * GB, disk_free=100 * GB, gpus=[gpu] * gpus
     )  # fmt: skip

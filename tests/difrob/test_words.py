@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from difrob import words
 from difrob.runs import Measure
 from difrob.specs import KINDS
-from difrob_gui import words
 from difrob_gui.icons import icon_names
 
 

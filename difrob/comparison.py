@@ -9,7 +9,7 @@ from typing import Any
 from difrob.errors import UserError
 from difrob.runs import Measure, RunSummary
 from difrob.specs import parse_spec
-from difrob_gui.words import kind_word
+from difrob.words import kind_word
 
 MISSING = "–"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from support.gui_fakes import share, summary
 
-from difrob.runs import Measure, RunState, RunSummary
-from difrob_gui.models.comparison import (
+from difrob.comparison import (
     MISSING,
     banner_text,
     direction,
@@ -17,6 +16,7 @@ from difrob_gui.models.comparison import (
     unlike_conditions,
     without,
 )
+from difrob.runs import Measure, RunState, RunSummary
 
 
 def evaluation(run_id: str, results: dict[str, Measure] | None = None, **spec) -> RunSummary:
@@ -53,7 +53,8 @@ def test_each_condition_of_an_evaluation_is_guarded(change: dict, title: str, va
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("sigma", 0.5), ("n0", 10), ("n", 10_000), ("alpha", 0.01), ("split", "validation"), ("images", 50)]
+    ("field", "value"),
+    [("sigma", 0.5), ("n0", 10), ("n", 10_000), ("alpha", 0.01), ("split", "validation"), ("images", 50)],
 )
 def test_each_condition_of_a_certification_is_guarded(field: str, value: object) -> None:
     unlike = unlike_conditions([certificate("a"), certificate("b", **{field: value})])
@@ -61,7 +62,10 @@ def test_each_condition_of_a_certification_is_guarded(field: str, value: object)
 
 
 def test_like_compares_with_like_whatever_else_differs() -> None:
-    alike = [evaluation("a", classifier="c1", weights="best"), evaluation("b", classifier="c2", weights="last", batch_size=7)]
+    alike = [
+        evaluation("a", classifier="c1", weights="best"),
+        evaluation("b", classifier="c2", weights="last", batch_size=7),
+    ]
     assert unlike_conditions(alike) == []
     assert banner_text([]) == ""
 
@@ -73,7 +77,12 @@ def test_a_default_written_out_is_no_difference() -> None:
 
 
 def test_runs_of_different_kinds_are_judged_apart() -> None:
-    runs = [evaluation("a"), certificate("b"), certificate("c", sigma=0.5), summary("g", "generate", spec={"denoiser": "d"})]
+    runs = [
+        evaluation("a"),
+        certificate("b"),
+        certificate("c", sigma=0.5),
+        summary("g", "generate", spec={"denoiser": "d"}),
+    ]
     unlike = unlike_conditions(runs)
     assert {item.kind for item in unlike} == {"certify"}
     assert banner_text(unlike) == "Certification runs differ in sigma (0.25 · 0.5)."
@@ -120,7 +129,10 @@ def test_the_best_and_those_that_cannot_be_told_from_it() -> None:
 
 
 def test_smaller_is_better_for_losses_and_distances() -> None:
-    runs = [summary(name, "generate", results={"frechet_distance": Measure(value)}) for name, value in (("a", 3.0), ("b", 2.0))]
+    runs = [
+        summary(name, "generate", results={"frechet_distance": Measure(value)})
+        for name, value in (("a", 3.0), ("b", 2.0))
+    ]
     (row,) = result_rows(runs)
     assert names_of(row.best) == {"b"} and not row.tied
 

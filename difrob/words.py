@@ -1,4 +1,4 @@
-"""How the window writes kinds, states, times and results in words. One place, so that all tables say the same."""
+"""How window and command line write kinds, states, times and results in words: one place, so that all tables agree."""
 
 from __future__ import annotations
 
