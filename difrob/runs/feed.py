@@ -67,14 +67,14 @@ class RunFeed:
     def _read_from_the_start(self) -> FeedUpdate:
         """The journal was cleared: read on from its start, and everything anew only if a frame was missed."""
         reader, seen = self._reader, self._known.sequence
-        stamp = file_stamp(reader.h5_path)  # before reading: a fold in between shows at the next poll
+        # In this order: a fold in between shows at the next poll, and no summary tells of an end before its last rows came.
+        stamp, folded = file_stamp(reader.h5_path), reader.folded_summary()
         try:
             scan = scan_journal(reader.journal_path)
         except FileNotFoundError:
             return self._load()
         new = [frame for frame in scan.frames if frame.sequence > seen]
         complete = new[0].sequence == seen + 1 if new else reader.folded_sequence() <= seen
-        folded = reader.folded_summary()
         if scan.header != self._header or not complete or (folded is not None and folded.damaged):
             return self._load()
         self._offset, self._stamp = scan.offset, stamp

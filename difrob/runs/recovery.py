@@ -71,16 +71,16 @@ class _Remains:
         path = self._reader.h5_path
         while True:
             try:
-                folded = self._reader.undamaged_summary()
+                folded, sequence = self._reader.undamaged_summary(), self._reader.folded_sequence()
             except Damaged:
                 self._set_file_aside()
-                folded = None
+                folded, sequence = None, 0
             try:
                 scan = scan_journal(self._reader.journal_path)
                 if scan.header is None:
                     raise UserError("its beginning cannot be read")
                 base = folded or summary_from_header(scan.header, self._reader.run_id)
-                contents = Contents(sequence=self._reader.folded_sequence()).add(scan.frames)
+                contents = Contents(sequence=sequence).add(scan.frames)
             except UserError as error:
                 return self._without_journal(folded, str(error))
             if folded is not None and has_ended(folded, scan.header):

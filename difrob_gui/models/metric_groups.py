@@ -10,7 +10,7 @@ from difrob_gui.charts.ticks import Scale
 _SHARES = ("accuracy", "attack_success", "abstentions", "share", "coverage")
 _LEADING = ("accuracy", "loss", "loss parts", "shares")
 _TRAILING = ("gradient_norm", "learning_rate", "images_per_second")
-MOST_LOSSES = 4
+MOST_PARTS = 2  # not a number of losses: parts are there from the first step, validation losses come later
 _WORDS = {"rmse": "RMSE", "fid": "FID", "ema": "EMA", "eps": "eps"}
 
 
@@ -32,7 +32,7 @@ def plan_charts(names: Iterable[str]) -> list[ChartPlan]:
 
     losses = groups.get("loss", [])
     parts = [name for name in losses if name.startswith("loss/")]
-    if len(losses) > MOST_LOSSES and len(parts) < len(losses):
+    if len(parts) > MOST_PARTS and len(parts) < len(losses):
         groups["loss"] = [name for name in losses if name not in parts]
         groups["loss parts"] = parts
 

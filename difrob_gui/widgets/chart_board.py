@@ -65,6 +65,8 @@ class ChartBoard(QWidget):
             wanted.append(key)
             chart = self._chart(key, plan.title, plan.scale, Scale.COUNT, unit)
             chart.set_title(full_name(plan.names[0]) if len(plan.names) == 1 else plan.title)
+            for name in chart.curves.keys() - set(plan.names):
+                chart.remove_curve(name)  # a later metric can change which ones belong together
             for style, name in enumerate(plan.names):
                 data = run.metrics[name]
                 known = chart.curves.get(name)

@@ -55,6 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_runs_are_listed_newest_first_and_files_are_opened_once(workspace: Workspace, opened: list[str]) -> None:
     names = make_runs(workspace)
+    opened.clear()
     assert [summary.run_id for summary in workspace.summaries()] == names[::-1]
     assert sorted(opened) == names
     opened.clear()

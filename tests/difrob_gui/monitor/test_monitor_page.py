@@ -390,3 +390,17 @@ def test_nothing_is_wider_than_the_page(scene: Scene, size: tuple[int, int]) -> 
     scene.settle()
     assert scene.page.width() == size[0], "the page must not insist on more room than it is given"
     assert scene.page.board.grid.columns == {640: 1, 1000: 2, 1800: 4}[size[0]]
+
+
+def test_metrics_that_arrive_late_may_regroup_the_charts_but_draw_nothing_twice(scene: Scene) -> None:
+    steps, values = np.arange(1, 11), np.linspace(1, 0.5, 10)
+    early = {name: series(steps, values) for name in ("loss", "loss/sigma_low", "loss/sigma_high")}
+    scene.show(FeedUpdate(summary=summary("a"), reset=True, metrics=early))
+    assert {key: set(chart.curves) for key, chart in scene.page.board.charts.items()} == {"metric:loss": set(early)}
+    scene.hub.updated.emit("a", FeedUpdate(summary=summary("a"), metrics={"loss/sigma_mid": series(steps, values)}))
+    scene.settle()
+    drawn = {key: set(chart.curves) for key, chart in scene.page.board.charts.items()}
+    assert drawn == {
+        "metric:loss": {"loss"},
+        "metric:loss parts": {"loss/sigma_low", "loss/sigma_mid", "loss/sigma_high"},
+    }
