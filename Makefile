@@ -39,8 +39,9 @@ test-all: lint types ## also the long tests, and those that need a GPU where the
 bench: $(STAMP) ## what is measured: ratios against a floor or a baseline in the same run
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
-screenshots: $(STAMP) ## the pictures of the README, from a workspace made for them
-	$(BIN)/python -m difrob_gui.screenshots --demo --out resources/pictures --theme both
+screenshots: $(STAMP) ## the pictures of the README, from the runs of a demo
+	$(BIN)/difrob demo --headless --workspace build/pictures
+	$(BIN)/python -m difrob_gui.screenshots --workspace build/pictures --out resources/pictures --theme both --size 1440x960
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -20,7 +20,6 @@ from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
     console,
-    format_measure,
     open_workspace,
     print_json,
     state_text,
@@ -202,13 +201,18 @@ def print_report(workspace: Workspace, pipeline: Pipeline, took: float, screensh
     for label in REPORTED.values():
         table.add_column(label, justify="right")
     for arm, label in (("real", "200 real digits"), ("mixed", "200 real + 5,000 generated")):
-        table.add_row(label, *(format_measure(Measure(**results[arm][name])) for name in REPORTED))
+        table.add_row(label, *(_cell(Measure(**results[arm][name])) for name in REPORTED))
     console.print(table)
     for name, label in REPORTED.items():
         measure = Measure(**results["real"][name])
         console.print(f"[dim]{label}: {measure.description} (n = {measure.n}, {measure.interval})[/dim]")
     for path in screenshots:
         console.print(f"screenshot {path}", soft_wrap=True)
+
+
+def _cell(measure: Measure) -> str:
+    """A number over its interval; the unit stands below the table."""
+    return f"{words.number(measure.value, measure.unit)}\n{words.interval(measure)}"
 
 
 def take_screenshots(workspace: Workspace, pipeline: Pipeline) -> list[str]:
