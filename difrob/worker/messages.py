@@ -40,6 +40,7 @@ class Entry(Message):
     state: RunState = RunState.QUEUED
     reason: str = ""
     created: float = 0.0
+    started: float | None = None
     pid: int | None = None
     on_lane: str = ""
     stop_deadline: float | None = None

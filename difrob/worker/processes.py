@@ -78,18 +78,17 @@ class WorkerProcesses:
         Args:
             entry: the run.
             grade: how it had been asked to stop, "" if it had not.
+
+        Raises:
+            OSError: when the disk is too full to bring the run's file up to date; to be tried again.
         """
-        child = self._children.pop(entry.run_id, None)
+        child = self._children.get(entry.run_id)
         exit_code = child.returncode if child is not None else None
         reason = self._explain(exit_code, entry.run_id, grade)
         killed = grade in ("kill", "abort")
         summary = self.recover(entry.run_id, reason, RunState.CANCELLED if killed else RunState.INTERRUPTED)
-        if summary is None:
-            path = self._workspace.run_path(entry.run_id)
-            if path.exists() and not entry.resume:
-                summary = RunReader(entry.run_id, path, self._workspace.journal_path(entry.run_id)).summary()
-            elif path.exists():
-                summary = self._resumed_summary(entry)
+        summary = summary or self._summary_of_this_start(entry)
+        self._children.pop(entry.run_id, None)
         if summary is None or not summary.state.is_end:
             return RunState.FAILED, reason
         if summary.state is not RunState.FAILED:
@@ -102,16 +101,13 @@ class WorkerProcesses:
         path, journal = self._workspace.run_path(run_id), self._workspace.journal_path(run_id)
         return recover(RunReader(run_id, path, journal), reason, state)
 
-    def _resumed_summary(self, entry: Entry) -> RunSummary | None:
-        """The file's summary, unless it is still the one from before the resumption (the worker never got to write)."""
-        path = self._workspace.run_path(entry.run_id)
-        summary = RunReader(entry.run_id, path, self._workspace.journal_path(entry.run_id)).summary()
-        return summary if summary.state is RunState.FINISHED or (summary.ended or 0) > self._started(entry) else None
-
-    def _started(self, entry: Entry) -> float:
-        with contextlib.suppress(OSError):
-            return self._workspace.output_path(entry.run_id).stat().st_ctime
-        return 0.0
+    def _summary_of_this_start(self, entry: Entry) -> RunSummary | None:
+        """What the file says, unless that is still from before a resumption that never got to write."""
+        path, journal = self._workspace.run_path(entry.run_id), self._workspace.journal_path(entry.run_id)
+        if not path.exists():
+            return None
+        summary = RunReader(entry.run_id, path, journal).summary()
+        return summary if (summary.ended or 0) >= (entry.started or 0) else None
 
     def _explain(self, exit_code: int | None, run_id: str, grade: str) -> str:
         if grade == "kill":

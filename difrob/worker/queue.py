@@ -81,8 +81,9 @@ class Queue:
                 run_id=run_id, spec=spec.model_dump(mode="json"), after=after, lane=str(request.get("lane") or "any"),
                 held=bool(request.get("held")), created=time.time(),
             )  # fmt: skip
+        self._store.save(*added.values())
         for entry in added.values():
-            self.put(entry)
+            self._adopt(entry)
         return list(added)
 
     def put(self, entry: Entry) -> None:
@@ -91,6 +92,9 @@ class Queue:
         if old is not None:
             check_transition(old.state, entry.state)
         self._store.save(entry)
+        self._adopt(entry)
+
+    def _adopt(self, entry: Entry) -> None:
         self._entries[entry.run_id] = entry
         position = list(self._entries).index(entry.run_id)
         self._announce({"event": "entry", "entry": entry, "position": position})

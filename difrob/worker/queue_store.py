@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -45,26 +47,37 @@ class QueueStore:
                 continue
         return entries
 
-    def save(self, entry: Entry) -> None:
-        """Write one entry; a new one goes to the end."""
-        self._connection.execute(
-            "INSERT INTO queue VALUES (?, (SELECT coalesce(max(position), 0) + 1 FROM queue), ?) "
-            "ON CONFLICT (run_id) DO UPDATE SET entry = excluded.entry",
-            (entry.run_id, entry.model_dump_json()),
-        )
+    def save(self, *entries: Entry) -> None:
+        """Write entries, all or (on an error) none; new ones go to the end."""
+        with self._transaction():
+            for entry in entries:
+                self._connection.execute(
+                    "INSERT INTO queue VALUES (?, (SELECT coalesce(max(position), 0) + 1 FROM queue), ?) "
+                    "ON CONFLICT (run_id) DO UPDATE SET entry = excluded.entry",
+                    (entry.run_id, entry.model_dump_json()),
+                )
 
     def remove(self, run_ids: list[str]) -> None:
         """Forget entries."""
-        self._connection.executemany("DELETE FROM queue WHERE run_id = ?", [(run_id,) for run_id in run_ids])
+        with self._transaction():
+            self._connection.executemany("DELETE FROM queue WHERE run_id = ?", [(run_id,) for run_id in run_ids])
 
     def order(self, run_ids: list[str]) -> None:
-        """Make this the order of all entries, in one transaction."""
+        """Make this the order of all entries."""
+        rows = [(position, run_id) for position, run_id in enumerate(run_ids)]
+        with self._transaction():
+            self._connection.executemany("UPDATE queue SET position = ? WHERE run_id = ?", rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            rows = [(position, run_id) for position, run_id in enumerate(run_ids)]
-            self._connection.executemany("UPDATE queue SET position = ? WHERE run_id = ?", rows)
-        finally:
+            yield
             self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite may have rolled back by itself
+                self._connection.execute("ROLLBACK")
+            raise
 
     def setting(self, name: str, default: object) -> object:
         """A setting, or its default."""

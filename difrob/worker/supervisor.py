@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -28,6 +29,7 @@ from difrob.worker.queue_store import QueueStore
 
 IDLE_SECONDS = 60.0
 METER_SECONDS = 1.0
+DISK_SECONDS = 2.0
 MAX_BACKLOG = 16_000_000
 
 
@@ -154,6 +156,9 @@ class Supervisor:
             if isinstance(result, Coroutine):
                 result = await result
             client.send({"id": number, "ok": True, "result": result})
+        except (sqlite3.Error, OSError) as error:
+            refusal = f"the queue of '{self._workspace.root}' cannot be written ({error}); free some room and try again"
+            client.send({"id": number, "ok": False, "error": refusal})
         except UserError as error:
             client.send({"id": number, "ok": False, "error": str(error)})
         await client.writer.drain()
@@ -255,24 +260,36 @@ class Supervisor:
 
     def _bury(self, entry: Entry) -> None:
         """A worker has gone: find out how the run ended, and note it."""
-        state, reason = self._processes.autopsy(entry, self._grades.pop(entry.run_id, ""))
-        self._progress.pop(entry.run_id, None)
+        state, reason = self._processes.autopsy(entry, self._grades.get(entry.run_id, ""))
         self._queue.ended(entry.run_id, state, reason)
+        self._grades.pop(entry.run_id, None)
+        self._progress.pop(entry.run_id, None)
 
     async def _keep_scheduling(self) -> None:
         while True:
-            for entry in self._queue.live():
-                if not self._processes.is_alive(entry.run_id, entry.pid):
-                    self._bury(entry)
-                elif entry.stop_deadline is not None and time.time() > entry.stop_deadline:
-                    self._apply_grade(entry, {"stop": "abort"}.get(self._grades.get(entry.run_id, ""), "kill"))
-            while (start := self._queue.next_start(self._lanes)) is not None:
-                self._start(*start)
-            self._leave_when_idle()
+            try:
+                self._schedule()
+            except (
+                sqlite3.Error,
+                OSError,
+            ) as error:  # a full disk, mostly: nothing is lost, so try until there is room
+                print(f"difrob: the queue waits: {error}", file=sys.stderr, flush=True)
+                await asyncio.sleep(DISK_SECONDS)
             await asyncio.sleep(0.1)
 
+    def _schedule(self) -> None:
+        """Notice workers that have gone, stop those whose time is over, start what may start."""
+        for entry in self._queue.live():
+            if not self._processes.is_alive(entry.run_id, entry.pid):
+                self._bury(entry)
+            elif entry.stop_deadline is not None and time.time() > entry.stop_deadline:
+                self._apply_grade(entry, {"stop": "abort"}.get(self._grades.get(entry.run_id, ""), "kill"))
+        while (start := self._queue.next_start(self._lanes)) is not None:
+            self._start(*start)
+        self._leave_when_idle()
+
     def _start(self, entry: Entry, lane: str) -> None:
-        self._queue.change(entry.run_id, state=RunState.STARTING, on_lane=lane, reason="")
+        self._queue.change(entry.run_id, state=RunState.STARTING, on_lane=lane, reason="", started=time.time())
         try:
             pid = self._processes.start(entry.run_id, lane)
         except OSError as error:

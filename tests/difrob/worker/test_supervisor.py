@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
@@ -16,6 +17,8 @@ from support.waiting import entry_of, wait_state, wait_steps, wait_until
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
+from difrob.worker.messages import encode
+from difrob.worker.supervisor import Supervisor
 from difrob.worker.transport import Connection, connect, supervisor_command
 
 SMALL = {
@@ -81,16 +84,21 @@ def test_a_paused_run_waits_and_goes_on(workspace: Workspace, connection: Connec
 def test_a_stopped_run_resumes_from_its_checkpoint_without_double_rows(
     workspace: Workspace, connection: Connection
 ) -> None:
-    spec = {**SMALL, "steps": 600}
+    spec = {**SMALL, "steps": 3000}
     connection.call("submit", entries=[{"run_id": "run", "spec": spec}])
     wait_steps(workspace, "run", 60)
     connection.call("stop", run_id="run", grade="kill")
     wait_state(connection, "run", RunState.CANCELLED)
     connection.call("resume", run_id="run")
+    wait_until(lambda: entry_of(connection, "run").state is RunState.RUNNING)
+    wait_steps(workspace, "run", workspace.reader("run").checkpoint().step + 20)
+    connection.call("stop", run_id="run", grade="stop")
+    assert "stopped on request" in wait_state(connection, "run", RunState.INTERRUPTED).reason
+    connection.call("resume", run_id="run")
     wait_state(connection, "run", RunState.FINISHED)
     reader = workspace.reader("run")
     steps = reader.metrics("loss")["loss"].step
-    assert steps[-1] == 600 and (steps[1:] > steps[:-1]).all()
+    assert steps[-1] == 3000 and (steps[1:] > steps[:-1]).all()
     assert any("resumed at" in line.text for line in reader.log())
 
 
@@ -210,6 +218,31 @@ def test_queue_edits_survive_a_killed_supervisor(workspace: Workspace) -> None:
         state = connection.call("state")
         assert [entry["run_id"] for entry in state["entries"]] == ["a", "b", copy]
         assert state["entries"][0]["spec"]["steps"] == 77 and state["entries"][1]["held"] and state["paused"]
+
+
+def test_a_full_disk_is_answered_with_a_sentence_and_nothing_half_done(workspace: Workspace) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.sent: list[dict[str, Any]] = []
+            self.writer = self
+
+        def send(self, message: dict[str, Any]) -> None:
+            self.sent.append(message)
+
+        async def drain(self) -> None:
+            pass
+
+    supervisor = Supervisor(workspace)
+    pages = supervisor._store._connection.execute("PRAGMA page_count").fetchone()[0]
+    supervisor._store._connection.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own "disk full"
+    listener = Listener()
+    entries = [{"spec": {**SMALL, "name": "x" * 80}} for _ in range(50)]
+    request = encode({"id": 7, "call": "submit", "args": {"entries": entries}})
+    asyncio.run(supervisor._answer(listener, request))  # type: ignore[arg-type]
+    (answer,) = listener.sent
+    assert answer["id"] == 7 and not answer["ok"] and "free some room" in answer["error"]
+    assert supervisor._store.load() == [] and supervisor._queue.entries == []
+    supervisor._store.close()
 
 
 def test_an_idle_supervisor_goes_away(workspace: Workspace) -> None:
