@@ -40,7 +40,10 @@ class RunData:
         for curve in update.curves:
             self.curves[curve.name] = curve
         for pictures in update.pictures:
-            self.pictures.setdefault(pictures.name, []).append(pictures)
+            batches = self.pictures.setdefault(pictures.name, [])
+            batches[:] = [batch for batch in batches if batch.step != pictures.step]
+            batches.append(pictures)
+            batches.sort(key=lambda batch: batch.step)
         self.log.extend(update.log)
 
 

@@ -57,3 +57,11 @@ def test_curves_replace_pictures_and_lines_append() -> None:
     data = curve_data(run.curves["certified"])
     np.testing.assert_array_equal(data.value, [0, 1, 2])
     assert data.has_band
+
+
+def test_pictures_of_a_step_replace_earlier_ones_of_that_step() -> None:
+    run = RunData("r")
+    old, new = (Pictures("adversarial", 50, np.full((1, 2, 2, 1), shade, np.uint8)) for shade in (0, 9))
+    run.apply(update(True, pictures=[old, Pictures("adversarial", 100, old.images)]))
+    run.apply(update(pictures=[new]))
+    assert [(batch.step, int(batch.images.max())) for batch in run.pictures["adversarial"]] == [(50, 9), (100, 0)]
