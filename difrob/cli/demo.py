@@ -122,7 +122,7 @@ def demo(
     else:
         print_report(workspace, pipeline, took, screenshots)
         if window is None and not headless:
-            console.print("open the window with [bold]difrob gui[/bold]")
+            console.print(f"open the window with [bold]difrob gui --workspace {workspace.root}[/bold]", soft_wrap=True)
     return 0
 
 

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
 def runs(
     kind: Annotated[str | None, typer.Option("--kind", help="Only runs of this kind.")] = None,
     state: Annotated[str | None, typer.Option("--state", help="Only runs in this state, e.g. finished.")] = None,
+    with_ids: Annotated[bool, typer.Option("--ids", help="Print the id below each name.")] = False,
     workspace_folder: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,14 +50,16 @@ def runs(
         console.print(f"no runs in {workspace.root}; 'difrob demo' or 'difrob run' makes some")
         return
     table = Table(box=None, pad_edge=False, title=str(workspace.root), title_justify="left", title_style="dim")
-    for column in ("started", "name", "kind", "state", "took", "result", "id"):
-        table.add_column(column, overflow="fold")
+    for column in ("started", "name", "kind", "state", "took", "result"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("started", "took"))
     for summary in found:
         table.add_row(
-            datetime.fromtimestamp(summary.started or summary.created).strftime("%Y-%m-%d %H:%M"),
+            datetime.fromtimestamp(summary.started or summary.created).strftime("%m-%d %H:%M"),
             words.run_title(summary.name, summary.run_id), summary.kind, state_text(summary.state),
-            words.duration(_took(summary)), _headline(summary), summary.run_id,
+            words.duration(_took(summary)), _headline(summary),
         )  # fmt: skip
+        if with_ids:
+            table.add_row("", f"[dim]{summary.run_id}[/dim]")
     console.print(table)
 
 
@@ -69,7 +72,7 @@ def _headline(summary: RunSummary) -> str:
     if name is None:
         return summary.reason
     measure = summary.results[name]
-    return f"{words.measure_name(name)} {words.number(measure.value, measure.unit)} {words.interval(measure)}".strip()
+    return f"{words.number(measure.value, measure.unit)} {words.interval(measure)} {words.measure_name(name)}"
 
 
 def show(

@@ -15,19 +15,9 @@ from difrob.runs.locks import is_locked
 from difrob.runs.reader import LOST, RunReader
 from difrob.runs.records import RunSummary
 from difrob.runs.recovery import recover
-from difrob.worker.execution import THREADS
 from difrob.worker.messages import Entry
 
 OUTPUT_TAIL = 4000
-# Threads that busy-wait for each other on cores that somebody else uses made an 84 ms step take seconds.
-WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
-
-
-def free_cores() -> int:
-    """How many cores are really free just now, at least one: the number of threads that a worker gets."""
-    load = psutil.cpu_percent(0.1, percpu=True)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else len(load)
-    return max(1, min(usable, sum(share < 50 for share in load)))
 
 
 class WorkerProcesses:
@@ -39,12 +29,11 @@ class WorkerProcesses:
 
     def start(self, run_id: str, lane: str) -> int:
         """Start a fresh interpreter for a run and return its process id. Raises OSError when that fails."""
-        environment = {THREADS: str(free_cores()), **WORKER_ENVIRONMENT, **os.environ}
         command = [sys.executable, "-m", "difrob.worker", "--workspace", str(self._workspace.root)]
         with open(self._workspace.output_path(run_id), "ab") as output:
             child = subprocess.Popen(
                 [*command, "--run-id", run_id, "--device", lane],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         self._children[run_id] = child
         return child.pid
