@@ -163,7 +163,10 @@ def scan_journal(path: Path, offset: int = 0) -> Scan:
             offset = len(MAGIC)
         file.seek(offset)
         while size - offset >= _FRAME.size:
-            length, checksum = _FRAME.unpack(file.read(_FRAME.size))
+            head = file.read(_FRAME.size)
+            if len(head) < _FRAME.size:  # the writer has shortened the journal since its size was asked
+                break
+            length, checksum = _FRAME.unpack(head)
             if length > MAX_FRAME or length > size - offset - _FRAME.size:
                 break
             payload = file.read(length)

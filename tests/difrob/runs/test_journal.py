@@ -302,3 +302,28 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match="No space left on device; free some room"):
         JournalWriter(tmp_path / "run.journal", {})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_journal_that_shrinks_while_it_is_read_gives_whole_frames_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.journal"
+    writer = JournalWriter(path, {"run_id": "run"})
+    try:
+        header_end = writer.size
+        writer.append([{"type": "log", "time": 0.0, "level": "info", "text": "x" * 100}])
+        size = path.stat().st_size
+        for cut in range(header_end, header_end + 12):
+            os.truncate(path, cut)
+            real = os.fstat
+
+            def size_of_before(descriptor: int, real=real) -> os.stat_result:
+                status = list(real(descriptor))
+                status[6] = size  # what the reader was told before the writer shortened the file
+                return os.stat_result(status)
+
+            monkeypatch.setattr(os, "fstat", size_of_before)
+            assert [frame.sequence for frame in scan_journal(path).frames] == [0]
+            monkeypatch.setattr(os, "fstat", real)
+    finally:
+        writer.close()
