@@ -138,7 +138,6 @@ def open_window(workspace: Workspace, *, quiet: bool) -> subprocess.Popen[bytes]
 
 def follow(connection: Connection, run_ids: list[str], *, quiet: bool) -> Entry | None:
     """Show how the runs get on until all have ended; returns the first that ended badly, and cancels what needs it."""
-    connection.call("watch")
     with Live(console=console, refresh_per_second=4, transient=False) if not quiet else _Silence() as live:
         while True:
             state = QueueState.model_validate(connection.call("state"))
@@ -152,7 +151,6 @@ def follow(connection: Connection, run_ids: list[str], *, quiet: bool) -> Entry 
                 return bad
             if all(entry.state is RunState.FINISHED for entry in entries.values()) and len(entries) == len(run_ids):
                 return None
-            connection.events.clear()
             time.sleep(0.25)
 
 

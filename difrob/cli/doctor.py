@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
 
 import typer
@@ -65,10 +66,11 @@ def python_finding() -> Finding:
 def package_findings() -> list[Finding]:
     """Installed versions of what the engine and the window need."""
     findings = []
-    for packages, subject, verdict in (
+    looked_for: list[tuple[tuple[str, ...], str, Verdict]] = [
         (ENGINE_PACKAGES, "engine packages", "missing"),
         (WINDOW_PACKAGES, "window packages", "note"),
-    ):
+    ]
+    for packages, subject, verdict in looked_for:
         found, missing = [], []
         for package in packages:
             try:
@@ -77,7 +79,7 @@ def package_findings() -> list[Finding]:
                 missing.append(package)
         if missing:
             text = f"not installed: {', '.join(missing)}"
-            findings.append(Finding(subject, verdict, text, pip_command(missing)))  # type: ignore[arg-type]
+            findings.append(Finding(subject, verdict, text, pip_command(missing)))
         else:
             findings.append(Finding(subject, "ok", ", ".join(found)))
     return findings
@@ -157,12 +159,12 @@ def _try_qt() -> Finding:
     return Finding("Qt", "ok", "starts")
 
 
-def workspace_findings(folder: object) -> list[Finding]:
+def workspace_findings(folder: Path | None) -> list[Finding]:
     """Whether the workspace can be written, how much room it has, whether a supervisor serves it."""
     from difrob.worker.transport import Connection, NoSupervisor
 
     try:
-        workspace = open_workspace(folder)  # type: ignore[arg-type]
+        workspace = open_workspace(folder)
         workspace.require_writable()
     except UserError as error:
         return [Finding("workspace", "missing", str(error), "difrob doctor --workspace DIR")]
