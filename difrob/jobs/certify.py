@@ -10,7 +10,7 @@ from torch import Tensor
 
 from difrob.data import ImageSet, as_float, as_uint8
 from difrob.diffusion.edm import EDMDenoiser
-from difrob.diffusion.loading import load_denoiser
+from difrob.diffusion.loading import load_denoiser, require_null_class
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.errors import UserError
 from difrob.jobs.per_image import ResultTable, chosen_images
@@ -117,11 +117,7 @@ def load_fitting_denoiser(
             f"the denoiser '{spec.denoiser}' is for images of shape {list(denoiser.image_shape)} (channels, height, "
             f"width), the classifier '{spec.classifier}' for {list(classifier.image_shape)}; choose two that fit"
         )
-    if training.class_conditional and training.label_dropout == 0:
-        raise UserError(
-            f"the denoiser '{spec.denoiser}' was trained with label_dropout = 0 and never without a class, but a "
-            "certificate must not know the label; train one with label_dropout above 0, or without classes"
-        )
+    require_null_class(training, spec.denoiser)  # a certificate must not know the label
     return denoiser
 
 
