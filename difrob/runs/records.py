@@ -89,7 +89,8 @@ class Progress:
 class RunSummary:
     """What a table of runs shows of one run. Times are seconds since the epoch.
 
-    ``reason`` says in one sentence why a run ended other than finished. ``parents`` maps spec fields to run ids.
+    ``reason`` says in one sentence why a run ended other than finished, ``cause`` in one word (see
+    :class:`difrob.runs.causes.Cause`). ``parents`` maps spec fields to run ids.
     """
 
     run_id: str
@@ -97,6 +98,7 @@ class RunSummary:
     name: str
     state: RunState
     reason: str = ""
+    cause: str = ""
     created: float = 0.0
     started: float | None = None
     ended: float | None = None

@@ -119,7 +119,7 @@ def summary_from_json(values: dict[str, Any], run_id: str, size: int = 0) -> Run
     for name in ("spec", "parents"):
         fields[name] = dict(fields.get(name, {}))
     fields["kind"], fields["name"] = str(fields["kind"]), str(fields["name"])
-    for name in ("reason", "host", "device"):
+    for name in ("reason", "cause", "host", "device"):
         fields[name] = str(fields.get(name, ""))
     for name in ("started", "ended"):
         fields[name] = _optional_number(fields.get(name))

@@ -30,26 +30,39 @@ class Entry(Message):
     """One run in the queue, waiting, live or ended. The entry's id is the id of the run.
 
     ``after`` holds ids of runs that must have finished first; ``lane`` is ``"any"``, ``"cpu"`` or ``"cuda:N"``.
-    ``reason`` says why the entry waits, or why the run ended as it did.
+    Of entries that may start, the one with the highest ``priority`` comes first, and of equals the one further up.
+    ``reason`` says why the entry waits, or why the run ended as it did, ``cause`` the latter in one word (see
+    :class:`difrob.runs.causes.Cause`). ``stuck_since`` is when the worker should have reported again but did not (seconds
+    since the epoch); at ``stuck_deadline`` it will be stopped. ``stop_grade`` is how it has been asked to end, and at
+    ``stop_deadline`` the next harder grade follows.
     """
 
     run_id: str
     spec: dict[str, Any]
     after: list[str] = []
     lane: str = "any"
+    priority: int = Field(default=0, ge=-100, le=100)
     state: RunState = RunState.QUEUED
     reason: str = ""
+    cause: str = ""
     created: float = 0.0
     started: float | None = None
     pid: int | None = None
     on_lane: str = ""
+    stop_grade: str = ""
     stop_deadline: float | None = None
+    stuck_since: float | None = None
+    stuck_deadline: float | None = None
     resume: bool = False
     held: bool = False
 
 
 class LiveProgress(Message):
-    """Latest progress of a live run; ``headline`` holds its newest metrics for tables."""
+    """Latest progress of a live run; ``headline`` holds its newest metrics for tables.
+
+    ``report_within`` is the worker's announcement: so many seconds after this message at the latest it will have done
+    something again. None where nothing can be promised (paused, or waiting for room on the disk).
+    """
 
     run_id: str
     done: int = 0
@@ -58,6 +71,7 @@ class LiveProgress(Message):
     seconds_left: float | None = None
     headline: dict[str, float] = {}
     waiting: str = ""
+    report_within: float | None = None
 
 
 class Meters(Message):
@@ -83,13 +97,22 @@ class GpuMeter(Message):
 
 
 class QueueState(Message):
-    """The full state: entries in queue order, lanes, whether the queue is paused."""
+    """The full state: entries in queue order, lanes, settings.
+
+    ``cpu_lanes`` runs may use the CPU at once (their lanes are ``cpu``, ``cpu-2``, ...). A run that has been stuck for
+    ``stuck_minutes`` is stopped; None means never. ``undo`` and ``redo`` say what those calls would take back or do again,
+    "" when there is nothing.
+    """
 
     entries: list[Entry] = []
     lanes: list[str] = []
     paused: bool = False
     progress: dict[str, LiveProgress] = {}
     on_failure: str = "skip_dependants"
+    cpu_lanes: int = 1
+    stuck_minutes: float | None = 30.0
+    undo: str = ""
+    redo: str = ""
     meters: Meters | None = None
     pid: int = 0
 
