@@ -7,6 +7,10 @@ class UserError(Exception):
     """Something a person can mend: the message names the thing and the mend, and is shown without a traceback."""
 
 
+class NotFinite(UserError):
+    """A training went out of its mind: a loss or a gradient is no longer a number."""
+
+
 class Stopped(Exception):
     """A job was asked to stop and has done so at a safe point.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from types import FrameType
 from typing import Annotated, Any
 
@@ -27,8 +29,9 @@ from difrob.cli.common import (
     summary_as_json,
 )
 from difrob.errors import UserError
-from difrob.runs import Progress as RunProgress
-from difrob.runs import RunSummary, Workspace, new_run_id
+from difrob.runs import RunState, RunSummary, Workspace, new_run_id
+from difrob.runs.causes import advice
+from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import (
     KINDS,
@@ -168,6 +171,8 @@ def print_outcome(summary: RunSummary, workspace: Workspace) -> None:
     """How a run ended, and its results."""
     reason = f": {summary.reason}" if summary.reason else ""
     console.print(f"{state_text(summary.state)} [bold]{words.run_title(summary.name, summary.run_id)}[/bold]{reason}")
+    if summary.state is not RunState.FINISHED and (mend := advice(summary.cause)):
+        console.print(f"  {mend}")
     for name, measure in summary.results.items():
         details = ", ".join(
             filter(None, [measure.description, f"n = {measure.n}" if measure.n else "", measure.interval])
@@ -209,11 +214,11 @@ class _ProgressReport:
         self._bar = Progress(*columns, console=console, transient=True)
         self._task: TaskID = self._bar.add_task(run_id[:40], total=None, unit="", headline="")
 
-    def progress(self, progress: RunProgress, headline: dict[str, float], waiting: str) -> None:
-        newest = "  ".join(f"{name} {value:.4g}" for name, value in list(headline.items())[:3])
-        total = progress.total or None
+    def progress(self, sign: SignOfLife) -> None:
+        newest = "  ".join(f"{name} {value:.4g}" for name, value in list(sign.headline.items())[:3])
+        progress, total = sign.progress, sign.progress.total or None
         self._bar.update(
-            self._task, completed=progress.done, total=total, unit=progress.unit, headline=waiting or newest
+            self._task, completed=progress.done, total=total, unit=progress.unit, headline=sign.waiting or newest
         )
 
     def say(self, text: str) -> None:
@@ -233,15 +238,11 @@ class _JsonReport:
     def __init__(self) -> None:
         self._last = 0.0
 
-    def progress(self, progress: RunProgress, headline: dict[str, float], waiting: str) -> None:
-        import json
-        from dataclasses import asdict
-
+    def progress(self, sign: SignOfLife) -> None:
         if time.monotonic() - self._last >= 1:
             self._last = time.monotonic()
-            print(
-                json.dumps({**asdict(progress), "metrics": headline, "waiting": waiting}), file=sys.stderr, flush=True
-            )
+            line = {**asdict(sign.progress), "metrics": sign.headline, "waiting": sign.waiting}
+            print(json.dumps(line), file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr)

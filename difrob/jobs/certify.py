@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from difrob.diffusion.loading import load_denoiser, require_null_class
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.errors import UserError
 from difrob.jobs.per_image import ResultTable, chosen_images
+from difrob.jobs.pieces import sampling_pieces
+from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure, share_measure
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Recorder
@@ -24,7 +27,7 @@ from difrob.smoothing.curves import (
     radius_grid,
     table_radii,
 )
-from difrob.smoothing.smoothed import ESTIMATION, SmoothedClassifier, draw_noise
+from difrob.smoothing.smoothed import ESTIMATION, Certificates, SmoothedClassifier, draw_noise
 from difrob.smoothing.statistics import ABSTAIN, draws_for_radius, largest_certifiable_radius
 from difrob.specs import CertifySpec, TrainClassifierSpec
 from difrob.training.loading import load_classifier
@@ -47,6 +50,7 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
     warn(spec, recorder, training)
 
     base = denoised(classifier, denoiser, spec.sigma)
+    pieces = sampling_pieces(recorder, spec.batch_size)
     smoothed = SmoothedClassifier(
         base,
         num_classes=classifier.num_classes,
@@ -65,9 +69,7 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
         while len(table) < len(images):
             done = len(table)
             group = images.take(np.arange(done, min(done + group_size, len(images))))
-            found = smoothed.certify(
-                as_float(group.images, device), group.indices, n0=spec.n0, n=spec.n, alpha=spec.alpha
-            )
+            found = pieces.attempt(partial(certify, spec, smoothed, group, pieces, device))
             table.add(
                 index=group.indices,
                 label=group.labels,
@@ -82,6 +84,14 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
                 record_state(spec, recorder, table)
             recorder.progress(len(table), len(images), "images")
     report(spec, recorder, table)
+
+
+def certify(
+    spec: CertifySpec, smoothed: SmoothedClassifier, group: ImageSet, pieces: MicroBatches, device: torch.device
+) -> Certificates:
+    """Certify a group of images with as many noisy copies at once as memory allows."""
+    smoothed.batch_size = pieces.size
+    return smoothed.certify(as_float(group.images, device), group.indices, n0=spec.n0, n=spec.n, alpha=spec.alpha)
 
 
 def warn(spec: CertifySpec, recorder: Recorder, training: TrainClassifierSpec) -> None:
@@ -137,9 +147,13 @@ def record_state(spec: CertifySpec, recorder: Recorder, table: ResultTable) -> N
         x_label="l2 radius ([0,1] intensity)", y_label="certified accuracy", interval="Clopper-Pearson 95 %",
     )  # fmt: skip
     average = mean_measure(radius_contributions(labels, predictions, radii), "", unit="")
-    recorder.metric("average_certified_radius", len(table), average.value, average.low, average.high)
+    recorder.metric(
+        "average_certified_radius", len(table), average.value, average.low, average.high, interval=average.interval
+    )
     abstentions = share_measure(predictions == ABSTAIN, "", exact=True)
-    recorder.metric("abstentions", len(table), abstentions.value, abstentions.low, abstentions.high)
+    recorder.metric(
+        "abstentions", len(table), abstentions.value, abstentions.low, abstentions.high, interval=abstentions.interval
+    )
 
 
 def right_end(spec: CertifySpec) -> float:

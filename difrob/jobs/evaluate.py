@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from difrob.attacks.union import SURVIVED, WRONG_UNATTACKED, UnionVerdict, attac
 from difrob.data import ImageSet, as_float, as_uint8
 from difrob.errors import UserError
 from difrob.jobs.per_image import ResultTable, chosen_images
+from difrob.jobs.pieces import sampling_pieces
+from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
 from difrob.metrics.intervals import wilson
 from difrob.nets.classifiers import Classifier
@@ -34,6 +37,7 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
     images = chosen_images(training.data, spec.split, spec.images)
     check_radii(spec)
     assault = Assault(classifier, spec, recorder, device)
+    pieces = sampling_pieces(recorder, spec.batch_size)
     table = ResultTable(recorder)
 
     with table.saved_when_stopped():
@@ -41,7 +45,8 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
             recorder.check_stop()
             done = len(table)
             batch = images.take(np.arange(done, min(done + spec.batch_size, len(images))))
-            table.add(**assault.attack(batch, with_pictures=done == 0 and table.reported_rows == 0))
+            pictured = done == 0 and table.reported_rows == 0
+            table.add(**pieces.attempt(partial(assault.attack_in_pieces, batch, pieces, with_pictures=pictured)))
             table.save_if_due()
             if table.report_is_due(done, len(images)):
                 record_state(spec, recorder, table)
@@ -69,6 +74,15 @@ class Assault:
     spec: EvaluateSpec
     recorder: Recorder
     device: torch.device
+
+    def attack_in_pieces(self, batch: ImageSet, pieces: MicroBatches, *, with_pictures: bool) -> dict[str, np.ndarray]:
+        """:meth:`attack` with as many images at once as memory allows."""
+        rows = np.arange(len(batch))
+        found = [
+            self.attack(batch.take(rows[part]), with_pictures=with_pictures and part.start == 0)
+            for part in pieces.slices(len(batch))
+        ]
+        return {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
 
     def attack(self, batch: ImageSet, *, with_pictures: bool) -> dict[str, np.ndarray]:
         """All verdicts on a batch, as columns of per-image results.
@@ -160,7 +174,7 @@ def record_state(spec: EvaluateSpec, recorder: Recorder, table: ResultTable) -> 
     done = len(table)
     for name in ("clean", "robust"):
         measure = share_measure(table[f"{name}_correct"], name)
-        recorder.metric(f"{name}_accuracy", done, measure.value, measure.low, measure.high)
+        recorder.metric(f"{name}_accuracy", done, measure.value, measure.low, measure.high, interval=measure.interval)
     radii, successes = accuracy_over_eps(spec, table)
     band = wilson(successes, done)
     recorder.curve(

@@ -15,6 +15,8 @@ from difrob.diffusion.edm import EDMDenoiser
 from difrob.diffusion.loading import load_denoiser, require_null_class
 from difrob.diffusion.samplers import heun_sample, network_calls, sigma_grid, starting_noise
 from difrob.errors import UserError
+from difrob.jobs.pieces import sampling_pieces
+from difrob.memory import MicroBatches
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.metrics.memorisation import duplicate_measure, memorised_measure, nearest_neighbours
 from difrob.runs.interface import Recorder
@@ -41,20 +43,24 @@ def run(spec: GenerateSpec, recorder: Recorder, device: torch.device) -> None:
     recorder.attribute("network_calls_per_image", network_calls(spec.sampling_steps, spec.guidance_scale))
     recorder.attribute("num_classes", denoiser.num_classes)
 
+    pieces = sampling_pieces(recorder, spec.batch_size)
     measured: list[np.ndarray] = []
     start = recorder.recorded_samples
     for first in range(start, spec.images, spec.batch_size):
         index = np.arange(first, min(first + spec.batch_size, spec.images), dtype=np.int64)
-        images = draw(spec, denoiser, index, recorder)
+        images = draw(spec, denoiser, index, recorder, pieces)
         if first == 0:
-            show_classes(recorder, images, denoiser.num_classes)
+            show_classes(recorder, len(images), images, denoiser.num_classes)
         recorder.samples(images=images, label=index % denoiser.num_classes, index=index)
         recorder.progress(int(index[-1]) + 1, spec.images, "images")
         measured.append(images[index < MEASURED_IMAGES])
 
     lost = np.arange(min(start, MEASURED_IMAGES, spec.images), dtype=np.int64)
-    redrawn = [draw(spec, denoiser, part, recorder) for part in batches_of(lost, spec.batch_size)]
-    report(recorder, np.concatenate([*redrawn, *measured]), training)
+    redrawn = [draw(spec, denoiser, part, recorder, pieces) for part in batches_of(lost, spec.batch_size)]
+    first_images = np.concatenate([*redrawn, *measured])
+    if start > 0:  # without a checkpoint, a resumed run keeps its rows, but no pictures
+        show_classes(recorder, min(spec.batch_size, spec.images), first_images[: spec.batch_size], denoiser.num_classes)
+    report(recorder, first_images, training)
 
 
 def check(spec: GenerateSpec, trained: TrainDenoiserSpec) -> None:
@@ -72,8 +78,17 @@ def check(spec: GenerateSpec, trained: TrainDenoiserSpec) -> None:
         require_null_class(trained, spec.denoiser)
 
 
-def draw(spec: GenerateSpec, denoiser: EDMDenoiser, index: np.ndarray, recorder: Recorder) -> np.ndarray:
-    """The images with these indices, uint8 [n,H,W,C]; asks between steps whether to stop."""
+def draw(
+    spec: GenerateSpec, denoiser: EDMDenoiser, index: np.ndarray, recorder: Recorder, pieces: MicroBatches
+) -> np.ndarray:
+    """The images with these indices, uint8 [n,H,W,C], in as many pieces as memory asks for."""
+    return pieces.attempt(
+        lambda: np.concatenate([_draw(spec, denoiser, index[part], recorder) for part in pieces.slices(len(index))])
+    )
+
+
+def _draw(spec: GenerateSpec, denoiser: EDMDenoiser, index: np.ndarray, recorder: Recorder) -> np.ndarray:
+    """Asks between steps whether to stop."""
     device = next(denoiser.parameters()).device
     labels = torch.from_numpy(index % denoiser.num_classes).to(device)
     u = heun_sample(
@@ -87,12 +102,12 @@ def draw(spec: GenerateSpec, denoiser: EDMDenoiser, index: np.ndarray, recorder:
     return as_uint8((u + 1) / 2)
 
 
-def show_classes(recorder: Recorder, images: np.ndarray, num_classes: int) -> None:
-    """A contact sheet of the first images, one class after the other."""
+def show_classes(recorder: Recorder, step: int, images: np.ndarray, num_classes: int) -> None:
+    """A contact sheet of the first images, one class after the other, as it stood after ``step`` images."""
     labels = np.arange(len(images)) % num_classes
     shown = np.arange(min(len(images), SHEET_PER_CLASS * num_classes, SHEET_IMAGES))
     shown = shown[np.argsort(labels[shown], kind="stable")]
-    recorder.images("generated", len(images), images[shown], [str(label) for label in labels[shown]])
+    recorder.images("generated", step, images[shown], [str(label) for label in labels[shown]])
 
 
 def report(recorder: Recorder, images: np.ndarray, training: ImageSet) -> None:

@@ -26,7 +26,8 @@ class ResultTable:
     since are computed again, which gives the same values, and are not recorded twice.
 
     Attributes:
-        reported_rows: how many rows the curves and pictures of the interrupted run had got to, as far as they are kept.
+        reported_rows: how many rows the curves and pictures of the interrupted run had got to, as far as they are kept:
+            a run that goes on from a checkpoint keeps them up to there, one without a checkpoint keeps none.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -34,7 +35,7 @@ class ResultTable:
         self._columns: dict[str, np.ndarray] = {}
         self._saved_rows = 0
         self._saved_at = time.monotonic()
-        self.reported_rows = recorder.recorded_samples
+        self.reported_rows = 0
         if recorder.resumed_from is not None:
             kept = unpack(recorder.resumed_from.weights).get("rows", {})
             self._columns = {name: tensor.numpy()[: recorder.recorded_samples] for name, tensor in kept.items()}

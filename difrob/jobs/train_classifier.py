@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from difrob.data import as_uint8, load_split
 from difrob.errors import Stopped
+from difrob.jobs.pieces import training_pieces
+from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
 from difrob.nets.classifiers import Classifier, build_classifier
 from difrob.nets.storage import load_weights, pack, pack_optimiser, part_of, restore_optimiser, unpack
@@ -19,7 +22,7 @@ from difrob.randomness import generator, seeded_globally
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import AttackSpec, TrainClassifierSpec
 from difrob.training.mixing import MixedBatches, read_generated_set
-from difrob.training.objectives import Terms, gaussian_loss, standard_loss
+from difrob.training.objectives import Terms, gaussian_loss, standard_loss, weighted_terms
 from difrob.training.optimisers import LossWatch, decay_groups
 from difrob.training.schedules import warmup_cosine
 from difrob.training.trades import draw_start_noise, trades_loss
@@ -58,7 +61,8 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
         nesterov=spec.momentum > 0,
     )
     progress = Progress()
-    store = Store(recorder, network, average, optimiser, progress)
+    pieces = training_pieces(recorder, spec.memory, spec.batch_size)
+    store = Store(recorder, network, average, optimiser, pieces, progress)
     if recorder.resumed_from is not None:
         store.restore()
 
@@ -86,9 +90,8 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
             group["lr"] = rate
 
         images, labels = batches.batch(step, device)
-        optimiser.zero_grad(set_to_none=True)
-        terms = objective(spec, network, images, labels, step)
-        terms.loss.backward()
+        work = partial(leave_gradients, spec, network, pieces, images, labels, step)
+        terms = pieces.attempt(work)
         gradient_norm = clip_gradients(network, spec.gradient_clip)
         optimiser.step()
         average.update(network)
@@ -116,12 +119,38 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     report(spec, recorder, progress)
 
 
-def objective(spec: TrainClassifierSpec, network: Classifier, images: Tensor, labels: Tensor, step: int) -> Terms:
-    """The objective of one step; its randomness is a function of (seed, step)."""
-    source = generator(spec.seed, spec.objective, step)
-    smoothing = spec.label_smoothing
+def leave_gradients(
+    spec: TrainClassifierSpec, network: Classifier, pieces: MicroBatches, images: Tensor, labels: Tensor, step: int
+) -> Terms:
+    """Leave the gradient of one step in the parameters. Its randomness is a function of (seed, step).
+
+    The attack on an image and its loss do not depend on the other images, so the pieces of a batch add up to the batch.
+    """
+    noise = draw_noise(spec, images.shape, generator(spec.seed, spec.objective, step))
+    network.zero_grad(set_to_none=True)
+    found = []
+    for part in pieces.slices(len(images)):
+        part_noise = None if noise is None else noise[part].to(images.device)
+        terms = objective(spec, network, images[part], labels[part], part_noise)
+        share = len(labels[part]) / len(labels)
+        (terms.loss * share).backward()
+        found.append((share, terms))
+    return weighted_terms(found)
+
+
+def draw_noise(spec: TrainClassifierSpec, shape: torch.Size, source: torch.Generator) -> Tensor | None:
+    """The random numbers of one step, on the CPU; None for an objective without any."""
     if spec.objective == "trades":
-        start_noise = draw_start_noise(spec.attack, images.shape, source).to(images.device)
+        return draw_start_noise(spec.attack, shape, source)
+    return torch.randn(shape, generator=source) if spec.objective == "gaussian" else None
+
+
+def objective(
+    spec: TrainClassifierSpec, network: Classifier, images: Tensor, labels: Tensor, noise: Tensor | None
+) -> Terms:
+    """The objective on a batch, or on a piece of one, with its part of :func:`draw_noise`."""
+    smoothing = spec.label_smoothing
+    if spec.objective == "trades" and noise is not None:
         return trades_loss(
             network,
             images,
@@ -129,10 +158,9 @@ def objective(spec: TrainClassifierSpec, network: Classifier, images: Tensor, la
             attack=spec.attack,
             beta=spec.beta,
             label_smoothing=smoothing,
-            start_noise=start_noise,
+            start_noise=noise,
         )
-    if spec.objective == "gaussian":
-        noise = torch.randn(images.shape, generator=source).to(images.device)
+    if spec.objective == "gaussian" and noise is not None:
         return gaussian_loss(network, images, labels, noise=noise, sigma=spec.noise_sigma, label_smoothing=smoothing)
     return standard_loss(network, images, labels, label_smoothing=smoothing)
 
@@ -233,7 +261,7 @@ class Examiner:
 def record_share(recorder: Recorder, name: str, step: int, flags: np.ndarray) -> None:
     """One point of an accuracy curve with its Wilson 95 % band."""
     measure = share_measure(flags, name)
-    recorder.metric(name, step, measure.value, measure.low, measure.high)
+    recorder.metric(name, step, measure.value, measure.low, measure.high, interval=measure.interval)
 
 
 def record_terms(recorder: Recorder, step: int, terms: Terms, rate: float, gradient_norm: Tensor) -> None:
@@ -264,6 +292,7 @@ class Store:
     network: Classifier
     average: WarmedUpAverage
     optimiser: torch.optim.Optimizer
+    pieces: MicroBatches
     progress: Progress
     saved_step: int = field(default=0, init=False)
 
@@ -282,6 +311,7 @@ class Store:
             "best_robust_accuracy": best_found.robust[0] / best_found.robust[1] if best_found else None,
             "optimiser": optimiser_state,
             "average": self.average.counters(),
+            "micro_batch": self.pieces.size,
             "progress": asdict(self.progress),
         }
         self.recorder.checkpoint(step, weights, state, best=best)

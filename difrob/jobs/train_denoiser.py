@@ -16,6 +16,7 @@ from difrob.data import ImageSet, as_float, as_uint8, load_split
 from difrob.diffusion.edm import EDMDenoiser, edm_loss
 from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
 from difrob.errors import Stopped
+from difrob.jobs.pieces import training_pieces
 from difrob.metrics.accuracy import mean_measure
 from difrob.nets.denoisers import check_levels
 from difrob.nets.storage import pack, part_of, unpack
@@ -49,7 +50,8 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
     check_levels(spec.network, training.shape)
 
     batches = NoisyBatches(spec, training, device)
-    model = DenoiserTraining(spec, training.shape, training.num_classes, device)
+    pieces = training_pieces(recorder, spec.memory, spec.batch_size)
+    model = DenoiserTraining(spec, training.shape, training.num_classes, device, pieces)
     window = LossWindow(spec.log_every, spec.log_sigma_mean, spec.log_sigma_std, device)
     held_out = HeldNoise(spec, validation, device)
     seen = HeldNoise(spec, training.take(np.arange(min(len(training), len(validation)))), device)
@@ -101,7 +103,7 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
             if done % (LOGS_PER_VALIDATION * spec.log_every) == 0 or last:
                 for name, held in (("validation/loss", held_out), ("train/loss", seen)):
                     measure = mean_measure(held.losses(model.average.module), "", unit="EDM loss")
-                    recorder.metric(name, done, measure.value, measure.low, measure.high)
+                    recorder.metric(name, done, measure.value, measure.low, measure.high, interval=measure.interval)
             clock, clocked = time.perf_counter(), done
         if spec.sample_every and (done % spec.sample_every == 0 or last):
             images, captions = sample_grid(spec, model.average.module, training.num_classes, device)

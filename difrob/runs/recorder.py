@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -18,15 +15,20 @@ import numpy as np
 
 from difrob.errors import Stopped, UserError
 from difrob.runs import checks, run_file
+from difrob.runs.causes import Cause
 from difrob.runs.checks import checked_name
 from difrob.runs.contents import FROM_THE_START, Contents
 from difrob.runs.file_writer import NewCheckpoint, plain_text
+from difrob.runs.full_disk import RoomWatch, is_full
+from difrob.runs.heartbeat import Heartbeat
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.journal import JournalWriter, scan_journal
 from difrob.runs.locks import is_locked
+from difrob.runs.pace import Pace
 from difrob.runs.reader import RunReader
-from difrob.runs.records import Progress, RunSummary
+from difrob.runs.records import Progress, RunSummary, SignOfLife
 from difrob.runs.recovery import recover
+from difrob.runs.retention import read_retention
 from difrob.runs.states import RunState
 from difrob.runs.stop import StopControl
 from difrob.runs.surroundings import surroundings
@@ -35,11 +37,8 @@ from difrob.specs import JobSpec, input_runs
 
 FLUSH_SECONDS = 0.15
 SYNC_SECONDS = 5.0
-WAIT_SECONDS = 1.0
-RETRY_SECONDS = 20.0  # where a quota hides how much room there is
 FOLD_BYTES = 64 << 20
 MAX_FOLD_BYTES = 512 << 20
-_NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class RunRecorder:
@@ -59,13 +58,15 @@ class RunRecorder:
         device: str = "cpu",
         control: StopControl | None = None,
         resume: bool = False,
-        on_progress: Callable[[Progress, dict[str, float], str], None] | None = None,
+        on_progress: Callable[[SignOfLife], None] | None = None,
         created: float | None = None,
+        facts: dict[str, Any] | None = None,
     ) -> None:
         """Open (or, with ``resume``, reopen) a run for writing.
 
         Args:
-            on_progress: told a few times a second: progress, newest metrics, and what the run is waiting for ("" if nothing).
+            on_progress: told a few times a second how the run gets on.
+            facts: further facts for the file beside versions and platform, e.g. the number of threads; plain JSON data.
 
         Raises:
             UserError: when the run exists already (without ``resume``), is being written, or the disk refuses.
@@ -74,7 +75,8 @@ class RunRecorder:
         self._path = workspace.run_path(run_id)
         self._reader = RunReader(run_id, self._path, workspace.journal_path(run_id))
         self._control = control or StopControl()
-        self._on_progress = on_progress or (lambda progress, headline, waiting: None)
+        self._retention = read_retention(workspace.root)
+        self._on_progress = on_progress or (lambda sign: None)
         old = self._take_over(spec, resume)
         now = time.time()
         self._summary = RunSummary(
@@ -91,15 +93,18 @@ class RunRecorder:
             device=device,
             has_checkpoint=old.has_checkpoint if old else False,
         )
-        self._facts = surroundings()
+        self._facts = {**surroundings(), **(facts or {})}
+        self._heart = Heartbeat()
         self._lock = threading.RLock()
         self._rows: list[list[Any]] = []
+        self._intervals: dict[str, str] = {}
+        self._new_intervals: dict[str, str] = {}  # those that the journal does not name yet
         self._records: list[dict[str, Any]] = []
         self._headline: dict[str, float] = {}
         self._progress = Progress()
         self._progress_is_new = False
-        self._history: deque[tuple[float, int]] = deque(maxlen=200)
-        self._no_room_for: set[str] = set()
+        self._pace = Pace()
+        self._room = RoomWatch(self._path.parent, self._control)
         self._failure: OSError | None = None
         self._resumed_from, damaged = self._reader.newest_whole_checkpoint() if resume else (None, [])
         self._recorded_samples = self._reader.sample_count() if resume else 0
@@ -135,6 +140,7 @@ class RunRecorder:
         if old is not None and old.damaged:
             raise UserError(f"run '{run_id}' has no readable file to resume from: {old.reason}")
         if self._reader.journal_path.exists():
+            scan_journal(self._reader.journal_path)  # raises where a newer difrob wrote it
             raise UserError(f"what run '{run_id}' left behind does not fit on the disk; free some room first")
         if not resume:
             return None
@@ -157,13 +163,26 @@ class RunRecorder:
 
     # What a job reports
 
-    def metric(self, name: str, step: int, value: float, low: float | None = None, high: float | None = None) -> None:
+    def metric(
+        self,
+        name: str,
+        step: int,
+        value: float,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        interval: str = "",
+    ) -> None:
+        self._heart.beat()
         value = float(value)
         ends = [None if end is None else float(end) for end in (low, high)]
         row = [checked_name(name), int(step), time.time(), value, *ends]
         with self._lock:
             self._rows.append(row)
             self._headline[name] = value
+            if interval and self._intervals.get(name) != interval:
+                self._intervals[name] = interval
+                self._new_intervals[name] = plain_text(str(interval))
 
     def curve(
         self,
@@ -194,24 +213,15 @@ class RunRecorder:
                     self._put(record)
 
     def progress(self, done: int, total: int, unit: str = "steps") -> None:
-        now = time.monotonic()
+        self._heart.beat()
         with self._lock:
-            if not self._history or now - self._history[-1][0] > 0.25:
-                self._history.append((now, done))
-            self._progress = Progress(int(done), int(total), unit, self._seconds_left(now, done, total))
+            left = self._pace.seconds_left(int(done), int(total))
+            self._progress = Progress(int(done), int(total), unit, left)
             self._progress_is_new = True
-
-    def _seconds_left(self, now: float, done: int, total: int) -> float | None:
-        """From the speed over about the last minute: steady against one slow step, quick to notice a change."""
-        while len(self._history) > 2 and now - self._history[1][0] > 60:
-            self._history.popleft()
-        began, done_then = self._history[0]
-        if done <= done_then or now - began < 0.5:
-            return None if done < total else 0.0
-        return (total - done) * (now - began) / (done - done_then)
 
     def checkpoint(self, step: int, weights: bytes, state: dict[str, Any], *, best: bool = False) -> None:
         json.dumps(state)  # raises here for what is no JSON data
+        self._heart.beat()
         self._fold([NewCheckpoint(Checkpoint(int(step), bytes(weights), state), best)])
 
     def note(self, text: str, level: str = "info") -> None:
@@ -229,9 +239,11 @@ class RunRecorder:
     # What a job asks
 
     def check_stop(self) -> None:
-        while self._no_room_for:
-            self._control.wait(WAIT_SECONDS)
+        self._heart.beat()
+        while self._room:
+            self._room.pause()
             self.flush()
+            self._heart.skip()
         if self._failure is not None:
             raise self._failure
         self._control.check(self._pause)
@@ -254,7 +266,7 @@ class RunRecorder:
 
     # Ending, flushing, folding
 
-    def finish(self, state: RunState, reason: str = "") -> RunSummary:
+    def finish(self, state: RunState, reason: str = "", cause: Cause = Cause.NONE) -> RunSummary:
         """End the run: everything is folded, the journal goes.
 
         On a full disk this waits until the journal at least has everything and tells the end (or somebody asks to stop);
@@ -266,11 +278,13 @@ class RunRecorder:
         reason = plain_text(reason)
         ended = time.time()
         with self._lock:
-            self._summary = replace(self._summary, state=state, reason=reason, ended=ended, progress=self._progress)
-            self._put({"type": "end", "state": state.value, "reason": reason, "time": ended})
+            self._summary = replace(
+                self._summary, state=state, reason=reason, cause=cause.value, ended=ended, progress=self._progress
+            )
+            self._put({"type": "end", "state": state.value, "reason": reason, "cause": cause.value, "time": ended})
         try:
             with suppress(Stopped):
-                self._wait_for_room("the end", lambda: self.flush(strict=True))
+                self._room.persist("the end", lambda: self.flush(strict=True))
             self._stop_thread()
             return self._fold_last()
         finally:
@@ -287,7 +301,7 @@ class RunRecorder:
                 self.flush(strict=True)
                 self._fold_now([])
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if not is_full(error):
                     raise
             else:
                 self._journal.remove()
@@ -310,9 +324,14 @@ class RunRecorder:
     @property
     def waiting(self) -> str:
         """What the run is waiting for, "" if for nothing."""
-        if not self._no_room_for:
+        if not self._room:
             return ""
         return f"the disk of '{self._workspace.root}' is full; the run goes on when there is room"
+
+    def _sign_of_life(self) -> SignOfLife:
+        waits = self._control.is_paused or bool(self._room)
+        within = None if waits else self._heart.seconds_left
+        return SignOfLife(self._progress, dict(self._headline), self.waiting, self._heart.beats, within)
 
     def _put(self, record: dict[str, Any]) -> None:
         with self._lock:
@@ -321,7 +340,9 @@ class RunRecorder:
 
     def _drain_rows(self) -> None:
         for start in range(0, len(self._rows), checks.ROWS_AT_ONCE):
-            self._records.append({"type": "metrics", "rows": self._rows[start : start + checks.ROWS_AT_ONCE]})
+            record = {"type": "metrics", "rows": self._rows[start : start + checks.ROWS_AT_ONCE]}
+            named, self._new_intervals = self._new_intervals, {}
+            self._records.append({**record, "intervals": named} if named else record)
         self._rows = []
 
     def _keep_flushing(self) -> None:
@@ -337,9 +358,9 @@ class RunRecorder:
                 with suppress(OSError):
                     self._journal.sync()
             try:
-                self._on_progress(self._progress, dict(self._headline), self.waiting)
+                self._on_progress(self._sign_of_life())
             except Exception as error:  # whoever looks on must not cost the run its journal
-                self._on_progress = lambda progress, headline, waiting: None
+                self._on_progress = lambda sign: None
                 self.note(f"progress is no longer reported: {error!r}", "warning")
 
     def flush(self, *, strict: bool = False) -> None:
@@ -361,18 +382,19 @@ class RunRecorder:
                     count = checks.first_batch(self._records)
                     self._journal.append(self._records[:count])
                     del self._records[:count]
-                self._no_room_for.discard("the journal")
+                self._room.has("the journal")
             except OSError as error:
-                if strict or error.errno not in _NO_ROOM:
+                if strict or not is_full(error):
                     raise
-                self._no_room_for.add("the journal")
+                self._room.lacks("the journal")
 
     def _pause(self, paused: bool) -> None:
         state = RunState.PAUSED if paused else RunState.RUNNING
         with self._lock:
             self._summary = replace(self._summary, state=state)
             self._put({"type": "state", "state": state.value})
-        self._history.clear()
+        self._pace.forget()
+        self._heart.skip()
         self.flush()
 
     def _fold(self, checkpoints: list[NewCheckpoint]) -> None:
@@ -383,32 +405,8 @@ class RunRecorder:
                 self.flush(strict=True)
                 self._fold_now(checkpoints)
 
-        self._wait_for_room("the file", fold)
-
-    def _wait_for_room(self, purpose: str, write: Callable[[], None]) -> None:
-        """Try until the disk has room. Raises ``Stopped`` when asked to stop meanwhile."""
-        try:
-            while True:
-                try:
-                    return write()
-                except OSError as error:
-                    if error.errno not in _NO_ROOM:
-                        raise
-                self._no_room_for.add(purpose)
-                self._wait_for_more_room()
-        finally:
-            self._no_room_for.discard(purpose)
-
-    def _wait_for_more_room(self) -> None:
-        """Wait until somebody has freed something: each try of a large fold fills the disk again for everybody."""
-        free, deadline = self._free_bytes(), time.monotonic() + RETRY_SECONDS
-        while True:
-            self._control.wait(WAIT_SECONDS)
-            if self._free_bytes() > free or time.monotonic() > deadline:
-                return
-
-    def _free_bytes(self) -> int:
-        return shutil.disk_usage(self._path.parent).free
+        if self._room.persist("the file", fold):
+            self._heart.skip()
 
     def _fold_now(self, checkpoints: list[NewCheckpoint]) -> None:
         """Write file and journal into a new file, then clear the journal. The caller holds the lock and has flushed."""
@@ -416,6 +414,6 @@ class RunRecorder:
         contents.add(scan_journal(self._reader.journal_path).frames)
         if contents.sequence != self._journal.sequence:
             raise UserError(f"the journal of run '{self._reader.run_id}' is damaged on the disk; it was left as it is")
-        written = run_file.fold(self._path, self.summary, contents, checkpoints, self._facts)
+        written = run_file.fold(self._path, self.summary, contents, checkpoints, self._facts, self._retention)
         self._summary, self._file_size = written, written.size
         self._journal.clear()

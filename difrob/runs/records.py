@@ -17,7 +17,8 @@ _SERIES_FIELDS = ("step", "time", "value", "low", "high")
 class Series:
     """Points of one metric in order of recording; ``low`` and ``high`` are NaN where no interval was given.
 
-    All arrays are float64 [n] (``step`` int64); ``time`` is seconds since the epoch.
+    All arrays are float64 [n] (``step`` int64); ``time`` is seconds since the epoch. ``interval`` says what ``low`` and
+    ``high`` are, e.g. ``"Wilson 95 %"``; "" where nobody said (and in files of schema version 1).
     """
 
     step: np.ndarray
@@ -25,6 +26,7 @@ class Series:
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    interval: str = ""
 
     @property
     def has_interval(self) -> bool:
@@ -32,13 +34,14 @@ class Series:
         return not bool(np.isnan(self.low).all() and np.isnan(self.high).all())
 
     def joined(self, other: Series) -> Series:
-        """This series followed by ``other``."""
-        return Series(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in _SERIES_FIELDS))
+        """This series followed by ``other``, whose word about the interval counts if it has one."""
+        columns = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _SERIES_FIELDS}
+        return Series(**columns, interval=other.interval or self.interval)
 
     def until(self, step: int) -> Series:
         """The points up to and including ``step``."""
         keep = self.step <= step
-        return Series(*(getattr(self, name)[keep] for name in _SERIES_FIELDS))
+        return Series(**{name: getattr(self, name)[keep] for name in _SERIES_FIELDS}, interval=self.interval)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,25 @@ class RunSummary:
     has_checkpoint: bool = False
     size: int = 0
     damaged: bool = False
+
+
+@dataclass(frozen=True)
+class SignOfLife:
+    """What a live run tells whoever looks on, a few times a second.
+
+    Attributes:
+        progress: how far it is.
+        headline: newest value of each metric.
+        waiting: what it waits for, "" if for nothing.
+        beats: number of signs of life from the job itself; it stands still while the job hangs.
+        report_within: seconds from now within which there will be another beat; None while paused or waiting.
+    """
+
+    progress: Progress
+    headline: dict[str, float]
+    waiting: str = ""
+    beats: int = 0
+    report_within: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from difrob.specs.base import JobSpec, Spec, face_of, input_runs, parameter, val
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
-from difrob.specs.parts import AttackSpec, DataSpec
+from difrob.specs.parts import AttackSpec, DataSpec, MemorySpec
 from difrob.specs.presets import Preset, list_presets, load_preset
 from difrob.specs.registry import KINDS, apply_overrides, parse_spec, spec_class
 from difrob.specs.train_classifier import ClassifierNetworkSpec, TrainClassifierSpec
@@ -20,6 +20,7 @@ __all__ = [
     "EvaluateSpec",
     "GenerateSpec",
     "JobSpec",
+    "MemorySpec",
     "Preset",
     "Spec",
     "TrainClassifierSpec",

@@ -72,3 +72,16 @@ class AttackSpec(Spec):
     def label(self) -> str:
         """How tables and axes name this attack, e.g. ``PGD-10 linf 0.15``."""
         return f"PGD-{self.steps} {self.norm} {self.eps:g}"
+
+
+class MemorySpec(Spec):
+    """How a training step is cut when the device is too small for a whole batch."""
+
+    micro_batch: int | None = parameter(
+        None, "Images that go through the network at once; the gradients of a batch are added up. Empty: the whole batch.",
+        unit="images", group="Memory", advanced=True, ge=1,
+    )  # fmt: skip
+    shrink: bool = parameter(
+        True, "When memory runs out, go on with half as many images at once instead of failing; the log says so.",
+        group="Memory", advanced=True,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from difrob.specs.base import JobSpec, Spec, parameter
-from difrob.specs.parts import AttackSpec, DataSpec
+from difrob.specs.parts import AttackSpec, DataSpec, MemorySpec
 
 WANG = "Wang et al. 2023"
 
@@ -91,6 +91,8 @@ class TrainClassifierSpec(JobSpec):
         0.995, "Decay of the weight average that is evaluated and kept.", group="Optimiser", ge=0, lt=1, advanced=True,
         source="Gowal et al. 2020, section 4.4",
     )  # fmt: skip
+
+    memory: MemorySpec = MemorySpec()
 
     validate_every: int = parameter(
         50, "Steps between measurements on the validation images.", unit="steps", group="Recording", ge=1

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from difrob.specs.base import JobSpec, Spec, parameter
-from difrob.specs.parts import DataSpec
+from difrob.specs.parts import DataSpec, MemorySpec
 
 
 class DenoiserNetworkSpec(Spec):
@@ -119,6 +119,8 @@ class TrainDenoiserSpec(JobSpec):
         0.05, "The half-life is at most this share of the images seen so far.", group="Optimiser", gt=0, le=1,
         source="Karras et al. 2022, appendix F.2", advanced=True,
     )  # fmt: skip
+
+    memory: MemorySpec = MemorySpec()
 
     log_every: int = parameter(20, "Steps between points of the curves.", unit="steps", group="Recording", ge=1)
     sample_every: int = parameter(

@@ -7,6 +7,7 @@ what the optimiser and the weight average hold.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from difrob.data import EpochOrder, ImageSet, as_float
 from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_loss
+from difrob.memory import MicroBatches
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
@@ -28,6 +30,12 @@ class NoisyBatch(NamedTuple):
     labels: Tensor | None
     sigma: Tensor
     noise: Tensor
+
+    def part(self, rows: slice) -> NoisyBatch:
+        """Some of its images."""
+        return NoisyBatch(
+            self.u[rows], None if self.labels is None else self.labels[rows], self.sigma[rows], self.noise[rows]
+        )
 
 
 class StepRecord(NamedTuple):
@@ -83,13 +91,20 @@ class DenoiserTraining:
 
     Attributes:
         denoiser: the denoiser being trained.
+        pieces: how many images go through it at once.
         average: its weight average, from which is sampled.
     """
 
     def __init__(
-        self, spec: TrainDenoiserSpec, image_shape: tuple[int, int, int], num_classes: int, device: torch.device
+        self,
+        spec: TrainDenoiserSpec,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        device: torch.device,
+        pieces: MicroBatches,
     ) -> None:
         self.spec = spec
+        self.pieces = pieces
         self.device = device
         with seeded_globally(device, spec.seed, "weights"):
             network = build_denoiser_network(spec.network, image_shape, num_classes if spec.class_conditional else 0)
@@ -104,19 +119,28 @@ class DenoiserTraining:
         """One step of Adam and of the average. Reads nothing back from the device."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.spec, step)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses = self._losses(step, batch)
-        losses.mean().backward()
+        losses = self.pieces.attempt(lambda: self._gradients(step, batch))
         gradient_norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.gradient_clip or math.inf)
         self.optimiser.step()
         self.average.update(self.denoiser, images=len(batch.u))
-        return StepRecord(losses.detach(), batch.sigma, gradient_norm)
+        return StepRecord(losses, batch.sigma, gradient_norm)
 
-    def _losses(self, step: int, batch: NoisyBatch) -> Tensor:
+    def _gradients(self, step: int, batch: NoisyBatch) -> Tensor:
+        """Leave the gradient of the mean loss in the parameters; the losses themselves, detached [B]."""
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = []
+        with self._dropout(step):
+            for part in self.pieces.slices(len(batch.u)):
+                images = batch.part(part)
+                of_part = edm_loss(self.denoiser, *images)
+                (of_part.mean() * (len(images.u) / len(batch.u))).backward()
+                losses.append(of_part.detach())
+        return torch.cat(losses)
+
+    def _dropout(self, step: int) -> AbstractContextManager[None]:
         if self.spec.network.dropout == 0:
-            return edm_loss(self.denoiser, *batch)
-        with seeded_globally(self.device, self.spec.seed, "dropout", step):
-            return edm_loss(self.denoiser, *batch)
+            return nullcontext()
+        return seeded_globally(self.device, self.spec.seed, "dropout", step)
 
     def tensors(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """All state as the parts of a checkpoint, and the JSON data that belongs to it."""
@@ -126,7 +150,10 @@ class DenoiserTraining:
             "average": self.average.state_dict(),
             "optimiser": optimiser_tensors,
         }
-        return parts, {"optimiser": optimiser_state, "average": self.average.counters()}
+        state = {
+            "optimiser": optimiser_state, "average": self.average.counters(), "micro_batch": self.pieces.size,
+        }  # fmt: skip
+        return parts, state
 
     def restore(self, parts: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
         """Go on from :meth:`tensors`. UserError when the checkpoint belongs to another network."""

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from difrob.errors import UserError
+from difrob.training.divergence import LastFinite
 
 BANDS = ("low", "mid", "high")
 
@@ -36,7 +36,7 @@ class LossWindow:
         self._steps = torch.zeros(2, length, device=device)  # mean loss and gradient norm of each step
         self._bands = torch.zeros(2, len(BANDS), device=device)  # sum of losses and number of images per band
         self.count = 0
-        self.last_finite: float | None = None
+        self._last = LastFinite()
 
     def add(self, losses: Tensor, sigma: Tensor, gradient_norm: Tensor) -> None:
         """Take one step: loss and noise level of each image, [B], and the gradient norm before clipping."""
@@ -56,18 +56,11 @@ class LossWindow:
             rate: the learning rate there.
 
         Raises:
-            UserError: naming the first bad step, the learning rate and the last finite loss.
+            NotFinite: naming the first bad step, the learning rate and the last finite numbers.
         """
         losses, norms = self._steps[:, : self.count].tolist()
         for place, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                what = f"gradient norm became {norm}" if math.isfinite(loss) else f"loss became {loss}"
-                before = "none" if self.last_finite is None else f"{self.last_finite:.4g}"
-                raise UserError(
-                    f"the {what} at step {last_step - self.count + 1 + place} (learning rate {rate:.3g}; last finite "
-                    f"loss: {before}); lower learning_rate, or set a smaller gradient_clip"
-                )
-            self.last_finite = loss
+            self._last.check(last_step - self.count + 1 + place, rate, loss, norm)
 
     def read(self) -> dict[str, float]:
         """Means over the window by metric name, and start a new one; waits for the device.
@@ -89,11 +82,11 @@ class LossWindow:
 
     def counters(self) -> dict[str, float | int | None]:
         """What else the checkpoint must hold, as plain JSON data."""
-        return {"count": self.count, "last_finite": self.last_finite}
+        return {"count": self.count, "last_finite": self._last.loss, "last_gradient_norm": self._last.gradient_norm}
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, float | int | None]) -> None:
         """Go on from :meth:`state_dict` and :meth:`counters`."""
         self._steps.copy_(tensors["steps"])
         self._bands.copy_(tensors["bands"])
         self.count = int(counters["count"] or 0)
-        self.last_finite = counters["last_finite"]
+        self._last = LastFinite(counters["last_finite"], counters.get("last_gradient_norm"))

@@ -26,6 +26,24 @@ class Terms:
     attack_success: Tensor | None = None
 
 
+def weighted_terms(parts: list[tuple[float, Terms]]) -> Terms:
+    """The terms of a whole batch from those of its pieces, given as (share of the batch, terms).
+
+    The share of attacked images that were flipped is weighted alike, which is exact for one piece only: pieces differ a
+    little in how many of their images were right.
+    """
+    if len(parts) == 1:
+        return parts[0][1]
+
+    def mean(name: str) -> Tensor | None:
+        values = [share * value for share, terms in parts if (value := getattr(terms, name)) is not None]
+        return torch.stack(values).sum() if values else None
+
+    loss, clean = mean("loss"), mean("clean")
+    assert loss is not None and clean is not None
+    return Terms(loss.detach(), clean, mean("robust"), mean("attack_success"))
+
+
 def standard_loss(network: nn.Module, images: Tensor, labels: Tensor, *, label_smoothing: float) -> Terms:
     """Cross-entropy with the target (1 - l) onehot + l / K.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from difrob.errors import UserError
+from difrob.training.divergence import LastFinite
 
 NORMALISATION = (
     nn.modules.batchnorm._BatchNorm,
@@ -37,13 +36,12 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
 class LossWatch:
     """Remembers losses and gradient norms on the device and, when asked, refuses to go on with one that is not finite.
 
-    They are read together, at the steps at which the host waits for the device anyway. The gradient norm is watched
-    because a finite loss can still have an infinite gradient, which ruins the weights before the next loss tells.
+    They are read together, at the steps at which the host waits for the device anyway.
     """
 
     def __init__(self) -> None:
         self._unread: list[tuple[int, float, Tensor]] = []
-        self._last_finite: float | None = None
+        self._last = LastFinite()
 
     def add(self, step: int, learning_rate: float, loss: Tensor, gradient_norm: Tensor) -> None:
         """Note loss and gradient norm of a step without reading them."""
@@ -53,21 +51,11 @@ class LossWatch:
         """Read what was noted since the last call.
 
         Raises:
-            UserError: naming the first step that went wrong, its learning rate and the last finite loss.
+            NotFinite: naming the first step that went wrong.
         """
         if not self._unread:
             return
         values = torch.stack([pair for _, _, pair in self._unread]).tolist()
-        for (step, learning_rate, _), pair in zip(self._unread, values, strict=True):
-            for name, value in zip(("loss", "gradient norm"), pair, strict=True):
-                if not math.isfinite(value):
-                    known = self._last_finite is not None
-                    before = (
-                        f"the last finite loss was {self._last_finite:.4g}" if known else "no loss was finite before"
-                    )
-                    raise UserError(
-                        f"the {name} became {value} at step {step} with learning rate {learning_rate:.4g} ({before}); "
-                        "lower learning_rate or set gradient_clip"
-                    )
-            self._last_finite = pair[0]
+        for (step, learning_rate, _), (loss, gradient_norm) in zip(self._unread, values, strict=True):
+            self._last.check(step, learning_rate, loss, gradient_norm)
         self._unread = []

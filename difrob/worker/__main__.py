@@ -19,13 +19,15 @@ from types import FrameType
 from typing import Any
 
 from difrob.errors import UserError
-from difrob.runs import Progress, RunState, Workspace
+from difrob.runs import RunState, Workspace
+from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import parse_spec
 from difrob.worker.execution import execute
 from difrob.worker.transport import Connection, NoSupervisor
 
 RECONNECT_SECONDS = 1.0
+BEAT_SECONDS = 5.0
 FAILED_TO_START = 3
 
 
@@ -37,7 +39,10 @@ class SupervisorLink:
         self._run_id = run_id
         self._control = control
         self._connection: Connection | None = None
-        self._last: dict[str, Any] = {}
+        self._news: dict[str, Any] = {}
+        self._beats = 0
+        self._sent = 0.0
+        self._promised_nothing = True
         self._state = RunState.STARTING
         self._closing = threading.Event()
         self._lock = threading.Lock()
@@ -55,13 +60,21 @@ class SupervisorLink:
         self._thread.start()
         return order
 
-    def progress(self, progress: Progress, headline: dict[str, float], waiting: str) -> None:
-        """Send progress; without a supervisor it is dropped, the journal has it anyway."""
-        finite = {name: value for name, value in list(headline.items())[:32] if abs(value) < float("inf")}
-        message = {**asdict(progress), "headline": finite, "waiting": waiting, "run_id": self._run_id}
-        if message != self._last:
-            self._last = message
-            self._send("worker_progress", progress=message)
+    def progress(self, sign: SignOfLife) -> None:
+        """Send progress, and when the next report is due; without a supervisor it is dropped, the journal has it anyway.
+
+        A job that hangs gives no news, so nothing is sent, and the supervisor waits in vain for the report announced.
+        """
+        finite = {name: value for name, value in list(sign.headline.items())[:32] if abs(value) < float("inf")}
+        news = {**asdict(sign.progress), "headline": finite, "waiting": sign.waiting}
+        if news == self._news and (sign.report_within is None) == self._promised_nothing:
+            beat_again = sign.beats != self._beats and time.monotonic() - self._sent > BEAT_SECONDS
+            if not beat_again:
+                return
+        self._news, self._beats, self._sent = news, sign.beats, time.monotonic()
+        self._promised_nothing = sign.report_within is None
+        message = {**news, "run_id": self._run_id, "report_within": sign.report_within}
+        self._send("worker_progress", progress=message)
 
     def state(self, state: RunState) -> None:
         """Tell the supervisor in which state the job is."""
@@ -107,6 +120,7 @@ class SupervisorLink:
             return
         with self._lock:
             self._connection = connection
+            self._news = {}  # this supervisor knows nothing yet
 
 
 def main() -> int:
@@ -152,7 +166,7 @@ class _PausedWatch:
         self._control = control
         self._told: RunState | None = None
 
-    def progress(self, progress: Progress, headline: dict[str, float], waiting: str) -> None:
+    def progress(self, sign: SignOfLife) -> None:
         if self._control.is_paused:
             state = RunState.PAUSED
         else:
@@ -160,7 +174,7 @@ class _PausedWatch:
         if state is not self._told:
             self._told = state
             self._link.state(state)
-        self._link.progress(progress, headline, waiting)
+        self._link.progress(sign)
 
 
 if __name__ == "__main__":

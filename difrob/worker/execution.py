@@ -7,13 +7,16 @@ import importlib
 import os
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from difrob.errors import Stopped, UserError
-from difrob.runs import Progress, RunState, RunSummary, Workspace
+from difrob.runs import RunState, RunSummary, Workspace
+from difrob.runs.causes import Cause
 from difrob.runs.recorder import RunRecorder
+from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import JobSpec
+from difrob.worker.failures import explain_failure
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +32,7 @@ def execute(
     device: str = "auto",
     control: StopControl | None = None,
     resume: bool = False,
-    on_progress: Callable[[Progress, dict[str, float], str], None] | None = None,
+    on_progress: Callable[[SignOfLife], None] | None = None,
     created: float | None = None,
 ) -> RunSummary:
     """Run a job to its end, whatever the end is; only a run that cannot even be recorded raises.
@@ -46,35 +49,59 @@ def execute(
         UserError: when the run cannot be opened for writing, or the device does not exist.
     """
     control = control or StopControl()
-    torch_device = prepare_torch(device)
+    before = _earlier_facts(workspace, run_id) if resume else {}
+    torch_device = prepare_torch(device, before.get("threads"))
     job = importlib.import_module(f"difrob.jobs.{spec.kind}").run
     recorder = RunRecorder(
         workspace, run_id, spec, device=describe_device(torch_device), control=control, resume=resume,
-        on_progress=on_progress, created=created,
+        on_progress=on_progress, created=created, facts=_facts(torch_device),
     )  # fmt: skip
-    state, reason = RunState.FINISHED, ""
+    if before.get("device_type", torch_device.type) != torch_device.type:
+        recorder.note(
+            f"it began on '{before['device_type']}' and goes on on '{torch_device.type}': the last digits will differ",
+            "warning",
+        )
+    state, reason, cause = RunState.FINISHED, "", Cause.NONE
     hook = _leave_on_abort(control)
     try:
         job(spec, recorder, torch_device)
     except Stopped as stopped:
+        cause = Cause.REQUEST
         if stopped.grade == "abort":
             state, reason = RunState.CANCELLED, "aborted on request"
         else:
             state, reason = RunState.INTERRUPTED, "stopped on request; it can be resumed"
-    except UserError as error:
-        state, reason = RunState.FAILED, str(error)
-        recorder.note(reason, "error")
     except Exception as error:
-        state, reason = RunState.FAILED, explain_failure(error)
+        state = RunState.FAILED
+        cause, reason = explain_failure(error)
         recorder.note(reason, "error")
-        recorder.note(traceback.format_exc(), "error")
+        if not isinstance(error, UserError):
+            recorder.note(traceback.format_exc(), "error")
     finally:
         hook.remove()
-    return recorder.finish(state, reason)
+    return recorder.finish(state, reason, cause)
 
 
-def prepare_torch(device: str) -> torch.device:
+def _earlier_facts(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """What the interrupted run was computed with; its number of threads decides about the last digits of sums."""
+    try:
+        return workspace.reader(run_id).facts()
+    except UserError:
+        return {}  # the recorder will say what is the matter with the file
+
+
+def _facts(device: torch.device) -> dict[str, Any]:
+    import torch
+
+    return {"device_type": device.type, **({"threads": torch.get_num_threads()} if device.type == "cpu" else {})}
+
+
+def prepare_torch(device: str, threads: int | None = None) -> torch.device:
     """Import torch, choose the device and the number of threads, and switch nondeterminism off.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        threads: CPU threads; None for what ``DIFROB_THREADS`` says.
 
     Raises:
         UserError: for a device that this machine does not have.
@@ -100,7 +127,11 @@ def prepare_torch(device: str) -> torch.device:
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("there is no MPS device here; use --device cpu")
     if chosen.type == "cpu":
-        torch.set_num_threads(_threads())
+        torch.set_num_threads(threads or _threads())
+    if chosen.type == "cuda":
+        # Sums by atomic additions come out differently each time; the few operations without another way only warn.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return chosen
 
 
@@ -138,18 +169,6 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda:{device.index or 0} {torch.cuda.get_device_name(device)}"
     return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
-
-
-def explain_failure(error: Exception) -> str:
-    """One sentence about an exception that a job did not expect, with the next step where there is one."""
-    import torch
-
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return "out of GPU memory; use a smaller batch_size, or free the device ('difrob doctor' shows who uses it)"
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return "out of memory; use a smaller batch_size"
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}; the log holds the traceback"
 
 
 def _leave_on_abort(control: StopControl) -> torch.utils.hooks.RemovableHandle:

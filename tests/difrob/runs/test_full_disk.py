@@ -87,7 +87,7 @@ def test_a_fold_that_finds_no_room_leaves_everything_as_it_was(
         before = content_of(reader), path.read_bytes(), journal.read_bytes()
         plenty.room = plenty.used + int(share * len(before[1]))
         with pytest.MonkeyPatch.context() as impatient:
-            impatient.setattr("difrob.runs.recorder._NO_ROOM", set())
+            impatient.setattr("difrob.runs.full_disk._NO_ROOM", set())
             with pytest.raises(OSError, match="No space left on device") as caught:
                 recorder.checkpoint(2, WEIGHTS, {})
         assert caught.value.errno == errno.ENOSPC
@@ -111,7 +111,7 @@ def test_much_data_after_the_disk_is_full_takes_little_memory(workspace: Workspa
         tracemalloc.start()
         try:
             with pytest.MonkeyPatch.context() as impatient:
-                impatient.setattr("difrob.runs.recorder._NO_ROOM", set())
+                impatient.setattr("difrob.runs.full_disk._NO_ROOM", set())
                 with pytest.raises(OSError, match="No space left on device"):
                     recorder.checkpoint(2, b"", {})
             assert tracemalloc.get_traced_memory()[1] < 25_000_000
@@ -154,8 +154,8 @@ def test_a_partial_file_that_exists_is_never_overwritten(tmp_path: Path) -> None
 def test_a_run_on_a_disk_that_fills_and_empties_loses_nothing(
     workspace: Workspace, plenty: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("difrob.runs.recorder.WAIT_SECONDS", 0.002)
-    monkeypatch.setattr("difrob.runs.recorder.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("difrob.runs.full_disk.WAIT_SECONDS", 0.002)
+    monkeypatch.setattr("difrob.runs.full_disk.RETRY_SECONDS", 0.0)
     random = np.random.default_rng(2)
 
     def some_room(*arguments: Any) -> None:  # somebody tidies up while the run waits

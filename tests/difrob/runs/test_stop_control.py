@@ -15,7 +15,8 @@ from run_helpers import WEIGHTS, content_of, record_everything, recording
 
 from difrob.errors import Stopped, UserError
 from difrob.runs import Progress, RunState, Workspace, run_file
-from difrob.runs.recorder import RunRecorder
+from difrob.runs.full_disk import RoomWatch
+from difrob.runs.records import SignOfLife
 from difrob.runs.recovery import recover
 from difrob.runs.stop import StopControl
 
@@ -168,8 +169,8 @@ class Disk:
 
         monkeypatch.setattr(os, "write", write_or_not)
         monkeypatch.setattr(run_file, "fold", fold_or_not)
-        monkeypatch.setattr("difrob.runs.recorder.WAIT_SECONDS", 0.01)
-        monkeypatch.setattr("difrob.runs.recorder.RETRY_SECONDS", 0.0)
+        monkeypatch.setattr("difrob.runs.full_disk.WAIT_SECONDS", 0.01)
+        monkeypatch.setattr("difrob.runs.full_disk.RETRY_SECONDS", 0.0)
         monkeypatch.setattr("difrob.runs.recorder.FLUSH_SECONDS", 0.01)
 
 
@@ -180,7 +181,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 def test_a_full_disk_holds_the_job_until_there_is_room_and_nothing_is_lost(workspace: Workspace, disk: Disk) -> None:
     told: list[str] = []
-    with recording(workspace, on_progress=lambda progress, headline, waiting: told.append(waiting)) as recorder:
+    with recording(workspace, on_progress=lambda sign: told.append(sign.waiting)) as recorder:
         recorder.metric("loss", 1, 1)
         recorder.flush()
         disk.journal_is_full = True
@@ -190,6 +191,7 @@ def test_a_full_disk_holds_the_job_until_there_is_room_and_nothing_is_lost(works
         assert "disk" in recorder.waiting and str(workspace.root) in recorder.waiting
         job = Job(recorder.check_stop)
         wait_until(lambda: told and "goes on when there is room" in told[-1])
+        assert recorder._sign_of_life().report_within is None  # who waits for room cannot promise to report
         assert job.is_alive()
         reader = workspace.reader("run")
         assert reader.metrics()["loss"].step.tolist() == [1] and reader.summary().state is RunState.RUNNING
@@ -221,8 +223,8 @@ def test_a_large_file_is_not_tried_again_before_something_was_freed(
     workspace: Workspace, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free, tries = [1000], []
-    monkeypatch.setattr("difrob.runs.recorder.RETRY_SECONDS", 1000.0)
-    monkeypatch.setattr(RunRecorder, "_free_bytes", lambda recorder: free[0])
+    monkeypatch.setattr("difrob.runs.full_disk.RETRY_SECONDS", 1000.0)
+    monkeypatch.setattr(RoomWatch, "_free_bytes", lambda watch: free[0])
     with recording(workspace) as recorder:
         disk.file_is_full = True
         disk.on_fold = lambda: tries.append(free[0])
@@ -327,8 +329,8 @@ def test_an_onlooker_who_fails_costs_the_run_nothing(workspace: Workspace, monke
     monkeypatch.setattr("difrob.runs.recorder.FLUSH_SECONDS", 0.01)
     calls: list[Progress] = []
 
-    def look(progress: Progress, headline: dict[str, float], waiting: str) -> None:
-        calls.append(progress)
+    def look(sign: SignOfLife) -> None:
+        calls.append(sign.progress)
         raise RuntimeError("nobody expects me")
 
     with recording(workspace, on_progress=look) as recorder:

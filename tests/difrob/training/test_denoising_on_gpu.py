@@ -10,6 +10,7 @@ import torch
 
 from difrob.data import load_split
 from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
+from difrob.memory import MicroBatches
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainDenoiserSpec
 from difrob.training.denoising import DenoiserTraining, NoisyBatches
 from difrob.training.loss_window import LossWindow
@@ -31,7 +32,9 @@ def test_steps_and_sampling_never_wait_and_agree_with_the_cpu() -> None:
     training = load_split(SPEC.data, "train")
     losses, images = {}, {}
     for device in (torch.device("cpu"), torch.device("cuda")):
-        batches, model = NoisyBatches(SPEC, training, device), DenoiserTraining(SPEC, training.shape, 10, device)
+        pieces = MicroBatches(SPEC.batch_size, may_shrink=False, tell=lambda size, why: None)
+        batches = NoisyBatches(SPEC, training, device)
+        model = DenoiserTraining(SPEC, training.shape, 10, device, pieces)
         window = LossWindow(10, SPEC.log_sigma_mean, SPEC.log_sigma_std, device)
         window.add(*model.step(0, batches.batch(0)))  # the first step initialises libraries
         noise = starting_noise(0, range(20), training.shape, device)

@@ -1,0 +1,33 @@
+"""How a job cuts its batches, as a recorded decision: what was asked for, and what memory allowed."""
+
+from __future__ import annotations
+
+from difrob.memory import MicroBatches
+from difrob.runs.interface import Recorder
+from difrob.specs import MemorySpec
+
+STATE = "micro_batch"
+
+
+def training_pieces(recorder: Recorder, spec: MemorySpec, batch_size: int) -> MicroBatches:
+    """Micro-batches of a training: those of the interrupted run, or else those of the specification.
+
+    The checkpoints of the job must hold ``size`` under :data:`STATE`.
+    """
+    size = min(spec.micro_batch or batch_size, batch_size)
+    if recorder.resumed_from is not None:
+        size = int(recorder.resumed_from.state.get(STATE, size))
+    return _recorded(recorder, size, may_shrink=spec.shrink)
+
+
+def sampling_pieces(recorder: Recorder, batch_size: int) -> MicroBatches:
+    """Pieces of a job whose rows do not depend on its batches, so that shrinking them changes nothing."""
+    return _recorded(recorder, batch_size, may_shrink=True)
+
+
+def _recorded(recorder: Recorder, size: int, *, may_shrink: bool) -> MicroBatches:
+    def tell(new_size: int, sentence: str) -> None:
+        recorder.note(sentence, "warning")
+        recorder.attribute(STATE, {"images_at_once": new_size, "decided_because": sentence})
+
+    return MicroBatches(size, may_shrink=may_shrink, tell=tell)
