@@ -6,37 +6,13 @@ stated for images in [0,1] is twice as large here.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from difrob.diffusion.denoiser import class_labels, network_type
 from difrob.nets.denoisers import DenoiserNetwork
-
-
-class Denoiser(Protocol):
-    """Anything that estimates the clean image from a noisy one.
-
-    Attributes:
-        num_classes: K, which is also the label of the null class; 0 for a denoiser without classes.
-        image_shape: (C, H, W).
-    """
-
-    num_classes: int
-    image_shape: tuple[int, int, int]
-
-    def denoise(self, v: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Estimate u from v = u + sigma n.
-
-        Args:
-            v: noisy images in the diffusion range, [B,C,H,W].
-            sigma: noise levels in the diffusion range, [B].
-            labels: int64 [B] in 0..K, K for the null class; None for the null class throughout.
-
-        Returns:
-            The estimate, [B,C,H,W], of v's type; not clipped.
-        """
-        ...
 
 
 class Preconditioning(NamedTuple):
@@ -63,7 +39,8 @@ def preconditioning(sigma: Tensor, sigma_data: float) -> Preconditioning:
 
 
 class EDMDenoiser(nn.Module):
-    """A raw network with the EDM preconditioning around it; implements :class:`Denoiser`.
+    """A raw network with the EDM preconditioning around it; implements
+    :class:`difrob.diffusion.denoiser.Denoiser`.
 
     Args:
         network: the raw network F.
@@ -76,19 +53,19 @@ class EDMDenoiser(nn.Module):
         self.sigma_data = sigma_data
         self.num_classes = network.num_classes
         self.image_shape = network.image_shape
+        self.has_null_class = bool(getattr(network, "has_null_class", True))
 
     def denoise(self, v: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
-        """See :meth:`Denoiser.denoise`. The network itself always runs in float32.
+        """See :meth:`difrob.diffusion.denoiser.Denoiser.denoise`. The network runs in the type of its weights.
 
         Raises:
             ValueError: for labels when the network knows no classes.
+            UserError: without labels when the network has no null class.
         """
-        if labels is None:
-            labels = torch.full((len(v),), self.num_classes, dtype=torch.int64, device=v.device)
-        elif self.num_classes == 0:
-            raise ValueError("this denoiser was trained without classes and takes no labels")
+        labels = class_labels(self.network, v, labels)
         c_skip, c_out, c_in, c_noise = preconditioning(sigma.to(v.dtype).reshape(-1, 1, 1, 1), self.sigma_data)
-        raw = self.network((c_in * v).float(), c_noise.flatten().float(), labels)
+        wanted = network_type(self.network)
+        raw = self.network((c_in * v).to(wanted), c_noise.flatten().to(wanted), labels)
         return c_skip * v + c_out * raw.to(v.dtype)
 
     forward = denoise

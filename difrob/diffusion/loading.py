@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from difrob.diffusion.edm import EDMDenoiser
+from difrob.diffusion.parameterisations import TrainedDenoiser, parameterisation_of
 from difrob.errors import UserError
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, part_of, unpack
@@ -12,7 +12,7 @@ from difrob.runs.interface import InputRun
 from difrob.specs import TrainDenoiserSpec, parse_spec
 
 
-def load_denoiser(input_run: InputRun, device: torch.device) -> tuple[EDMDenoiser, TrainDenoiserSpec]:
+def load_denoiser(input_run: InputRun, device: torch.device) -> tuple[TrainedDenoiser, TrainDenoiserSpec]:
     """The averaged weights of a ``train_denoiser`` run, in evaluation mode and without gradients.
 
     Raises:
@@ -26,7 +26,8 @@ def load_denoiser(input_run: InputRun, device: torch.device) -> tuple[EDMDenoise
     checkpoint = input_run.checkpoint("last")
     channels, height, width = checkpoint.state["image_shape"]
     classes = checkpoint.state["num_classes"] if spec.class_conditional else 0
-    denoiser = EDMDenoiser(build_denoiser_network(spec.network, (channels, height, width), classes), spec.sigma_data)
+    network = build_denoiser_network(spec.network, (channels, height, width), classes)
+    denoiser = parameterisation_of(spec).wrap(network)
     load_weights(denoiser, part_of(unpack(checkpoint.weights), "average"))
     return denoiser.to(device).eval().requires_grad_(False), spec
 

@@ -1,4 +1,4 @@
-"""Train a class-conditional diffusion model with the EDM objective (Karras et al. 2022).
+"""Train a diffusion model, plainly (Karras et al. 2022; Ho et al. 2020) or adversarially (Briglia et al. 2026).
 
 The step itself is in :mod:`difrob.training.denoising`; here is what surrounds it: what is measured and shown while the
 model learns, and what is kept.
@@ -10,17 +10,24 @@ import time
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from difrob.data import ImageSet, as_float, as_uint8, load_split
-from difrob.diffusion.edm import EDMDenoiser, edm_loss
-from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
+from difrob.data.points import in_diffusion_range
 from difrob.errors import Stopped
+from difrob.jobs.denoiser_measures import (
+    VALIDATION_DRAWS,
+    HeldNoise,
+    drawn_images,
+    drawn_points,
+    point_picture,
+    report_points,
+    sample_grid,
+)
 from difrob.jobs.pieces import training_pieces
+from difrob.jobs.training_data import TrainingData, training_data
 from difrob.metrics.accuracy import mean_measure
+from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.nets.denoisers import check_levels
 from difrob.nets.storage import pack, part_of, unpack
-from difrob.randomness import normal_per_sample, uniform_per_sample
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import TrainDenoiserSpec
 from difrob.training.denoising import DenoiserTraining, NoisyBatches, learning_rate
@@ -28,15 +35,6 @@ from difrob.training.loss_window import LossWindow
 
 # Points of the training curves between two measurements on held-out images.
 LOGS_PER_VALIDATION = 10
-
-# Held-out losses of different runs are about the same noise, whatever the runs' seeds.
-VALIDATION_SEED = 0
-VALIDATION_DRAWS = 4
-VALIDATION_BATCH = 512
-
-GRID_IMAGES = 100
-GRID_PER_CLASS = 10
-GRID_STEPS = 18
 
 
 def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> None:
@@ -46,15 +44,20 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
         UserError: for images that do not fit the network, or when the loss is no longer a number.
         Stopped: when asked to; a checkpoint has then been written unless the run was to be aborted.
     """
-    training, validation = load_split(spec.data, "train"), load_split(spec.data, "validation")
+    data = training_data(spec, recorder)
+    training, validation = data.training, data.validation
     check_levels(spec.network, training.shape)
 
     batches = NoisyBatches(spec, training, device)
     pieces = training_pieces(recorder, spec.memory, spec.batch_size)
-    model = DenoiserTraining(spec, training.shape, training.num_classes, device, pieces)
-    window = LossWindow(spec.log_every, spec.log_sigma_mean, spec.log_sigma_std, device)
-    held_out = HeldNoise(spec, validation, device)
-    seen = HeldNoise(spec, training.take(np.arange(min(len(training), len(validation)))), device)
+    model = DenoiserTraining(
+        spec, training.shape, training.num_classes, device, pieces, lambda text: recorder.note(text, "warning")
+    )
+    terciles = model.parameterisation.sigma_at(torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)).tolist()
+    window = LossWindow(spec.log_every, (terciles[0], terciles[1]), device)
+    held_out = HeldNoise(spec, model.parameterisation, validation, device)
+    seen = training.take(np.arange(min(len(training), len(validation))))
+    seen_noise = HeldNoise(spec, model.parameterisation, seen, device)
     recorder.attribute("parameters", sum(parameter.numel() for parameter in model.parameters))
     recorder.attribute("sigma_bands", list(window.band_ends))
 
@@ -98,74 +101,55 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
             for name, value in window.read().items():
                 recorder.metric(name, done, value)
             recorder.metric("learning_rate", done, learning_rate(spec, step))
+            recorder.metric("distance_to_average", done, float(model.distance_to_average()))
             now = time.perf_counter()
             recorder.metric("images_per_second", done, (done - clocked) * spec.batch_size / (now - clock))
             if done % (LOGS_PER_VALIDATION * spec.log_every) == 0 or last:
-                for name, held in (("validation/loss", held_out), ("train/loss", seen)):
+                for name, held in (("validation/loss", held_out), ("train/loss", seen_noise)):
                     measure = mean_measure(held.losses(model.average.module), "", unit="EDM loss")
                     recorder.metric(name, done, measure.value, measure.low, measure.high, interval=measure.interval)
             clock, clocked = time.perf_counter(), done
         if spec.sample_every and (done % spec.sample_every == 0 or last):
-            images, captions = sample_grid(spec, model.average.module, training.num_classes, device)
-            recorder.images("generated", done, images, captions)
+            show(spec, recorder, model, data, device, done)
+            clock, clocked = time.perf_counter(), done
+        if spec.frechet_every and data.truth is None and (done % spec.frechet_every == 0 or last):
+            drawn = drawn_images(spec, model.parameterisation, model.average.module, device)
+            distance = pixel_frechet_measure(drawn, data.clean_images)
+            recorder.metric(
+                "frechet_distance", done, distance.value, distance.low, distance.high, interval=distance.interval
+            )
             clock, clocked = time.perf_counter(), done
         if done % spec.checkpoint_every == 0 or last:
             keep(done)
 
     losses = held_out.losses(model.average.module)
-    described = f"EDM loss of the averaged weights on held-out images, {VALIDATION_DRAWS} fixed noise levels each"
-    recorder.result("validation_loss", mean_measure(losses, described, unit="EDM loss"))
+    unit = model.parameterisation.loss_name
+    described = f"{unit} of the averaged weights on held-out images, {VALIDATION_DRAWS} fixed noise levels each"
+    recorder.result("validation_loss", mean_measure(losses, described, unit=unit))
     recorder.result(
         "training_images", Measure(len(training), n=len(training), unit="images", description="images learnt from")
     )
+    if data.truth is not None:
+        report_points(recorder, drawn_points(spec, model.parameterisation, model.average.module, device), data.truth)
 
 
-class HeldNoise:
-    """A set of images with noise that never changes, so that losses at different steps and of different runs compare.
-
-    The noise levels of an image cover the training distribution evenly: one in each of its equally likely quarters.
-    """
-
-    def __init__(self, spec: TrainDenoiserSpec, images: ImageSet, device: torch.device) -> None:
-        count, draws = len(images), VALIDATION_DRAWS
-        places = uniform_per_sample(VALIDATION_SEED, "held_sigma", range(count), (draws,))
-        quantiles = ((torch.arange(draws) + places) / draws).clamp(1e-6, 1 - 1e-6)
-        sigma = (torch.special.ndtri(quantiles) * spec.log_sigma_std + spec.log_sigma_mean).exp()
-        noise = normal_per_sample(VALIDATION_SEED, "held_noise", range(count), (draws, *images.shape))
-        self.u = (2 * as_float(images.images, device) - 1).repeat_interleave(draws, dim=0)
-        self.sigma = sigma.flatten().to(device)
-        self.noise = noise.flatten(0, 1).to(device)
-        self.labels: Tensor | None = None
-        if spec.class_conditional:
-            self.labels = torch.from_numpy(images.labels.copy()).to(device).repeat_interleave(draws)
-
-    @torch.no_grad()
-    def losses(self, denoiser: EDMDenoiser) -> np.ndarray:
-        """EDM loss of each image, averaged over its noise levels, float64 [N]."""
-        parts = []
-        for first in range(0, len(self.u), VALIDATION_BATCH):
-            rows = slice(first, first + VALIDATION_BATCH)
-            labels = None if self.labels is None else self.labels[rows]
-            parts.append(edm_loss(denoiser, self.u[rows], labels, self.sigma[rows], self.noise[rows]))
-        per_image: np.ndarray = torch.cat(parts).reshape(-1, VALIDATION_DRAWS).cpu().double().mean(dim=1).numpy()
-        return per_image
-
-
-def sample_grid(
-    spec: TrainDenoiserSpec, denoiser: EDMDenoiser, num_classes: int, device: torch.device
-) -> tuple[np.ndarray, list[str] | None]:
-    """A grid of drawn images from noise that is the same at every step of the run: one class after the other.
-
-    Returns:
-        uint8 [n <= 100, H, W, C] and the classes as captions; None for a model without classes.
-    """
-    labels, captions = None, None
-    if spec.class_conditional:
-        shown = min(num_classes, GRID_IMAGES)
-        labels = torch.arange(shown).repeat_interleave(min(GRID_PER_CLASS, GRID_IMAGES // shown))
-        captions = [str(label) for label in labels.tolist()]
-        labels = labels.to(device)
-    count = GRID_IMAGES if labels is None else len(labels)
-    noise = starting_noise(spec.seed, range(count), denoiser.image_shape, device)
-    u = heun_sample(denoiser, noise, labels, sigma_grid(GRID_STEPS))
-    return as_uint8((u + 1) / 2), captions
+def show(
+    spec: TrainDenoiserSpec,
+    recorder: Recorder,
+    model: DenoiserTraining,
+    data: TrainingData,
+    device: torch.device,
+    done: int,
+) -> None:
+    """Pictures of what the averaged weights draw now: a grid of images, or the density of points beside the true one."""
+    if data.truth is None:
+        classes = data.training.num_classes
+        images, captions = sample_grid(spec, model.parameterisation, model.average.module, classes, device)
+        recorder.images("generated", done, images, captions)
+        return
+    points = drawn_points(spec, model.parameterisation, model.average.module, device)
+    true_points = data.clean.take(np.arange(min(len(data.clean), len(points))))
+    learnt_from = in_diffusion_range(data.training).flatten(1).double().numpy()
+    pictures = [points, in_diffusion_range(true_points).flatten(1).double().numpy(), learnt_from]
+    shown = np.concatenate([point_picture(each, data.truth) for each in pictures])
+    recorder.images("generated", done, shown, ["drawn", "true", "learnt from"])

@@ -55,8 +55,13 @@ def part_of(parts: Mapping[str, dict[str, Tensor]], name: str) -> dict[str, Tens
     return parts[name]
 
 
-def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, assign: bool = False) -> None:
     """Load a state dictionary into a module that must fit it exactly.
+
+    Args:
+        module: any module.
+        tensors: its state, by name.
+        assign: let the module have the tensors themselves, for one that was built without memory.
 
     Raises:
         UserError: naming the first tensor that is missing, superfluous or of another shape.
@@ -71,7 +76,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     for name in tensors:
         if name not in expected:
             raise UserError(f"the checkpoint holds '{name}', which this network does not have")
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors), assign=assign)
 
 
 def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Specification of ``train_denoiser``: a class-conditional EDM."""
+"""Specification of ``train_denoiser``: a diffusion model, trained plainly or adversarially, on clean or spoiled data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from difrob.specs.base import JobSpec, Spec, parameter
+from difrob.specs.diffusion_parts import ComputeSpec, CorruptionSpec, RegulariserSpec
 from difrob.specs.parts import DataSpec, MemorySpec
 
 
@@ -63,8 +64,23 @@ class TrainDenoiserSpec(JobSpec):
 
     kind: Literal["train_denoiser"] = "train_denoiser"
     data: DataSpec = DataSpec()
+    corruption: CorruptionSpec = CorruptionSpec()
     network: DenoiserNetworkSpec = DenoiserNetworkSpec()
 
+    parameterisation: Literal["edm", "ddpm"] = parameter(
+        "edm",
+        "edm: preconditioned network, log-normal noise levels. ddpm: predicts the noise on a schedule of discrete steps.",
+        group="Objective",
+        source="Karras et al. 2022, table 1; Ho et al. 2020, section 3",
+    )
+    schedule: Literal["linear", "cosine"] = parameter(
+        "cosine", "Noise schedule.", group="Objective", shown_when={"parameterisation": ("ddpm",)},
+        source="Ho et al. 2020, section 4; Nichol & Dhariwal 2021, equation 17",
+    )  # fmt: skip
+    time_steps: int = parameter(
+        1000, "Steps T of the schedule.", unit="steps", group="Objective", shown_when={"parameterisation": ("ddpm",)}, ge=2,
+        le=100_000,
+    )  # fmt: skip
     class_conditional: bool = parameter(True, "Give the network the class label.", group="Objective")
     label_dropout: float = parameter(
         0.1,
@@ -77,14 +93,17 @@ class TrainDenoiserSpec(JobSpec):
     )
     sigma_data: float = parameter(
         0.5, "Standard deviation of the data in the diffusion range [-1,1].", unit="[-1,1] range", group="Objective",
+        shown_when={"parameterisation": ("edm",)},
         gt=0, source="Karras et al. 2022, table 1", advanced=True,
     )  # fmt: skip
     log_sigma_mean: float = parameter(
         -1.2, "Mean of ln(sigma) in training.", unit="ln [-1,1] range", group="Objective",
+        shown_when={"parameterisation": ("edm",)},
         source="Karras et al. 2022, table 1", advanced=True,
     )  # fmt: skip
     log_sigma_std: float = parameter(
-        1.2, "Standard deviation of ln(sigma) in training.", group="Objective", gt=0,
+        1.2, "Standard deviation of ln(sigma) in training.", group="Objective",
+        shown_when={"parameterisation": ("edm",)}, gt=0,
         source="Karras et al. 2022, table 1", advanced=True,
     )  # fmt: skip
 
@@ -120,10 +139,16 @@ class TrainDenoiserSpec(JobSpec):
         source="Karras et al. 2022, appendix F.2", advanced=True,
     )  # fmt: skip
 
+    regulariser: RegulariserSpec = RegulariserSpec()
+    compute: ComputeSpec = ComputeSpec()
     memory: MemorySpec = MemorySpec()
 
     log_every: int = parameter(20, "Steps between points of the curves.", unit="steps", group="Recording", ge=1)
     sample_every: int = parameter(
         500, "Steps between grids of generated images; 0 for none.", unit="steps", group="Recording", ge=0
     )
+    frechet_every: int = parameter(
+        0, "Steps between Frechet distances of generated to held-out images; 0 for none.", unit="steps", group="Recording",
+        ge=0, advanced=True,
+    )  # fmt: skip
     checkpoint_every: int = parameter(1000, "Steps between checkpoints.", unit="steps", group="Recording", ge=1)

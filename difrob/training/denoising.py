@@ -7,43 +7,73 @@ what the optimiser and the weight average hold.
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from difrob.data import EpochOrder, ImageSet, as_float
-from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_loss
+from difrob.attacks.noise_ascent import RadiusSchedule
+from difrob.data import EpochOrder, ImageSet
+from difrob.data.points import PointSet, in_diffusion_range
+from difrob.diffusion.parameterisations import TrainedDenoiser, parameterisation_of
 from difrob.memory import MicroBatches
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
 from difrob.specs import TrainDenoiserSpec
+from difrob.specs.diffusion_parts import RegulariserSpec
+from difrob.training.compute import Compute, Tell
+from difrob.training.equivariance import Draws, EquivarianceRule, draw_perturbation, regularised_losses
 from difrob.training.weight_averaging import HalfLifeAverage
+
+PLAIN = EquivarianceRule(strength=0.0)
+
+
+def equivariance_rule(spec: RegulariserSpec) -> EquivarianceRule | None:
+    """The regulariser that a specification asks for, None for plain training."""
+    if spec.constraint == "none" or spec.strength == 0:
+        return None
+    return EquivarianceRule(
+        constraint=spec.constraint, perturbation=spec.perturbation, strength=spec.strength,
+        radius=RadiusSchedule(spec.radius_form, spec.radius_smallest, spec.radius_exponent), step_share=spec.step_share,
+        goal=spec.goal, detach_clean=spec.detach_clean, from_step=spec.from_step,
+    )  # fmt: skip
 
 
 class NoisyBatch(NamedTuple):
-    """What one step learns from; see :func:`difrob.diffusion.edm.edm_loss`."""
+    """What one step learns from: clean images u in the diffusion range, v = u + sigma n, and omega where one is drawn."""
 
     u: Tensor
     labels: Tensor | None
     sigma: Tensor
     noise: Tensor
+    draws: Draws | None = None
 
     def part(self, rows: slice) -> NoisyBatch:
         """Some of its images."""
         return NoisyBatch(
-            self.u[rows], None if self.labels is None else self.labels[rows], self.sigma[rows], self.noise[rows]
-        )
+            self.u[rows], None if self.labels is None else self.labels[rows], self.sigma[rows], self.noise[rows],
+            None if self.draws is None else self.draws.part(rows),
+        )  # fmt: skip
 
 
 class StepRecord(NamedTuple):
-    """What one step found out, still on the device: loss and noise level of each image [B], gradient norm []."""
+    """What one step found out, still on the device.
+
+    Attributes:
+        losses: denoising loss of each image, without the penalty, [B].
+        sigma: noise levels, [B].
+        gradient_norm: before clipping, [].
+        penalty: mean weighted penalty of the regulariser, []; None in a plain step.
+    """
 
     losses: Tensor
     sigma: Tensor
     gradient_norm: Tensor
+    penalty: Tensor | None = None
 
 
 def learning_rate(spec: TrainDenoiserSpec, step: int) -> float:
@@ -59,10 +89,12 @@ def learning_rate(spec: TrainDenoiserSpec, step: int) -> float:
 class NoisyBatches:
     """The training images on the device, and the batch of any step."""
 
-    def __init__(self, spec: TrainDenoiserSpec, training: ImageSet, device: torch.device) -> None:
+    def __init__(self, spec: TrainDenoiserSpec, training: ImageSet | PointSet, device: torch.device) -> None:
         self.spec = spec
         self.device = device
-        self.u = 2 * as_float(training.images, device) - 1
+        self.parameterisation = parameterisation_of(spec)
+        self.rule = equivariance_rule(spec.regulariser)
+        self.u = in_diffusion_range(training, device)
         self.labels = torch.from_numpy(training.labels.copy()).to(device)
         self.null_class = training.num_classes
         self.order = EpochOrder(len(training), spec.batch_size, spec.seed)
@@ -70,14 +102,16 @@ class NoisyBatches:
     def batch(self, step: int) -> NoisyBatch:
         """Images, labels with the null class dropped in, noise levels and noise of this step."""
         spec, random = self.spec, generator(self.spec.seed, "denoiser_step", step)
-        sigma = draw_sigma(spec.batch_size, spec.log_sigma_mean, spec.log_sigma_std, random)
+        sigma = self.parameterisation.draw_sigma(spec.batch_size, random)
         noise = torch.randn(spec.batch_size, *self.u.shape[1:], generator=random)
         dropped = torch.rand(spec.batch_size, generator=random) < spec.label_dropout
         rows = self._send(torch.from_numpy(self.order.batch(step)))
         labels = None
         if spec.class_conditional:
             labels = self.labels[rows].masked_fill(self._send(dropped), self.null_class)
-        return NoisyBatch(self.u[rows], labels, self._send(sigma), self._send(noise))
+        drawn = None if self.rule is None else draw_perturbation(self.rule, noise.shape, spec.seed, step)
+        draws = None if drawn is None else Draws(*map(self._send, drawn))
+        return NoisyBatch(self.u[rows], labels, self._send(sigma), self._send(noise), draws)
 
     def _send(self, tensor: Tensor) -> Tensor:
         """To the device; from pinned memory a GPU fetches it without the host waiting for queued work."""
@@ -91,8 +125,8 @@ class DenoiserTraining:
 
     Attributes:
         denoiser: the denoiser being trained.
-        pieces: how many images go through it at once.
         average: its weight average, from which is sampled.
+        pieces: how many images go through it at once.
     """
 
     def __init__(
@@ -102,45 +136,67 @@ class DenoiserTraining:
         num_classes: int,
         device: torch.device,
         pieces: MicroBatches,
+        tell: Tell,
     ) -> None:
         self.spec = spec
-        self.pieces = pieces
         self.device = device
+        self.pieces = pieces
+        self.parameterisation = parameterisation_of(spec)
+        self.rule = equivariance_rule(spec.regulariser) or PLAIN
         with seeded_globally(device, spec.seed, "weights"):
             network = build_denoiser_network(spec.network, image_shape, num_classes if spec.class_conditional else 0)
-        self.denoiser = EDMDenoiser(network, spec.sigma_data).to(device).train()
+        self.compute = Compute(spec.compute, device, tell)
+        self.compute.lay_out(network)
+        self.denoiser: TrainedDenoiser = self.parameterisation.wrap(network).to(device).train()
         self.parameters = list(self.denoiser.parameters())
         self.optimiser = torch.optim.Adam(self.parameters, lr=spec.learning_rate, fused=device.type in ("cpu", "cuda"))
-        self.average: HalfLifeAverage[EDMDenoiser] = HalfLifeAverage(
+        self.average: HalfLifeAverage[TrainedDenoiser] = HalfLifeAverage(
             self.denoiser, spec.ema_halflife_images, spec.ema_rampup_ratio
         )
+        self.compute.compile(network)
 
     def step(self, step: int, batch: NoisyBatch) -> StepRecord:
         """One step of Adam and of the average. Reads nothing back from the device."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.spec, step)
-        losses = self.pieces.attempt(lambda: self._gradients(step, batch))
+        losses, penalty = self.pieces.attempt(lambda: self._gradients(step, batch))
         gradient_norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.gradient_clip or math.inf)
         self.optimiser.step()
         self.average.update(self.denoiser, images=len(batch.u))
-        return StepRecord(losses, batch.sigma, gradient_norm)
+        return StepRecord(losses, batch.sigma, gradient_norm, penalty)
 
-    def _gradients(self, step: int, batch: NoisyBatch) -> Tensor:
-        """Leave the gradient of the mean loss in the parameters; the losses themselves, detached [B]."""
+    def distance_to_average(self) -> Tensor:
+        """How far the weights are from their average, relative to its length, []; stays on the device."""
+        averaged: list[Tensor] = list(self.average.module.parameters())
+        weights = [parameter.detach() for parameter in self.parameters]
+        differences = torch._foreach_sub(weights, averaged)
+        return torch.stack(torch._foreach_norm(differences)).norm() / torch.stack(torch._foreach_norm(averaged)).norm()
+
+    def _gradients(self, step: int, batch: NoisyBatch) -> tuple[Tensor, Tensor | None]:
+        """Leave the gradient of the mean loss in the parameters; the losses [B] and the mean penalty, detached."""
         self.optimiser.zero_grad(set_to_none=True)
-        losses = []
-        with self._dropout(step):
-            for part in self.pieces.slices(len(batch.u)):
-                images = batch.part(part)
-                of_part = edm_loss(self.denoiser, *images)
-                (of_part.mean() * (len(images.u) / len(batch.u))).backward()
-                losses.append(of_part.detach())
-        return torch.cat(losses)
+        losses, penalties = [], []
+        for part in self.pieces.slices(len(batch.u)):
+            images = batch.part(part)
+            found = regularised_losses(
+                self.denoiser, images.u, images.labels, images.sigma, images.noise,
+                weight=self.parameterisation.weight(images.sigma), rule=self.rule, draws=images.draws,
+                masks=partial(self._forward_pass, step, part.start),
+            )  # fmt: skip
+            (found.losses.mean() * (len(images.u) / len(batch.u))).backward()
+            losses.append(found.denoising)
+            penalties += [] if found.penalty is None else [found.penalty]
+        return torch.cat(losses), torch.cat(penalties).mean() if penalties else None
 
-    def _dropout(self, step: int) -> AbstractContextManager[None]:
-        if self.spec.network.dropout == 0:
-            return nullcontext()
-        return seeded_globally(self.device, self.spec.seed, "dropout", step)
+    @contextmanager
+    def _forward_pass(self, step: int, first: int) -> Iterator[None]:
+        """Around each forward pass: precision, and dropout masks that both branches of a regularised step share."""
+        with ExitStack() as stack:
+            if self.spec.network.dropout > 0:
+                piece = (first,) if first else ()
+                stack.enter_context(seeded_globally(self.device, self.spec.seed, "dropout", step, *piece))
+            stack.enter_context(self.compute.autocast())
+            yield
 
     def tensors(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """All state as the parts of a checkpoint, and the JSON data that belongs to it."""

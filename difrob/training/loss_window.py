@@ -6,8 +6,6 @@ point fetches everything: the mean loss, its parts by noise level, and whether a
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -15,37 +13,37 @@ from difrob.training.divergence import LastFinite
 
 BANDS = ("low", "mid", "high")
 
-# Terciles of the standard normal: each band of ln(sigma) ~ N(mean, std^2) gets a third of the training images.
-TERCILE = 0.4307272992954576
-
 
 class LossWindow:
     """Accumulates up to ``length`` steps.
 
     Args:
         length: largest number of steps between two reads.
-        log_sigma_mean, log_sigma_std: distribution of the noise levels, for the bands' ends.
+        band_ends: the two noise levels between the three bands.
         device: where the losses are.
     """
 
-    def __init__(self, length: int, log_sigma_mean: float, log_sigma_std: float, device: torch.device) -> None:
-        ends = [log_sigma_mean - TERCILE * log_sigma_std, log_sigma_mean + TERCILE * log_sigma_std]
-        self.band_ends = tuple(math.exp(end) for end in ends)
+    def __init__(self, length: int, band_ends: tuple[float, float], device: torch.device) -> None:
+        self.band_ends = band_ends
         self._ends = torch.tensor(self.band_ends, device=device)
         self._numbers = torch.arange(len(BANDS), device=device)
         self._steps = torch.zeros(2, length, device=device)  # mean loss and gradient norm of each step
+        self._penalty = torch.zeros(2, device=device)  # sum of mean penalties, and number of steps that had one
         self._bands = torch.zeros(2, len(BANDS), device=device)  # sum of losses and number of images per band
         self.count = 0
         self._last = LastFinite()
 
-    def add(self, losses: Tensor, sigma: Tensor, gradient_norm: Tensor) -> None:
-        """Take one step: loss and noise level of each image, [B], and the gradient norm before clipping."""
+    def add(self, losses: Tensor, sigma: Tensor, gradient_norm: Tensor, penalty: Tensor | None = None) -> None:
+        """Take one step: loss and noise level of each image, [B], gradient norm before clipping, mean penalty if any."""
         self._steps[0, self.count] = losses.mean()
         self._steps[1, self.count] = gradient_norm
         band = torch.bucketize(sigma, self._ends)
         members = (band[:, None] == self._numbers).to(losses.dtype)
         self._bands[0] += losses @ members
         self._bands[1] += members.sum(dim=0)
+        if penalty is not None:
+            self._penalty[0] += penalty
+            self._penalty[1] += 1
         self.count += 1
 
     def check(self, last_step: int, rate: float) -> None:
@@ -69,16 +67,19 @@ class LossWindow:
         """
         loss, norm = self._steps[:, : self.count].cpu().double().mean(dim=1).tolist()
         sums, numbers = self._bands.tolist()
+        penalty, penalised = self._penalty.tolist()
         means = {"loss": loss, "gradient_norm": norm}
         means |= {f"loss/sigma_{band}": s / n for band, s, n in zip(BANDS, sums, numbers, strict=True) if n > 0}
-        self._steps.zero_()
-        self._bands.zero_()
+        if penalised:
+            means["loss/penalty"] = penalty / penalised
+        for tensor in (self._steps, self._bands, self._penalty):
+            tensor.zero_()
         self.count = 0
         return means
 
     def state_dict(self) -> dict[str, Tensor]:
         """For a checkpoint between two points, so that a resumed run draws the same curve."""
-        return {"steps": self._steps, "bands": self._bands}
+        return {"steps": self._steps, "bands": self._bands, "penalty": self._penalty}
 
     def counters(self) -> dict[str, float | int | None]:
         """What else the checkpoint must hold, as plain JSON data."""
@@ -88,5 +89,7 @@ class LossWindow:
         """Go on from :meth:`state_dict` and :meth:`counters`."""
         self._steps.copy_(tensors["steps"])
         self._bands.copy_(tensors["bands"])
+        if "penalty" in tensors:  # not in checkpoints from before there were penalties
+            self._penalty.copy_(tensors["penalty"])
         self.count = int(counters["count"] or 0)
         self._last = LastFinite(counters["last_finite"], counters.get("last_gradient_norm"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_loss, preconditioning
-from difrob.nets.denoisers import ResidualMLP
+from difrob.nets.residual_mlp import ResidualMLP
 
 
 class Recorded(torch.nn.Module):

@@ -1,88 +1,46 @@
-"""The sampler against the exact flow of Gaussians, and against the algorithm written out in NumPy."""
+"""The interface to the samplers: guidance, counts, options, noise of the image's own, few steps."""
 
 from __future__ import annotations
 
-from decimal import Decimal, getcontext
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.ideal_denoisers import GaussianDenoiser
 
+from difrob.diffusion.ddpm import DDPMDenoiser
 from difrob.diffusion.edm import EDMDenoiser
-from difrob.diffusion.samplers import guided, heun_sample, network_calls, sigma_grid, starting_noise
-from difrob.errors import Stopped
-from difrob.nets.denoisers import ResidualMLP
+from difrob.diffusion.noise_schedules import linear_schedule
+from difrob.diffusion.samplers import (
+    SAMPLERS,
+    SamplerOptions,
+    check_options,
+    guided,
+    heun_sample,
+    network_calls,
+    sample,
+    schedule_grid,
+    sigma_grid,
+    starting_noise,
+)
+from difrob.errors import Stopped, UserError
+from difrob.nets.residual_mlp import ResidualMLP
 
 
-def test_the_grid_is_the_published_one() -> None:
-    """Equation 5 with 40 digits, and two values known from the released code (57.586, 1.923)."""
-    grid, root = sigma_grid(18), Decimal(1) / 7
-    getcontext().prec = 40
-    top, bottom = Decimal(80) ** root, Decimal("0.002") ** root
-    exact = [(top + Decimal(i) / 17 * (bottom - top)) ** 7 for i in range(18)]
-    assert grid == pytest.approx([*map(float, exact), 0.0], rel=1e-13)
-    assert (round(grid[1], 3), round(grid[9], 3)) == (57.586, 1.923)
-
-
-@given(steps=st.integers(2, 200), low=st.floats(1e-4, 0.1), span=st.floats(1.5, 1e5), rho=st.floats(1, 20))
-def test_the_grid_falls_from_end_to_end(steps: int, low: float, span: float, rho: float) -> None:
-    grid = sigma_grid(steps, low, low * span, rho)
-    assert len(grid) == steps + 1 and grid[-1] == 0
-    assert grid[0] == pytest.approx(low * span) and grid[-2] == pytest.approx(low)
-    assert all(a > b for a, b in zip(grid, grid[1:], strict=False))
-
-
-@pytest.mark.parametrize("bad", [(1, 0.1, 1.0, 7.0), (5, 1.0, 0.5, 7.0), (5, 0.0, 1.0, 7.0), (5, 0.1, 1.0, 0.0)])
-def test_bad_grids_are_refused(bad: tuple[int, float, float, float]) -> None:
-    with pytest.raises(ValueError, match="no noise grid"):
-        sigma_grid(*bad)
-
-
-def test_heun_follows_the_exact_flow_with_second_order() -> None:
-    denoiser = GaussianDenoiser([0.3, -0.2], spread=0.4)
-    noise = torch.randn(6, 1, 2, 2, generator=torch.Generator().manual_seed(0))
-    labels = torch.zeros(6, dtype=torch.int64)
-    exact = denoiser.flow(noise.double() * 80, 80, 0)
-    errors = [
-        (heun_sample(denoiser, noise, labels, sigma_grid(steps)).double() - exact).abs().max().item()
-        for steps in (32, 64, 128)
-    ]
-    assert errors[2] < 1e-3
-    assert 4 < errors[0] / errors[1] < 4.6 and 4 < errors[1] / errors[2] < 4.4
-
-
-def test_heun_equals_the_algorithm_written_out() -> None:
-    denoiser = GaussianDenoiser([0.3, -0.2], spread=0.4)
-    noise = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    grid = sigma_grid(7)
-    v = noise.double().numpy() * grid[0]
-
-    def ideal(state: np.ndarray, s: float) -> np.ndarray:
-        return (0.16 * state + s**2 * 0.3) / (0.16 + s**2)
-
-    for i in range(7):
-        d = (v - ideal(v, grid[i])) / grid[i]
-        ahead = v + (grid[i + 1] - grid[i]) * d
-        if i < 6:
-            d_ahead = (ahead - ideal(ahead, grid[i + 1])) / grid[i + 1]
-            ahead = v + (grid[i + 1] - grid[i]) * (d + d_ahead) / 2
-        v = ahead
-    result = heun_sample(denoiser, noise, torch.zeros(3, dtype=torch.int64), grid)
-    assert result.dtype == torch.float32
-    np.testing.assert_allclose(result.numpy(), v, rtol=1e-6)
-
-
-def test_network_calls_are_counted_right() -> None:
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_network_calls_are_counted_right(sampler: str, steps: int) -> None:
     noise, labels = torch.randn(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64)
     for scale in (0.0, 1.0, 1.5):
         denoiser = GaussianDenoiser([0.3, -0.2], 0.4)
-        heun_sample(denoiser, noise, labels, sigma_grid(5), guidance_scale=scale)
-        assert denoiser.calls == 9
-        assert denoiser.rows == 4 * network_calls(5, scale)
+        sample(denoiser, noise, labels, sigma_grid(steps), sampler=sampler, guidance_scale=scale, index=range(4))
+        assert denoiser.rows == 4 * network_calls(steps, scale, sampler)
+        assert denoiser.calls == network_calls(steps, 1.0, sampler)  # guidance is one call, not two
+
+
+def test_network_calls_of_the_usual_settings() -> None:
     assert (network_calls(18), network_calls(18, 0.0), network_calls(18, 2.0)) == (35, 35, 70)
+    assert (network_calls(1000, 1.0, "ddpm"), network_calls(20, 3.0, "dpm_solver_2m")) == (1000, 40)
 
 
 @given(scale=st.floats(0, 10))
@@ -117,18 +75,147 @@ def test_callback_sees_every_step_and_can_stop() -> None:
     assert denoiser.calls == 2
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_sampling_goes_on_from_a_state_that_the_callback_changed(sampler: str) -> None:
+    denoiser, noise, grid = GaussianDenoiser([0.3], 0.4), torch.randn(2, 1, 2, 2), [2.0, 1.0, 0.5]
+    seen: list[torch.Tensor] = []
+
+    def push(step: int, sigma: float, state: torch.Tensor) -> None:
+        if step == 0:
+            state.fill_(7.0)
+        seen.append(state.clone())
+
+    plain = sample(denoiser, noise, None, grid, sampler=sampler, index=[0, 1])
+    pushed = sample(denoiser, noise, None, grid, sampler=sampler, index=[0, 1], callback=push)
+    assert (seen[0] == 7).all() and (pushed - plain).min() > 1 and torch.equal(seen[1].float(), pushed)
+
+
 def test_starting_noise_belongs_to_the_image() -> None:
     whole = starting_noise(4, range(10), (1, 3, 3))
     assert torch.equal(starting_noise(4, [7, 2], (1, 3, 3)), whole[[7, 2]])
     assert not torch.equal(starting_noise(5, range(10), (1, 3, 3)), whole)
 
 
-def test_images_of_a_network_do_not_depend_on_the_batch() -> None:
+NOISY = {
+    "churned heun": ("heun", SamplerOptions(churn=20, churn_noise=1.003)),
+    "half ddim": ("ddim", SamplerOptions(eta=0.5)),
+    "ddpm": ("ddpm", SamplerOptions()),
+}
+
+
+def live_denoiser() -> EDMDenoiser:
     torch.manual_seed(0)
     denoiser = EDMDenoiser(ResidualMLP((1, 4, 4), 3, 32, 2), 0.5).eval()
     torch.nn.init.normal_(denoiser.network.output.weight, std=0.1)  # type: ignore[union-attr]
-    noise, labels = starting_noise(0, range(33), (1, 4, 4)), torch.arange(33) % 3
-    whole = heun_sample(denoiser, noise, labels, sigma_grid(8))
-    pieces = [heun_sample(denoiser, n, y, sigma_grid(8)) for n, y in zip(noise.split(5), labels.split(5), strict=True)]
+    return denoiser
+
+
+PLAIN = {name: (name, SamplerOptions()) for name in ("heun", "euler", "ddim", "dpm_solver_2m")}
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *NOISY])
+def test_images_of_a_network_do_not_depend_on_the_batch(name: str) -> None:
+    sampler, options = {**PLAIN, **NOISY}[name]
+    denoiser = live_denoiser()
+
+    def drawn(rows: torch.Tensor) -> torch.Tensor:
+        index = rows.tolist()
+        noise = starting_noise(0, index, (1, 4, 4))
+        return sample(denoiser, noise, rows % 3, sigma_grid(8), sampler=sampler, options=options, index=index, seed=4)
+
+    whole = drawn(torch.arange(33))
+    pieces = [drawn(rows) for rows in torch.arange(33).split(5)]
     assert torch.allclose(torch.cat(pieces), whole, atol=2e-5)
-    assert whole.std() > 0.05 and not whole.requires_grad
+    assert whole.std() > 0.05 and not whole.requires_grad and whole.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_noise_on_the_way_belongs_to_seed_and_image(name: str) -> None:
+    sampler, options = NOISY[name]
+    denoiser, noise = GaussianDenoiser([0.3], 0.4), torch.zeros(2, 1, 2, 2)
+
+    def drawn(index: list[int], seed: int) -> torch.Tensor:
+        return sample(denoiser, noise, None, sigma_grid(4), sampler=sampler, options=options, index=index, seed=seed)
+
+    first = drawn([5, 5], 0)
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], drawn([6, 6], 0)[0]) and not torch.equal(first[0], drawn([5, 5], 1)[0])
+    with pytest.raises(ValueError, match="needs the indices"):
+        sample(denoiser, noise, None, sigma_grid(4), sampler=sampler, options=options)
+    with pytest.raises(ValueError, match="3 indices were given for 2 images"):
+        drawn([1, 2, 3], 0)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_one_step_is_one_shot_denoising(sampler: str) -> None:
+    denoiser, noise = GaussianDenoiser([0.3, -0.2], 0.4), torch.randn(3, 1, 2, 2)
+    images = sample(denoiser, noise, None, [2.0, 0.0], sampler=sampler, index=range(3))
+    once = denoiser.denoise(2.0 * noise.double(), torch.full((3,), 2.0, dtype=torch.float64))
+    assert torch.allclose(images.double(), once, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_few_steps_reach_data_that_is_a_single_point(sampler: str, steps: int) -> None:
+    denoiser = GaussianDenoiser([0.3], spread=0.0)
+    images = sample(denoiser, torch.randn(3, 1, 2, 2), None, sigma_grid(steps), sampler=sampler, index=range(3))
+    assert torch.allclose(images, torch.full_like(images, 0.3), rtol=0, atol=1e-7)
+
+
+def test_estimates_are_clipped_on_demand() -> None:
+    denoiser, noise = GaussianDenoiser([3.0], 0.0), torch.randn(3, 1, 2, 2)
+    for sampler in SAMPLERS:
+        clipped = sample(
+            denoiser, noise, None, sigma_grid(3), sampler=sampler, options=SamplerOptions(clip=True), index=range(3)
+        )
+        assert torch.equal(clipped, torch.ones(3, 1, 2, 2))
+    assert heun_sample(denoiser, noise, None, sigma_grid(3)).min() > 2
+
+
+def test_grids_and_churn_beyond_the_schedule_are_refused() -> None:
+    schedule = linear_schedule(100)
+    denoiser = DDPMDenoiser(ResidualMLP((1, 2, 2), 0, 8, 1), schedule)
+    noise, own = torch.randn(2, 1, 2, 2), schedule_grid(schedule, 5)
+    assert heun_sample(denoiser, noise, None, own).isfinite().all()
+    with pytest.raises(UserError, match="schedule ends at .*; lower sigma_max of the grid"):
+        heun_sample(denoiser, noise, None, sigma_grid(5, 0.002, 2 * own[0]))
+    with pytest.raises(UserError, match="churn = 3 lifts the state to it; lower churn or churn_to"):
+        sample(denoiser, noise, None, own, options=SamplerOptions(churn=3), index=range(2))
+    kept = SamplerOptions(churn=3, churn_to=own[1])
+    assert sample(denoiser, noise, None, own, options=kept, index=range(2)).isfinite().all()
+
+
+def test_unknown_samplers_and_options_without_effect_are_refused() -> None:
+    with pytest.raises(UserError, match="no sampler 'plms'; choose one of heun, euler, ddim, ddpm, dpm_solver_2m"):
+        network_calls(5, 1.0, "plms")
+    with pytest.raises(UserError, match=r"eta = 0\.5 has no effect with the sampler 'heun'; .* choose 'ddim'"):
+        check_options("heun", SamplerOptions(eta=0.5))
+    with pytest.raises(UserError, match=r"churn = 2 has no effect with the sampler 'ddpm'; .* choose 'heun'"):
+        check_options("ddpm", SamplerOptions(churn=2))
+    assert check_options("ddpm", SamplerOptions()).eta == 1 and check_options("euler", SamplerOptions()).eta == 0
+    assert check_options("ddim", SamplerOptions(eta=0.3)).eta == 0.3
+    with pytest.raises(ValueError, match="must fall strictly"):
+        heun_sample(GaussianDenoiser([0.3], 0.4), torch.zeros(1, 1, 2, 2), None, [1.0, 2.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"churn": -1.0},
+        {"churn_from": 2.0, "churn_to": 1.0},
+        {"churn_noise": 0.0},
+        {"eta": 1.1},
+        {"eta": float("nan")},
+        {"churn": float("inf")},
+    ],
+)
+def test_options_out_of_range_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="churn|eta"):
+        SamplerOptions(**bad)
+
+
+def test_churn_is_bounded_and_confined() -> None:
+    options = SamplerOptions(churn=10, churn_from=0.1, churn_to=5)
+    assert options.churned(1.0, 100) == pytest.approx(1.1)
+    assert options.churned(1.0, 10) == pytest.approx(2**0.5)
+    assert options.churned(6.0, 100) == 6.0 and options.churned(0.05, 100) == 0.05

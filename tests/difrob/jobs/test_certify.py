@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
 from torch import Tensor
 
-from difrob.data import as_float, load_split
+from difrob.data import as_float
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.errors import Stopped, UserError
 from difrob.jobs import certify as certify_job

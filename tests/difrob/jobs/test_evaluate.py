@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
 
-from difrob.data import load_split
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image
 from difrob.jobs.evaluate import run

@@ -63,13 +63,23 @@ def test_reports_are_due_about_forty_times_and_at_the_end() -> None:
     assert small.report_is_due(0, 3)
 
 
-def test_what_was_reported_before_a_kill_is_not_reported_again() -> None:
+def test_a_killed_run_without_a_checkpoint_reports_everything_again() -> None:
+    """The recorder takes back curves and pictures that no checkpoint covers, so they must come once more."""
     table = ResultTable(MemoryRecorder(samples_before=rows(0, 6)))
-    assert table.reported_rows == 6
+    assert table.reported_rows == 0
     table.add(**rows(0, 4))
-    assert not table.report_is_due(0, 8)
-    table.add(**rows(4, 8))
-    assert table.report_is_due(4, 8)
+    assert table.report_is_due(0, 8)
+
+
+def test_what_a_checkpoint_covers_is_not_reported_again() -> None:
+    stopped = MemoryRecorder()
+    table = ResultTable(stopped)
+    table.add(**rows(0, 6))
+    table.save()
+    resumed = ResultTable(stopped.resume())
+    assert resumed.reported_rows == len(resumed) == 6
+    resumed.add(**rows(6, 8))
+    assert resumed.report_is_due(6, 8)
 
 
 @pytest.mark.parametrize(("grade", "steps"), [("stop", [3]), ("abort", [])])
@@ -83,8 +93,8 @@ def test_a_stop_saves_what_is_done_and_an_abort_does_not(grade: str, steps: list
 
 
 def test_images_are_a_prefix_of_the_split() -> None:
-    whole = chosen_images(DataSpec(), "validation", None)
-    part = chosen_images(DataSpec(), "validation", 20)
+    whole = chosen_images(MemoryRecorder(), DataSpec(), "validation", None)
+    part = chosen_images(MemoryRecorder(), DataSpec(), "validation", 20)
     assert len(whole) == 197 and np.array_equal(part.indices, whole.indices[:20])
     with pytest.raises(UserError, match="197 images of the validation split of 'digits'"):
-        chosen_images(DataSpec(), "validation", 198)
+        chosen_images(MemoryRecorder(), DataSpec(), "validation", 198)

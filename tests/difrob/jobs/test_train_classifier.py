@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
 
-from difrob.data import load_split
 from difrob.errors import Stopped, UserError
 from difrob.jobs import train_classifier
 from difrob.jobs.train_classifier import run
@@ -250,7 +250,7 @@ def test_a_run_of_one_step_works() -> None:
 def test_the_test_images_are_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def watched(data: DataSpec, split: Any, *rest: Any) -> Any:
+    def watched(recorder: MemoryRecorder, data: DataSpec, split: Any, *rest: Any) -> Any:
         read.append(split)
         return load_split(data, split, *rest)
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.built_in_data import load_split
 from support.memory_recorder import MemoryRecorder
 
-from difrob.data import load_split
 from difrob.diffusion.loading import load_denoiser
 from difrob.errors import Stopped, UserError
 from difrob.jobs import train_denoiser

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from difrob.errors import UserError
-from difrob.nets.denoisers import NoiseLevelEmbedding, ResidualMLP, build_denoiser_network
+from difrob.nets.denoisers import build_denoiser_network
+from difrob.nets.residual_mlp import NoiseLevelEmbedding, StraightMLP, ResidualMLP
 from difrob.specs import DenoiserNetworkSpec
 
 SPECS = {
@@ -82,3 +83,44 @@ def test_images_that_cannot_be_halved_are_refused_with_the_mend() -> None:
         build_denoiser_network(spec, (1, 8, 8), 10)
     with pytest.raises(UserError, match="at most 2 levels"):
         build_denoiser_network(DenoiserNetworkSpec(architecture="unet2d", channels=(8, 8, 8)), (1, 8, 6), 10)
+
+
+def test_points_get_the_network_with_a_straight_path() -> None:
+    network = build_denoiser_network(SPECS["mlp"], (7, 1, 1), 0)
+    assert isinstance(network, StraightMLP) and list(network.feature_modules()) == ["block0", "block1", "block2"]
+    assert isinstance(build_denoiser_network(SPECS["mlp"], (1, 7, 1), 0), ResidualMLP)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "num_classes"), [((2, 1, 1), 0), ((2, 1, 1), 3), ((7, 1, 1), 4), ((3, 4, 2), 4)]
+)
+def test_the_straight_network_hears_everything(image_shape: tuple[int, int, int], num_classes: int) -> None:
+    network = StraightMLP(image_shape, num_classes, width=32, blocks=3)
+    x, c_noise = torch.randn(4, *image_shape), torch.tensor([0.1, -0.4, 0.0, 1.2])
+    labels = torch.arange(4) % (num_classes + 1)
+    assert not network(x, c_noise, labels).any()  # a fresh network predicts zero
+    randomised(network)
+    with torch.no_grad():
+        out = network(x, c_noise, labels)
+        assert out.shape == x.shape
+        assert torch.allclose(network(x[1:], c_noise[1:], labels[1:])[0], out[1], atol=1e-5)
+        changes = [(x + 0.1, c_noise, labels), (x, c_noise + 0.1, labels)]
+        if num_classes:
+            changes.append((x, c_noise, (labels + 1) % (num_classes + 1)))
+        for changed in changes:
+            assert ((network(*changed) - out).abs().amax(dim=(1, 2, 3)) > 1e-4).all()
+
+
+def test_far_out_the_straight_network_is_linear() -> None:
+    """Twice as far out the answer is twice as large, but for what the blocks add, which their norms bound."""
+    network = randomised(StraightMLP((2, 1, 1), 0, width=16, blocks=2))
+    x, none = torch.randn(5, 2, 1, 1), torch.zeros(5, dtype=torch.int64)
+    with torch.no_grad():
+        near, far = (network(scale * x, torch.zeros(5), none) / scale for scale in (1e5, 2e5))
+    assert torch.allclose(near, far, atol=1e-3) and near.abs().min() > 1e-2
+
+
+def test_all_parameters_of_the_straight_network_learn() -> None:
+    network = randomised(StraightMLP((2, 1, 1), 3, width=16, blocks=2)).train()
+    network(torch.randn(8, 2, 1, 1), torch.randn(8), torch.arange(8) % 4).square().mean().backward()
+    assert not [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from support.built_in_data import load_split
 
-from difrob.data import load_split
 from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
 from difrob.memory import MicroBatches
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainDenoiserSpec
@@ -34,8 +34,8 @@ def test_steps_and_sampling_never_wait_and_agree_with_the_cpu() -> None:
     for device in (torch.device("cpu"), torch.device("cuda")):
         pieces = MicroBatches(SPEC.batch_size, may_shrink=False, tell=lambda size, why: None)
         batches = NoisyBatches(SPEC, training, device)
-        model = DenoiserTraining(SPEC, training.shape, 10, device, pieces)
-        window = LossWindow(10, SPEC.log_sigma_mean, SPEC.log_sigma_std, device)
+        model = DenoiserTraining(SPEC, training.shape, 10, device, pieces, print)
+        window = LossWindow(10, (0.2, 0.5), device)
         window.add(*model.step(0, batches.batch(0)))  # the first step initialises libraries
         noise = starting_noise(0, range(20), training.shape, device)
         labels = torch.arange(20, device=device) % 10

@@ -1,0 +1,115 @@
+"""Parts of the specification of a diffusion model's training: what spoils its data, what regularises it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from difrob.specs.base import Spec, parameter
+
+BRIGLIA = "Briglia et al. 2026"
+SPOILED = ("gaussian", "outliers", "patches")
+REGULARISED = ("equivariance", "invariance")
+
+
+class CorruptionSpec(Spec):
+    """How the training images are spoiled, once and for all, before the model sees them; it is never told."""
+
+    kind: Literal["none", "gaussian", "outliers", "patches"] = parameter(
+        "none", "gaussian: noise is added. outliers: images of another data set under wrong labels. patches: a square is "
+        "missing.", group="Corruption", source=f"{BRIGLIA}, corrupted training sets",
+    )  # fmt: skip
+    share: float = parameter(
+        0.9,
+        "Share of the training images that are touched.",
+        group="Corruption",
+        shown_when={"kind": SPOILED},
+        ge=0,
+        le=1,
+    )
+    sigma: float = parameter(
+        0.2, "Standard deviation of the noise; in the points' own unit for toy data.", unit="[0,1] intensity",
+        group="Corruption", shown_when={"kind": ("gaussian",)}, ge=0, le=100,
+    )  # fmt: skip
+    patch: int = parameter(
+        3, "Side of the missing square.", unit="pixels", group="Corruption", shown_when={"kind": ("patches",)}, ge=1
+    )
+    fill: float = parameter(
+        0.0, "Intensity that a missing square gets.", unit="[0,1] intensity", group="Corruption",
+        shown_when={"kind": ("patches",)}, ge=0, le=1,
+    )  # fmt: skip
+    outliers: str = parameter(
+        "", "Data set that outliers are taken from; its images must have the same size.", group="Corruption",
+        shown_when={"kind": ("outliers",)}, max_length=80,
+    )  # fmt: skip
+    clip: bool = parameter(
+        True, "Keep spoiled images in [0,1] and store them as bytes, like real files.", group="Corruption",
+        shown_when={"kind": SPOILED}, advanced=True,
+    )  # fmt: skip
+    seed: int = parameter(
+        0, "Fixes which images are touched, and how.", group="Corruption", shown_when={"kind": SPOILED}, advanced=True,
+        ge=0, le=2**31 - 1,
+    )  # fmt: skip
+
+
+class RegulariserSpec(Spec):
+    """Adversarial training of the diffusion model: its noise prediction has to follow a perturbation of the noise."""
+
+    constraint: Literal["none", "equivariance", "invariance"] = parameter(
+        "none", "equivariance: the predicted noise follows the perturbation. invariance: it stays as it is, the control "
+        "that is expected to fail.", group="Regulariser", source=f"{BRIGLIA}, method",
+    )  # fmt: skip
+    perturbation: Literal["adversarial", "sign", "uniform"] = parameter(
+        "adversarial", "adversarial: one sign step from a uniform start. sign: random corners of the same box, the fair "
+        "control. uniform: anywhere in the box.", group="Regulariser", shown_when={"constraint": REGULARISED}, source=BRIGLIA,
+    )  # fmt: skip
+    strength: float = parameter(
+        0.3, "lambda, the weight of the penalty.", group="Regulariser", shown_when={"constraint": REGULARISED}, ge=0,
+        le=1000, source=f"{BRIGLIA}: 0.3",
+    )  # fmt: skip
+    radius_form: Literal["shifted", "scaled"] = parameter(
+        "shifted", "shifted: smallest + w b^exponent, w uniform. scaled: beta b^exponent, beta uniform above smallest. "
+        "The paper's exact formula is not known.", group="Regulariser", shown_when={"constraint": REGULARISED},
+        advanced=True,
+    )  # fmt: skip
+    radius_smallest: float = parameter(
+        8 / 255, "Lower bound of the radius (or of beta).", unit="of the noise", group="Regulariser",
+        shown_when={"constraint": REGULARISED}, advanced=True, gt=0, le=1, source=f"{BRIGLIA}: 8/255",
+    )  # fmt: skip
+    radius_exponent: float = parameter(
+        2.0, "Exponent of the noise coefficient b in the radius.", group="Regulariser",
+        shown_when={"constraint": REGULARISED}, advanced=True, ge=0, le=10, source=f"{BRIGLIA}: 2",
+    )  # fmt: skip
+    step_share: float = parameter(
+        2.0, "Length of the adversary's step as a share of the radius; from 2 on it ends in a corner of the box.",
+        group="Regulariser", shown_when={"constraint": REGULARISED, "perturbation": ("adversarial",)}, advanced=True, gt=0,
+        le=10,
+    )  # fmt: skip
+    goal: Literal["noise_prediction", "equivariance_error"] = parameter(
+        "noise_prediction", "What the adversary climbs. noise_prediction: the change of the prediction, as published; it "
+        "contains the length of the perturbation itself. equivariance_error: the penalty.", group="Regulariser",
+        shown_when={"constraint": REGULARISED, "perturbation": ("adversarial",)}, advanced=True,
+    )  # fmt: skip
+    detach_clean: bool = parameter(
+        False, "Treat the clean prediction in the penalty as a constant.", group="Regulariser",
+        shown_when={"constraint": REGULARISED}, advanced=True,
+    )  # fmt: skip
+    from_step: int = parameter(
+        0, "First step that is regularised; a late one fine-tunes a plainly trained model.", unit="steps",
+        group="Regulariser", shown_when={"constraint": REGULARISED}, ge=0, source=f"{BRIGLIA}: the last 100 epochs on CelebA",
+    )  # fmt: skip
+
+
+class ComputeSpec(Spec):
+    """How the device computes; what a device cannot do is left out with a note in the log."""
+
+    precision: Literal["float32", "bfloat16"] = parameter(
+        "float32", "bfloat16: networks compute in half the width where that is safe (autocast); faster on recent GPUs.",
+        group="Compute", advanced=True,
+    )  # fmt: skip
+    channels_last: bool = parameter(
+        False, "Lay images out with channels last, which tensor cores prefer.", group="Compute", advanced=True
+    )
+    compile: bool = parameter(
+        False, "Compile the network (torch.compile): minutes at the start, faster steps afterwards.", group="Compute",
+        advanced=True,
+    )  # fmt: skip

@@ -1,0 +1,79 @@
+"""How a network computes during training: half precision, memory layout, compilation. None of it changes its weights' names.
+
+Whatever a device or an installation cannot do is left out, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from difrob.specs.diffusion_parts import ComputeSpec
+
+Tell = Callable[[str], None]
+
+
+class Compute:
+    """The settings of a run, as far as its device can follow them.
+
+    Args:
+        spec: what is asked for.
+        device: where it computes.
+        tell: told, in a sentence, what is left out.
+    """
+
+    def __init__(self, spec: ComputeSpec, device: torch.device, tell: Tell) -> None:
+        self._spec = spec
+        self._device = device
+        self._tell = tell
+        self._half = spec.precision == "bfloat16" and self._knows_bfloat16()
+
+    def lay_out(self, network: nn.Module) -> None:
+        """Give a network its memory layout, in place, before anybody copies it."""
+        if self._spec.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of every forward pass of training."""
+        if self._half:
+            return torch.autocast(self._device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def compile(self, network: nn.Module) -> None:
+        """Have a network compiled at its first call, if that is asked for; when it fails, go on without."""
+        if not self._spec.compile:
+            return
+        plain = network.forward
+        compiled = torch.compile(plain)
+        state = {"works": True}
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            if state["works"]:
+                try:
+                    return compiled(*args, **kwargs)
+                except Exception as error:
+                    if not _is_compiler_error(error):
+                        raise
+                    state["works"] = False
+                    reason = (str(error).splitlines() or [type(error).__name__])[0]
+                    self._tell(f"torch.compile failed ({reason}); going on without it")
+            return plain(*args, **kwargs)
+
+        network.forward = forward
+
+    def _knows_bfloat16(self) -> bool:
+        if self._device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+            return True
+        if self._device.type == "cpu":
+            return True
+        self._tell(f"'{self._device.type}' has no bfloat16 here; computing in float32")
+        return False
+
+
+def _is_compiler_error(error: Exception) -> bool:
+    module = type(error).__module__
+    return module.startswith(("torch._dynamo", "torch._inductor", "triton"))

@@ -1,0 +1,341 @@
+"""Networks from files: diffusers folders, and improved-diffusion checkpoints against their network written out here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from difrob.diffusion.ddpm import DDPMDenoiser
+from difrob.diffusion.noise_schedules import linear_schedule
+from difrob.diffusion.samplers import sample, schedule_grid
+from difrob.errors import UserError
+from difrob.nets.imported import load_diffusers_unet
+from difrob.nets.improved_diffusion import load_improved_diffusion_unet, translate
+
+LEVELS, LAYERS, HEADS, ATTENTION = (32, 64), 2, 2, (False, True)
+
+
+class Steps(nn.Module):
+    """Named parts in a row, as containers of the original are."""
+
+    def __init__(self, **parts: nn.Module) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name.lstrip("_"), part)
+
+
+class WrittenOut(nn.Module):
+    """The U-Net of Nichol & Dhariwal 2021, plainly: parameters under the names of its checkpoints, read by name."""
+
+    def __init__(self, classes: int, scale_shift: bool, variance: bool) -> None:
+        super().__init__()
+        self.scale_shift = scale_shift
+        condition = 4 * LEVELS[0]
+        self.time_embed = Steps(_0=nn.Linear(LEVELS[0], condition), _2=nn.Linear(condition, condition))
+        if classes:
+            self.label_emb = nn.Embedding(classes, condition)
+        inputs: list[nn.Module] = [Steps(_0=nn.Conv2d(3, LEVELS[0], 3, padding=1))]
+        widths, width = [LEVELS[0]], LEVELS[0]
+        for level, channels in enumerate(LEVELS):
+            for _ in range(LAYERS):
+                inputs.append(self.block(width, channels, ATTENTION[level]))
+                width = channels
+                widths.append(width)
+            if level + 1 < len(LEVELS):
+                inputs.append(Steps(_0=Steps(op=nn.Conv2d(width, width, 3, stride=2, padding=1))))
+                widths.append(width)
+        self.input_blocks = nn.ModuleList(inputs)
+        self.middle_block = Steps(
+            _0=self.residual(width, width), _1=self.attention(width), _2=self.residual(width, width)
+        )
+        outputs: list[nn.Module] = []
+        for level in reversed(range(len(LEVELS))):
+            for layer in range(LAYERS + 1):
+                block = self.block(width + widths.pop(), LEVELS[level], ATTENTION[level])
+                width = LEVELS[level]
+                if level and layer == LAYERS:
+                    block.add_module(str(1 + ATTENTION[level]), Steps(conv=nn.Conv2d(width, width, 3, padding=1)))
+                outputs.append(block)
+        self.output_blocks = nn.ModuleList(outputs)
+        self.out = Steps(_0=nn.GroupNorm(32, width), _2=nn.Conv2d(width, 6 if variance else 3, 3, padding=1))
+
+    def block(self, width: int, channels: int, attention: bool) -> Steps:
+        parts: dict[str, nn.Module] = {"_0": self.residual(width, channels)}
+        if attention:
+            parts["_1"] = self.attention(channels)
+        return Steps(**parts)
+
+    def residual(self, width: int, channels: int) -> Steps:
+        embedded = nn.Linear(4 * LEVELS[0], 2 * channels if self.scale_shift else channels)
+        parts = {
+            "in_layers": Steps(_0=nn.GroupNorm(32, width), _2=nn.Conv2d(width, channels, 3, padding=1)),
+            "emb_layers": Steps(_1=embedded),
+            "out_layers": Steps(_0=nn.GroupNorm(32, channels), _3=nn.Conv2d(channels, channels, 3, padding=1)),
+        }
+        if width != channels:
+            parts["skip_connection"] = nn.Conv2d(width, channels, 1)
+        return Steps(**parts)
+
+    def attention(self, width: int) -> Steps:
+        return Steps(
+            norm=nn.GroupNorm(32, width), qkv=nn.Conv1d(width, 3 * width, 1), proj_out=nn.Conv1d(width, width, 1)
+        )
+
+    def run_residual(self, name: str, h: Tensor, embedding: Tensor) -> Tensor:
+        part = self.get_submodule
+        inner = part(f"{name}.in_layers.2")(F.silu(part(f"{name}.in_layers.0")(h)))
+        condition = part(f"{name}.emb_layers.1")(F.silu(embedding))[:, :, None, None]
+        norm, conv = part(f"{name}.out_layers.0"), part(f"{name}.out_layers.3")
+        if self.scale_shift:
+            scale, shift = condition.chunk(2, dim=1)
+            inner = conv(F.silu(norm(inner) * (1 + scale) + shift))
+        else:
+            inner = conv(F.silu(norm(inner + condition)))
+        skip = f"{name}.skip_connection"
+        return inner + (part(skip)(h) if any(key.startswith(skip) for key in self.state_dict()) else h)
+
+    def run_attention(self, name: str, h: Tensor) -> Tensor:
+        """Head by head, with the three parts of a head next to each other."""
+        part, flat = self.get_submodule, h.flatten(2)
+        qkv = part(f"{name}.qkv")(part(f"{name}.norm")(flat))
+        heads = []
+        for head in qkv.chunk(HEADS, dim=1):
+            q, k, v = head.chunk(3, dim=1)
+            share = torch.einsum("bct,bcs->bts", q, k) / math.sqrt(q.shape[1])
+            heads.append(torch.einsum("bts,bcs->bct", share.softmax(dim=2), v))
+        return h + part(f"{name}.proj_out")(torch.cat(heads, dim=1)).reshape(h.shape)
+
+    def run_block(self, name: str, h: Tensor, embedding: Tensor) -> Tensor:
+        for position, step in self.get_submodule(name).named_children():
+            kinds, here = dict(step.named_children()), f"{name}.{position}"
+            if "in_layers" in kinds:
+                h = self.run_residual(here, h, embedding)
+            elif "qkv" in kinds:
+                h = self.run_attention(here, h)
+            elif "op" in kinds:
+                h = kinds["op"](h)
+            elif "conv" in kinds:
+                h = kinds["conv"](F.interpolate(h, scale_factor=2.0, mode="nearest"))
+            else:
+                h = step(h)
+        return h
+
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        half = LEVELS[0] // 2
+        phases = time[:, None] * torch.exp(-math.log(10_000) * torch.arange(half) / half)
+        waves = torch.cat([phases.cos(), phases.sin()], dim=1)
+        embedding = self.get_submodule("time_embed.2")(F.silu(self.get_submodule("time_embed.0")(waves)))
+        if labels is not None:
+            embedding = embedding + self.label_emb(labels)
+        kept, h = [], x
+        for number in range(len(self.input_blocks)):
+            h = self.run_block(f"input_blocks.{number}", h, embedding)
+            kept.append(h)
+        h = self.run_block("middle_block", h, embedding)
+        for number in range(len(self.output_blocks)):
+            h = self.run_block(f"output_blocks.{number}", torch.cat([h, kept.pop()], dim=1), embedding)
+        return self.get_submodule("out.2")(F.silu(self.get_submodule("out.0")(h)))
+
+
+def written_out(classes: int = 0, scale_shift: bool = True, variance: bool = True) -> WrittenOut:
+    torch.manual_seed(0)
+    network = WrittenOut(classes, scale_shift, variance)
+    with torch.no_grad():
+        for weight in network.parameters():  # norms start as identities, which would hide an exchange
+            weight.add_(0.05 * torch.randn(weight.shape))
+    return network.eval()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize(("classes", "scale_shift", "variance"), [(0, True, True), (5, False, False)])
+def test_a_translated_checkpoint_is_the_same_function(
+    tmp_path: Path, classes: int, scale_shift: bool, variance: bool, suffix: str
+) -> None:
+    original, path = written_out(classes, scale_shift, variance), tmp_path / f"model{suffix}"
+    if suffix == ".pt":
+        torch.save(original.state_dict(), path)
+    else:
+        save_file(original.state_dict(), path)
+    network = load_improved_diffusion_unet(path, image_size=8, heads=HEADS, time_scale=0.25)
+    assert (network.num_classes, network.image_shape, network.training) == (classes, (3, 8, 8), False)
+    x, time = torch.randn(3, 3, 8, 8), torch.tensor([0.0, 100.0, 3999.0])
+    labels = torch.tensor([0, 2, 4]) if classes else None
+    with torch.no_grad():
+        exact = original(x, 0.25 * time, labels)
+        found = network(x, time, labels if labels is not None else torch.zeros(3, dtype=torch.int64))
+    assert found.shape == (3, 6 if variance else 3, 8, 8)
+    assert torch.allclose(found, exact, rtol=1e-4, atol=1e-4) and exact.std() > 0.05
+
+
+def test_another_number_of_heads_is_another_function(tmp_path: Path) -> None:
+    original, path = written_out(), tmp_path / "model.pt"
+    torch.save(original.state_dict(), path)
+    network, x, time = load_improved_diffusion_unet(path, image_size=8, heads=4), torch.randn(2, 3, 8, 8), torch.ones(2)
+    with torch.no_grad():
+        assert not torch.allclose(network(x, time, torch.zeros(2)), original(x, time, None), rtol=1e-3, atol=1e-3)
+
+
+def lacks(name: str) -> Callable[[dict[str, Tensor]], object]:
+    return lambda tensors: tensors.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lacks("input_blocks.0.0.weight"), "lacks 'input_blocks.0.0.weight'; it is not a U-Net of improved-diffusion"),
+        (lacks("middle_block.1.qkv.weight"), "lacks 'middle_block.1.qkv.weight'"),
+        (lacks("output_blocks.2.2.conv.weight"), "lacks 'output_blocks.2.2.conv.weight'"),
+        (lacks("output_blocks.1.1.qkv.weight"), "attention on one way only at 'output_blocks.1'"),
+        (lacks("input_blocks.4.1.qkv.weight"), "attention after some of them only"),
+        (lacks("middle_block.1.qkv.bias"), "'middle_block.1.qkv' of the checkpoint, 64 channels wide"),
+        (lambda tensors: tensors.update({"ema.x": torch.zeros(1)}), "does not have: ema.x$"),
+        (lambda tensors: tensors.update({f"a{n}": torch.zeros(1) for n in range(7)}), "a0, a1, a2, a3, a4 and 2 more"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused_by_the_tensor(
+    spoil: Callable[[dict[str, Tensor]], object], message: str
+) -> None:
+    tensors = written_out().state_dict()
+    spoil(tensors)
+    with pytest.raises(UserError, match=message):
+        translate(tensors, HEADS)
+
+
+def test_tensors_of_other_shapes_and_other_files_are_refused(tmp_path: Path) -> None:
+    tensors, path = written_out().state_dict(), tmp_path / "model.pt"
+    for heads in (0, 3):
+        with pytest.raises(UserError, match=f"64 channels wide, is not made of {heads} heads"):
+            translate(tensors, heads)
+    tensors["out.0.bias"] = torch.zeros(7)
+    torch.save(tensors, path)
+    with pytest.raises(UserError, match="'conv_norm_out.bias' has shape"):
+        load_improved_diffusion_unet(path, image_size=8, heads=HEADS)
+    del tensors["out.0.bias"]
+    torch.save(tensors, path)
+    with pytest.raises(UserError, match="lacks 'conv_norm_out.bias'"):
+        load_improved_diffusion_unet(path, image_size=8, heads=HEADS)
+    torch.save({"model": tensors}, path)
+    with pytest.raises(UserError, match="holds no state dictionary"):
+        load_improved_diffusion_unet(path, image_size=8)
+    torch.save({"run": print}, path)
+    with pytest.raises(UserError, match="cannot be read as tensors"):
+        load_improved_diffusion_unet(path, image_size=8)
+
+
+def small_unet(**changes: object) -> UNet2DModel:
+    torch.manual_seed(0)
+    settings: dict[str, object] = {
+        "sample_size": 8,
+        "block_out_channels": (8, 16),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 8,
+        "layers_per_block": 1,
+    }
+    return UNet2DModel(**{**settings, **changes}).eval()
+
+
+@pytest.mark.parametrize("classes", [None, 4])
+def test_a_folder_of_diffusers_is_the_same_function(tmp_path: Path, classes: int | None) -> None:
+    original = small_unet(num_class_embeds=classes)
+    original.save_pretrained(tmp_path / "pipeline" / "unet")
+    x, time, labels = torch.randn(3, 3, 8, 8), torch.tensor([0.0, 1.5, 999.0]), torch.tensor([0, 1, 3])
+    for folder in (tmp_path / "pipeline", tmp_path / "pipeline" / "unet"):
+        network = load_diffusers_unet(folder)
+        assert (network.num_classes, network.has_null_class) == (classes or 0, classes is None)
+        assert network.image_shape == (3, 8, 8) and not network.training
+        assert list(network.feature_modules()) == ["down0", "down1", "middle", "up0", "up1"]
+        with torch.no_grad():
+            expected = original(x, time, class_labels=labels if classes else None).sample
+            assert torch.equal(network(x, time, labels), expected)
+
+
+def test_old_names_and_half_precision_are_read(tmp_path: Path) -> None:
+    original = small_unet()
+    original.save_pretrained(tmp_path)
+    file = tmp_path / "diffusion_pytorch_model.safetensors"
+    old = {"to_q.": "query.", "to_k.": "key.", "to_v.": "value.", "to_out.0.": "proj_attn."}
+    tensors = {}
+    for name, tensor in load_file(file).items():
+        for new_part, old_part in old.items():
+            name = name.replace(new_part, old_part)
+        tensors[name] = tensor.half()
+    assert any("query" in name for name in tensors)
+    save_file(tensors, tmp_path / "weights.safetensors")
+    file.unlink()
+    network, x, time = load_diffusers_unet(tmp_path), torch.randn(2, 3, 8, 8), torch.ones(2)
+    with torch.no_grad():
+        found, expected = network(x, time, torch.zeros(2)), original(x, time).sample
+    assert found.dtype == torch.float32 and torch.allclose(found, expected, atol=0.02)
+
+
+def test_an_imported_network_draws_images(tmp_path: Path) -> None:
+    small_unet(num_class_embeds=4).save_pretrained(tmp_path)
+    schedule = linear_schedule(1000)
+    with_null = DDPMDenoiser(load_diffusers_unet(tmp_path, null_class=True), schedule)
+    assert with_null.num_classes == 3 and with_null.has_null_class
+    noise, labels = torch.randn(2, 3, 8, 8), torch.tensor([0, 2])
+    grid = schedule_grid(schedule, 4)
+    images = sample(with_null, noise, labels, grid, sampler="ddpm", guidance_scale=2.0, index=[0, 1])
+    assert images.shape == noise.shape and bool(images.isfinite().all())
+    with pytest.raises(UserError, match="null class"):
+        sample(DDPMDenoiser(load_diffusers_unet(tmp_path), schedule), noise, None, grid)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"_class_name": "UNet2DConditionModel"}, "describes UNet2DConditionModel; only a UNet2DModel"),
+        ({"time_embedding_type": "fourier"}, "time_embedding_type = 'fourier', but only positional"),
+        ({"class_embed_type": "timestep"}, "class_embed_type = 'timestep', but only null"),
+        ({"magic": 1, "wonder": 2}, "does not know: magic, wonder"),
+        ({"up_block_types": ["UpBlock2D"]}, "describes no U-Net that can be built"),
+        ({"sample_size": None}, "has sample_size = None; enter the image size"),
+        ({"out_channels": 5}, "'conv_out.weight' has shape|5 output channels"),
+        ({"block_out_channels": [8, 24]}, "has shape .* in the checkpoint"),
+        ({"add_attention": False}, "holds 'mid_block.attentions.0"),
+    ],
+)
+def test_configurations_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    small_unet().save_pretrained(tmp_path)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **changes}))
+    with pytest.raises(UserError, match=message):
+        load_diffusers_unet(tmp_path)
+
+
+def test_folders_that_lack_something_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read .*config.json"):
+        load_diffusers_unet(tmp_path)
+    small_unet().save_pretrained(tmp_path)
+    weights = tmp_path / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(UserError, match="cannot be read"):
+        load_diffusers_unet(tmp_path)
+    for name in ("a.safetensors", "b.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    weights.unlink()
+    with pytest.raises(UserError, match="holds 2 safetensors files; leave one"):
+        load_diffusers_unet(tmp_path)
+    for file in tmp_path.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(UserError, match="holds no safetensors file$"):
+        load_diffusers_unet(tmp_path)
+    (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(UserError, match="convert its .bin file to safetensors"):
+        load_diffusers_unet(tmp_path)
+    (tmp_path / "config.json").write_text("[")
+    with pytest.raises(UserError, match="is not a configuration of diffusers"):
+        load_diffusers_unet(tmp_path)
+    small_unet().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="none of them can be the null class's"):
+        load_diffusers_unet(tmp_path, null_class=True)
