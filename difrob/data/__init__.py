@@ -64,6 +64,10 @@ def load_split(source: DataSetSource, data: DataSpec, split: Split | str, apply_
 
 
 def _whole_split(record: DataSetRecord, split: str) -> ImageSet:
+    if record.is_points:
+        raise UserError(
+            f"'{record.name}' are points, of which only diffusion models learn; choose a data set of images"
+        )
     if record.name != DIGITS.name:
         return stored_split(record, split)
     splits = digits()

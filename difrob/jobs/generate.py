@@ -1,6 +1,6 @@
 """Draw a labelled set of images from a trained diffusion model (Wang et al. 2023, section 3).
 
-The label of an image is the class it was conditioned on. Image i has class i mod K and noise that depends on (seed, i)
+The label of an image is the class it was conditioned on. Image i has a class and noise that depends on (seed, i)
 alone, so every prefix of the set is class-balanced, the batch size changes nothing, and an interrupted run goes on
 where it stopped.
 """
@@ -10,17 +10,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from difrob.data import ImageSet, as_uint8, load_split
-from difrob.diffusion.edm import EDMDenoiser
+from difrob.data import ImageSet, load_split
+from difrob.data.toy_names import TOYS
 from difrob.diffusion.loading import load_denoiser, require_null_class
-from difrob.diffusion.samplers import heun_sample, network_calls, sigma_grid, starting_noise
+from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.errors import UserError
+from difrob.jobs.confidence_selection import Judge, candidates_of, confident_indices
+from difrob.jobs.drawing import Drawer
 from difrob.jobs.pieces import sampling_pieces
-from difrob.memory import MicroBatches
+from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.metrics.memorisation import duplicate_measure, memorised_measure, nearest_neighbours
 from difrob.runs.interface import Recorder
 from difrob.specs import GenerateSpec, TrainDenoiserSpec
+from difrob.training.loading import load_classifier
 
 # Distances and duplicates are measured on the first images of the set: a balanced sample of it, small enough to be drawn
 # again when a resumed run no longer has them in memory.
@@ -39,28 +42,40 @@ def run(spec: GenerateSpec, recorder: Recorder, device: torch.device) -> None:
     """
     denoiser, trained = load_denoiser(recorder.input_run(spec.denoiser), device)
     check(spec, trained)
-    training = load_split(trained.data, "train")
-    recorder.attribute("network_calls_per_image", network_calls(spec.sampling_steps, spec.guidance_scale))
-    recorder.attribute("num_classes", denoiser.num_classes)
+    training = load_split(recorder, trained.data, "train")
+    judge = open_judge(spec, recorder, denoiser, device)
+    drawer = Drawer(spec, trained, denoiser, recorder, sampling_pieces(recorder, spec.batch_size))
+    recorder.attribute("network_calls_per_image", drawer.calls_per_image)
+    recorder.attribute("num_classes", training.num_classes)
 
-    pieces = sampling_pieces(recorder, spec.batch_size)
+    chosen, scores = np.arange(spec.images, dtype=np.int64), None
+    if judge is not None and spec.selection.keep_share < 1:
+        chosen, scores = confident_indices(spec, recorder, drawer, judge, denoiser.num_classes)
+        report_selection(spec, recorder, scores)
+    before = 0 if scores is None else candidates_of(spec)
+
     measured: list[np.ndarray] = []
     start = recorder.recorded_samples
     for first in range(start, spec.images, spec.batch_size):
-        index = np.arange(first, min(first + spec.batch_size, spec.images), dtype=np.int64)
-        images = draw(spec, denoiser, index, recorder, pieces)
+        rows = slice(first, min(first + spec.batch_size, spec.images))
+        index = chosen[rows]
+        images = drawer.draw(index)
+        labels = labels_of(spec, drawer, judge, images, index)
         if first == 0:
-            show_classes(recorder, len(images), images, denoiser.num_classes)
-        recorder.samples(images=images, label=index % denoiser.num_classes, index=index)
-        recorder.progress(int(index[-1]) + 1, spec.images, "images")
-        measured.append(images[index < MEASURED_IMAGES])
+            show_classes(recorder, len(images), images, labels)
+        further = {} if scores is None else {"score": scores[rows]}
+        recorder.samples(images=images, label=labels, index=index, **further)
+        recorder.progress(before + rows.stop, before + spec.images, "images")
+        measured.append(images[: max(0, MEASURED_IMAGES - first)])
 
-    lost = np.arange(min(start, MEASURED_IMAGES, spec.images), dtype=np.int64)
-    redrawn = [draw(spec, denoiser, part, recorder, pieces) for part in batches_of(lost, spec.batch_size)]
+    lost = chosen[: min(start, MEASURED_IMAGES)]
+    redrawn = [drawer.draw(part) for part in batches_of(lost, spec.batch_size)]
     first_images = np.concatenate([*redrawn, *measured])
+    labels = labels_of(spec, drawer, judge, first_images, chosen[: len(first_images)])
     if start > 0:  # without a checkpoint, a resumed run keeps its rows, but no pictures
-        show_classes(recorder, min(spec.batch_size, spec.images), first_images[: spec.batch_size], denoiser.num_classes)
-    report(recorder, first_images, training)
+        shown = min(spec.batch_size, spec.images)
+        show_classes(recorder, shown, first_images[:shown], labels[:shown])
+    report(recorder, first_images, labels, training)
 
 
 def check(spec: GenerateSpec, trained: TrainDenoiserSpec) -> None:
@@ -69,48 +84,60 @@ def check(spec: GenerateSpec, trained: TrainDenoiserSpec) -> None:
     Raises:
         UserError: saying which setting of the denoiser's training is in the way.
     """
-    if not trained.class_conditional or trained.label_dropout == 1:
+    if trained.data.dataset in TOYS:
+        raise UserError(
+            f"denoiser '{spec.denoiser}' draws points of '{trained.data.dataset}', not images; its own run measures them"
+        )
+    is_conditional = trained.class_conditional and trained.label_dropout < 1
+    if spec.labels == "condition" and not is_conditional:
         raise UserError(
             f"denoiser '{spec.denoiser}' was trained without classes, but the class it is given is the label of the "
-            "image; choose one trained with class_conditional = true and label_dropout below 1"
+            "image; choose one trained with class_conditional = true and label_dropout below 1, or labels = judge"
         )
     if spec.guidance_scale != 1:
+        if not is_conditional:
+            raise UserError(f"denoiser '{spec.denoiser}' knows no classes to guide to; leave guidance_scale at 1")
         require_null_class(trained, spec.denoiser)
 
 
-def draw(
-    spec: GenerateSpec, denoiser: EDMDenoiser, index: np.ndarray, recorder: Recorder, pieces: MicroBatches
+def open_judge(spec: GenerateSpec, recorder: Recorder, denoiser: TrainedDenoiser, device: torch.device) -> Judge | None:
+    """The classifier that chooses or labels; None where nobody is asked."""
+    if spec.selection.judge is None or (spec.selection.keep_share == 1 and spec.labels == "condition"):
+        return None
+    classifier, _ = load_classifier(recorder.input_run(spec.selection.judge), "best", device)
+    if denoiser.num_classes not in (0, classifier.num_classes):
+        raise UserError(
+            f"judge '{spec.selection.judge}' knows {classifier.num_classes} classes, the denoiser "
+            f"{denoiser.num_classes}; choose a classifier of the same data"
+        )
+    return Judge(classifier, denoiser.image_shape, device)
+
+
+def labels_of(
+    spec: GenerateSpec, drawer: Drawer, judge: Judge | None, images: np.ndarray, index: np.ndarray
 ) -> np.ndarray:
-    """The images with these indices, uint8 [n,H,W,C], in as many pieces as memory asks for."""
-    return pieces.attempt(
-        lambda: np.concatenate([_draw(spec, denoiser, index[part], recorder) for part in pieces.slices(len(index))])
-    )
+    """The labels of drawn images, int64 [n]: what they were conditioned on, or what the judge says."""
+    if judge is not None and spec.labels == "judge":
+        pieces = [judge.probabilities(images[rows]) for rows in batches_of(np.arange(len(images)), spec.batch_size)]
+        return np.concatenate(pieces).argmax(axis=1).astype(np.int64)
+    return drawer.classes(index)
 
 
-def _draw(spec: GenerateSpec, denoiser: EDMDenoiser, index: np.ndarray, recorder: Recorder) -> np.ndarray:
-    """Asks between steps whether to stop."""
-    device = next(denoiser.parameters()).device
-    labels = torch.from_numpy(index % denoiser.num_classes).to(device)
-    u = heun_sample(
-        denoiser,
-        starting_noise(spec.seed, index, denoiser.image_shape, device),
-        labels,
-        sigma_grid(spec.sampling_steps, spec.sigma_min, spec.sigma_max, spec.rho),
-        guidance_scale=spec.guidance_scale,
-        callback=lambda step, sigma, state: recorder.check_stop(),
-    )
-    return as_uint8((u + 1) / 2)
+def report_selection(spec: GenerateSpec, recorder: Recorder, scores: np.ndarray) -> None:
+    """What the selection did."""
+    recorder.attribute("candidates", candidates_of(spec))
+    described = f"probability of the label under the judge, of the {len(scores)} images kept of {candidates_of(spec)}"
+    recorder.result("mean_confidence", mean_measure(scores.astype(np.float64), described, unit="probability"))
 
 
-def show_classes(recorder: Recorder, step: int, images: np.ndarray, num_classes: int) -> None:
-    """A contact sheet of the first images, one class after the other, as it stood after ``step`` images."""
-    labels = np.arange(len(images)) % num_classes
-    shown = np.arange(min(len(images), SHEET_PER_CLASS * num_classes, SHEET_IMAGES))
-    shown = shown[np.argsort(labels[shown], kind="stable")]
+def show_classes(recorder: Recorder, step: int, images: np.ndarray, labels: np.ndarray) -> None:
+    """A contact sheet of the first images, one class after the other."""
+    first_of_each = [np.flatnonzero(labels == label)[:SHEET_PER_CLASS] for label in np.unique(labels)]
+    shown = np.concatenate(first_of_each)[:SHEET_IMAGES]
     recorder.images("generated", step, images[shown], [str(label) for label in labels[shown]])
 
 
-def report(recorder: Recorder, images: np.ndarray, training: ImageSet) -> None:
+def report(recorder: Recorder, images: np.ndarray, labels: np.ndarray, training: ImageSet) -> None:
     """Final numbers, and the first images beside their nearest training images."""
     nearest = nearest_neighbours(images, training.images)
     if len(images) > 1:
@@ -125,7 +152,7 @@ def report(recorder: Recorder, images: np.ndarray, training: ImageSet) -> None:
             break
         pairs += [image, training.images[row]]
         captions += [
-            f"generated {len(captions) // 2 % training.num_classes}",
+            f"generated {labels[len(captions) // 2]}",
             f"nearest training image, a {training.labels[row]}, at distance {distance:.2f}",
         ]
     recorder.images("nearest_training", len(images), np.stack(pairs), captions)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from difrob.nets import unet
-from difrob.nets.residual_mlp import StraightMLP, ResidualMLP
-from difrob.nets.unet import UNet, UNetOptions
+from difrob.nets.residual_mlp import ResidualMLP, StraightMLP
+from difrob.nets.unet import UNet, UNetOptions, unet_of_size
 from difrob.specs.train_denoiser import DenoiserNetworkSpec
 
 
@@ -54,14 +55,17 @@ def build_denoiser_network(
     Raises:
         UserError: when the image does not fit the U-Net's levels.
     """
-    if spec.architecture == "residual_mlp":
-        perceptron = StraightMLP if image_shape[1:] == (1, 1) else ResidualMLP
+    if spec.architecture != "unet2d":
+        straight = spec.architecture == "straight_mlp" or image_shape[1:] == (1, 1)
+        perceptron = StraightMLP if straight else ResidualMLP
         return perceptron(image_shape, num_classes, spec.width, spec.blocks, spec.dropout)
     return UNet(image_shape, num_classes, unet_options(spec, image_shape))
 
 
 def unet_options(spec: DenoiserNetworkSpec, image_shape: tuple[int, int, int]) -> UNetOptions:
-    """The U-Net that a spec asks for; its attention stands at the lowest resolution."""
+    """The U-Net that a spec asks for, a published size or its own; the latter's attention is at the lowest resolution."""
+    if spec.unet_size != "custom":
+        return replace(unet_of_size(spec.unet_size), dropout=spec.dropout)
     return UNetOptions(
         channels=spec.channels,
         layers_per_block=spec.layers_per_block,
@@ -78,4 +82,4 @@ def check_levels(spec: DenoiserNetworkSpec, image_shape: tuple[int, int, int]) -
         UserError: naming the image size and how many levels it allows.
     """
     if spec.architecture == "unet2d":
-        unet.check_levels(spec.channels, image_shape)
+        unet.check_levels(unet_options(spec, image_shape).channels, image_shape)

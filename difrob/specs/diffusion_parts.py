@@ -99,6 +99,44 @@ class RegulariserSpec(Spec):
     )  # fmt: skip
 
 
+class TrajectoryAttackSpec(Spec):
+    """An attack on the sampling itself: states on the way are pushed where the noise prediction changes most."""
+
+    kappa: float = parameter(
+        0.0, "Radius of the attack as a multiple of the largest one of training; 0 for no attack.", group="Sampling attack",
+        ge=0, le=100, source=BRIGLIA,
+    )  # fmt: skip
+    direction: Literal["ascent", "sign", "uniform"] = parameter(
+        "ascent", "ascent climbs. sign and uniform are random controls of the same radius.", group="Sampling attack",
+        advanced=True,
+    )  # fmt: skip
+    steps: int = parameter(
+        5, "Ascent steps per attacked state.", unit="steps", group="Sampling attack", advanced=True, ge=1
+    )
+    sigma_low: float = parameter(
+        0.0, "Lowest noise level that is attacked.", unit="[-1,1] range", group="Sampling attack", advanced=True, ge=0
+    )
+    sigma_high: float = parameter(
+        1e9, "Highest noise level that is attacked.", unit="[-1,1] range", group="Sampling attack", advanced=True, gt=0
+    )
+    every: int = parameter(
+        1, "Of the states between these levels, every so-many-th.", group="Sampling attack", advanced=True, ge=1
+    )
+
+
+class SelectionSpec(Spec):
+    """Over-generation: more images are drawn than kept, and a classifier's confidence in their label chooses."""
+
+    keep_share: float = parameter(
+        1.0, "Share of the drawn images that is kept; 1 keeps all, 0.2 draws five times as many.", group="Selection", gt=0,
+        le=1, source="Wang et al. 2023, released code: the top 20 % per class",
+    )  # fmt: skip
+    judge: str | None = parameter(
+        None, "The classifier whose probability of the label is the score.", group="Selection",
+        run_kinds=("train_classifier",),
+    )  # fmt: skip
+
+
 class ComputeSpec(Spec):
     """How the device computes; what a device cannot do is left out with a note in the log."""
 

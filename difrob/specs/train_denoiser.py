@@ -14,36 +14,55 @@ from difrob.specs.parts import DataSpec, MemorySpec
 class DenoiserNetworkSpec(Spec):
     """The raw network F inside the EDM preconditioning."""
 
-    architecture: Literal["residual_mlp", "unet2d"] = parameter(
+    architecture: Literal["residual_mlp", "straight_mlp", "unet2d"] = parameter(
         "residual_mlp",
-        "residual_mlp: small network for 8x8 images. unet2d: the U-Net of diffusers, for any image size.",
+        "residual_mlp: small network for 8x8 images under EDM. straight_mlp: with a straight path around the blocks, for "
+        "points and for DDPM. unet2d: the U-Net of diffusers, for any image size.",
         group="Network",
     )
+    unet_size: Literal["custom", "cifar_36m", "cifar_53m", "cifar_54m"] = parameter(
+        "custom", "A published size for 32x32 images, or custom: the fields below.", group="Network",
+        shown_when={"architecture": ("unet2d",)},
+        source="Ho et al. 2020, appendix B; Nichol & Dhariwal 2021, section 3; Karras et al. 2022, table 7",
+    )  # fmt: skip
     width: int = parameter(
         256,
         "Hidden width.",
         unit="units",
         group="Network",
-        shown_when={"architecture": ("residual_mlp",)},
+        shown_when={"architecture": ("residual_mlp", "straight_mlp")},
         ge=8,
         le=8192,
     )
     blocks: int = parameter(
-        5, "Residual blocks.", group="Network", shown_when={"architecture": ("residual_mlp",)}, ge=1, le=64
+        5,
+        "Residual blocks.",
+        group="Network",
+        shown_when={"architecture": ("residual_mlp", "straight_mlp")},
+        ge=1,
+        le=64,
     )
     channels: tuple[int, ...] = parameter(
         (32, 64),
         "Channels per resolution level; the image size must be divisible by 2^(levels - 1).",
         group="Network",
-        shown_when={"architecture": ("unet2d",)},
+        shown_when={"architecture": ("unet2d",), "unet_size": ("custom",)},
         min_length=1,
         max_length=6,
     )
     layers_per_block: int = parameter(
-        1, "Residual layers per level.", group="Network", shown_when={"architecture": ("unet2d",)}, ge=1, le=8
+        1,
+        "Residual layers per level.",
+        group="Network",
+        shown_when={"architecture": ("unet2d",), "unet_size": ("custom",)},
+        ge=1,
+        le=8,
     )
     attention: bool = parameter(
-        False, "Self-attention at the lowest resolution.", group="Network", shown_when={"architecture": ("unet2d",)}
+        False,
+        "Self-attention at the lowest resolution.",
+        group="Network",
+        shown_when={"architecture": ("unet2d",), "unet_size": ("custom",)},
     )
     dropout: float = parameter(
         0.1, "Dropout inside the blocks; holds back memorising.", group="Network", advanced=True, ge=0, lt=1

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.built_in_data import load_split
 
-from difrob.data import load_split
 from difrob.errors import UserError
 from difrob.specs import DataSpec
 

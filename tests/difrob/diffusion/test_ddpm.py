@@ -16,7 +16,7 @@ from difrob.diffusion.noise_schedules import NoiseSchedule, cosine_schedule, lin
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.diffusion.samplers import heun_sample, sigma_grid
 from difrob.errors import UserError
-from difrob.nets.residual_mlp import StraightMLP, ResidualMLP
+from difrob.nets.residual_mlp import ResidualMLP, StraightMLP
 
 SCHEDULE = linear_schedule(1000)
 IDEAL = GaussianDenoiser([0.3, -0.6, 0.1], spread=0.4)
