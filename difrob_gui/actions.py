@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QMenu, QMenuBar, QWidget
 
+from difrob_gui.grades import GRADES
 from difrob_gui.theme import icon
 
 
@@ -50,6 +51,11 @@ class ActionInfo:
         return self.text.replace("&", "")
 
 
+def _stop_text(grade: str) -> str:
+    """Each grade says in every menu within what time it acts."""
+    return f"&{GRADES[grade].text}"
+
+
 MENUS = ("File", "Run", "Queue", "View", "Help")
 
 ACTIONS: tuple[ActionInfo, ...] = (
@@ -77,15 +83,13 @@ ACTIONS: tuple[ActionInfo, ...] = (
                words="overlay"),
     ActionInfo("run.uncheck_all", "&Untick all runs", "Run", "Choose no run for comparison.", "Ctrl+Shift+T",
                words="clear selection"),
-    ActionInfo("run.pause", "&Pause", "Run", "Hold the current run at its next safe point; it keeps its place.",
-               "Ctrl+P", "pause", needs="run", separated=True),
+    ActionInfo("run.pause", _stop_text("pause"), "Run", GRADES["pause"].help, "Ctrl+P", "pause", needs="run",
+               separated=True),
     ActionInfo("run.resume", "&Resume", "Run", "Let a paused run go on, or queue an interrupted one again from its "
                "last checkpoint.", "Ctrl+R", "resume", needs="run", words="continue"),
-    ActionInfo("run.stop", "&Stop and keep", "Run", "Write a last checkpoint, then end; the run can be resumed.",
-               "Ctrl+.", "stop", needs="run"),
-    ActionInfo("run.abort", "&Abort", "Run", "End at once without a last checkpoint.", icon="abort", needs="run"),
-    ActionInfo("run.kill", "&Kill", "Run", "End the run's process by force. What was recorded stays.", icon="kill",
-               needs="run", words="force"),
+    ActionInfo("run.stop", _stop_text("stop"), "Run", GRADES["stop"].help, "Ctrl+.", "stop", needs="run"),
+    ActionInfo("run.abort", _stop_text("abort"), "Run", GRADES["abort"].help, icon="abort", needs="run"),
+    ActionInfo("run.kill", _stop_text("kill"), "Run", GRADES["kill"].help, icon="kill", needs="run", words="force"),
     ActionInfo("run.copy_id", "Copy &id", "Run", "Copy the id of the current run to the clipboard.", "Ctrl+Shift+C",
                "copy", needs="run", separated=True),
     ActionInfo("run.show_file", "Show &file in folder", "Run", "Open the folder with the run's HDF5 file.",
@@ -96,6 +100,10 @@ ACTIONS: tuple[ActionInfo, ...] = (
 
     ActionInfo("queue.pause", "&Pause the queue", "Queue", "Start no further runs until released; live runs go on.",
                "Ctrl+Shift+H", "pause", checkable=True, words="hold all"),
+    ActionInfo("queue.undo", "Undo chan&ge", "Queue", "Take back the last change of the queue.", "Ctrl+Z", "undo",
+               where="queue", separated=True, words="back revert"),
+    ActionInfo("queue.redo", "Redo chan&ge", "Queue", "Do again what was taken back last.", "Ctrl+Shift+Z", "redo",
+               where="queue", words="again"),
     ActionInfo("queue.up", "Move &up", "Queue", "Let the chosen entries start one place earlier.", "Alt+Up", "move-up",
                needs="entry", where="queue", separated=True),
     ActionInfo("queue.down", "Move &down", "Queue", "Let the chosen entries start one place later.", "Alt+Down",
@@ -104,14 +112,20 @@ ACTIONS: tuple[ActionInfo, ...] = (
                needs="entry", where="queue"),
     ActionInfo("queue.bottom", "Move to &bottom", "Queue", "Let the chosen entries start last.", "Alt+End",
                "move-bottom", needs="entry", where="queue"),
+    ActionInfo("queue.raise", "Ra&ise priority", "Queue",
+               "Let the chosen entries start before all of lower priority, wherever they stand.", "Ctrl+Shift+Up",
+               "priority-up", needs="entry", where="queue", separated=True, words="urgent first"),
+    ActionInfo("queue.lower", "&Lower priority", "Queue",
+               "Let the chosen entries start after all of higher priority, wherever they stand.", "Ctrl+Shift+Down",
+               "priority-down", needs="entry", where="queue", words="later last"),
     ActionInfo("queue.hold", "&Hold or release", "Queue", "Keep the chosen entries from starting, or let them start.",
-               "Ctrl+H", "hold", needs="entry", where="queue"),
+               "Ctrl+H", "hold", needs="entry", where="queue", separated=True),
     ActionInfo("queue.edit", "&Edit …", "Queue", "Change the settings of a waiting entry.", "F2", "edit",
                needs="entry", where="queue"),
     ActionInfo("queue.duplicate", "D&uplicate entry", "Queue", "Put the same settings into the queue once more.",
                "Ctrl+Shift+D", "copy", needs="entry", where="queue"),
     ActionInfo("queue.remove", "&Remove from queue", "Queue",
-               "Take waiting or ended entries out of the queue; files of runs stay.", "Del", "remove",
+               "Take waiting or ended entries out of the queue; files of runs stay, and it can be undone.", "Del", "remove",
                needs="entry", where="queue"),
 
     ActionInfo("view.launch", "&Launch", "View", "Choose a method and start runs.", "Ctrl+1", "launch", choice="page"),
@@ -211,6 +225,7 @@ class ActionTable(QObject):
     def context_menu(self, parent: QWidget, action_ids: tuple[str, ...]) -> QMenu:
         """A context menu of some actions; an empty id is a line."""
         menu = QMenu(parent)
+        menu.setToolTipsVisible(True)
         for action_id in action_ids:
             if action_id:
                 menu.addAction(self._actions[action_id])

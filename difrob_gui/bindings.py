@@ -41,6 +41,10 @@ def bind_actions(window: MainWindow) -> None:
     bind("queue.pause", queue.commands.toggle_pause)
     for step in ("up", "down", "top", "bottom"):
         bind(f"queue.{step}", lambda step=step: queue.commands.move(step))
+    bind("queue.undo", queue.commands.undo)
+    bind("queue.redo", queue.commands.redo)
+    bind("queue.raise", lambda: queue.commands.change_priority(1))
+    bind("queue.lower", lambda: queue.commands.change_priority(-1))
     bind("queue.hold", queue.commands.hold)
     bind("queue.edit", queue.edit)
     bind("queue.duplicate", queue.commands.duplicate)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 TICK_MS = 200
 LIST_SECONDS = 1.5
+LIST_WITHIN = 0.5  # a first look at thousands of runs shows the newest at once and the others bit by bit
 ABSENT_SECONDS = 1.0
 CLOSE_MS = 10_000
 
@@ -36,7 +37,10 @@ class _Feed(Protocol):
 class WorkspaceLike(Protocol):
     """What the hub needs of ``difrob.runs.Workspace``."""
 
-    def summaries(self) -> list[RunSummary]: ...
+    @property
+    def unlisted_runs(self) -> int: ...
+
+    def summaries(self, within: float | None = None) -> list[RunSummary]: ...
 
     def feed(self, run_id: str) -> _Feed: ...
 
@@ -151,14 +155,15 @@ class _Reader(QObject):
     def _list(self) -> None:
         started = time.monotonic()
         try:
-            summaries = self._workspace.summaries()
+            summaries = self._workspace.summaries(LIST_WITHIN)
         except Exception as error:
             self._next_list = time.monotonic() + 5 * LIST_SECONDS
             self._complain_once("", error)
             return
         self._list_complaint = ""
         taken = time.monotonic() - started
-        self._next_list = time.monotonic() + max(LIST_SECONDS, 10 * taken)
+        if not self._workspace.unlisted_runs:
+            self._next_list = time.monotonic() + max(LIST_SECONDS, 10 * taken)
         by_id = {summary.run_id: summary for summary in summaries}
         if by_id != self._summaries:
             self._summaries = by_id
@@ -248,6 +253,7 @@ class FeedHub(QObject):
         self._listed = False
         self._closed = False
 
+        self._workspace = workspace
         self._thread = QThread(self)
         self._thread.setObjectName("difrob reader")
         self._reader = _Reader(workspace)
@@ -278,6 +284,11 @@ class FeedHub(QObject):
     def is_listed(self) -> bool:
         """Whether the list of runs was read at all."""
         return self._listed
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the list holds every run; of thousands without an index, the older ones come bit by bit."""
+        return self._listed and not self._workspace.unlisted_runs
 
     @property
     def presets(self) -> list[Preset]:

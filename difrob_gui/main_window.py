@@ -9,13 +9,13 @@ from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QStackedWidg
 from difrob import words
 from difrob.runs import RunState, Workspace
 from difrob.worker.messages import Entry
-from difrob_gui.actions import ACTIONS, ActionTable
+from difrob_gui.actions import ACTIONS, BY_ID, ActionTable
 from difrob_gui.bindings import bind_actions
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
 from difrob_gui.following import Following
-from difrob_gui.models.runs_table import RunRow
+from difrob_gui.models.run_row import RunRow
 from difrob_gui.pages.compare import ComparePage
 from difrob_gui.pages.help import HelpPage
 from difrob_gui.pages.launch import LaunchPage
@@ -127,9 +127,9 @@ class MainWindow(QMainWindow):
             self.runs.model.set_checked_ids([row.run_id])
         self.show_page("compare")
 
-    def duplicate(self) -> None:
-        """Fill the Launch page with the settings of the current run."""
-        row = self.runs.current
+    def duplicate(self, run_id: str = "") -> None:
+        """Fill the Launch page with the settings of a run; by default the current one."""
+        row = self.runs.model.row(run_id) if run_id else self.runs.current
         if row is not None:
             self.show_page("launch")
             self.launch.duplicate(row.spec, row.title)
@@ -221,6 +221,7 @@ class MainWindow(QMainWindow):
         self.queue.current_changed.connect(self.runs.select)
         self.queue.show_wanted.connect(self.show_run)
         self.queue.edit_wanted.connect(self._edit_entry)
+        self.monitor.anew_wanted.connect(self.duplicate)
         self.launch.submitted.connect(self._on_submitted)
         self.launch.saved.connect(self._on_saved)
         self.launch.failed.connect(lambda text: self.tell(text, Tone.BAD))
@@ -309,7 +310,9 @@ class MainWindow(QMainWindow):
     # ------------------------------------------------------------------ small things
 
     def _enable(self) -> None:
-        """Only what makes sense now can be chosen."""
+        """Only what makes sense now can be chosen; a run that waits is not stopped but taken from the queue."""
+        waits = self.runs.current is not None and self.runs.current.state is RunState.QUEUED
+        self.actions_table["run.stop"].setText("&Cancel — leaves the queue" if waits else BY_ID["run.stop"].text)
         self.actions_table.enable("run", self.commands.allows)
         self.actions_table.enable("entry", self.queue.commands.allows)
         self.actions_table["run.compare"].setEnabled(

@@ -13,20 +13,24 @@ from pydantic import ValidationError
 from difrob.errors import UserError
 from difrob.worker.messages import Entry, LiveProgress, Meters, QueueState
 
+# What one event may change without the full state; runs, progress and meters have events of their own.
+SETTINGS = frozenset(QueueState.model_fields) - {"entries", "progress", "meters"}
+
 
 class QueueMirror:
-    """Entries in queue order, progress of live runs, meters and the pause flag, as the supervisor last told them."""
+    """Entries in queue order, progress of live runs, meters and settings, as the supervisor last told them."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.progress: dict[str, LiveProgress] = {}
-        self.lanes: list[str] = []
-        self.paused = False
-        self.on_failure = QueueState().on_failure
         self.meters: Meters | None = None
-        self.pid = 0
         self._base = QueueState()
         self._state: QueueState | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether the whole queue is paused."""
+        return self._base.paused
 
     @property
     def state(self) -> QueueState:
@@ -35,12 +39,8 @@ class QueueMirror:
             self._state = self._base.model_copy(
                 update={
                     "entries": list(self.entries.values()),
-                    "lanes": list(self.lanes),
-                    "paused": self.paused,
-                    "on_failure": self.on_failure,
                     "progress": dict(self.progress),
                     "meters": self.meters,
-                    "pid": self.pid,
                 }
             )
         return self._state
@@ -70,9 +70,7 @@ class QueueMirror:
         self._base = state
         self.entries = {entry.run_id: entry for entry in state.entries}
         self.progress = dict(state.progress)
-        self.lanes = list(state.lanes)
-        self.on_failure = state.on_failure
-        self.paused, self.meters, self.pid = state.paused, state.meters, state.pid
+        self.meters = state.meters
         return "state", ""
 
     def _on_entry(self, event: dict[str, Any]) -> tuple[str, str]:
@@ -111,10 +109,9 @@ class QueueMirror:
         self.meters = Meters.model_validate(event["meters"])
         return "meters", ""
 
-    def _on_paused(self, event: dict[str, Any]) -> tuple[str, str]:
-        self.paused = bool(event["paused"])
-        return "state", ""
-
-    def _on_policy(self, event: dict[str, Any]) -> tuple[str, str]:
-        self.on_failure = str(event["on_failure"])
+    def _on_settings(self, event: dict[str, Any]) -> tuple[str, str]:
+        """Some fields of the state have changed; those that this version does not know are left alone."""
+        told = {name: value for name, value in event["settings"].items() if name in SETTINGS}
+        checked = QueueState.model_validate(told)
+        self._base = self._base.model_copy(update={name: getattr(checked, name) for name in told})
         return "state", ""

@@ -8,9 +8,11 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from difrob.runs import RunState
-from difrob.worker.messages import Entry
 from difrob_gui.client import SupervisorClient
 from difrob_gui.models.queue_model import QueueModel, QueueRow
+
+LEAST_PRIORITY, MOST_PRIORITY = -100, 100
+MOST_SAID = 3
 
 
 class QueueCommands(QObject):
@@ -39,6 +41,9 @@ class QueueCommands(QObject):
         if action_id in ("queue.up", "queue.down", "queue.top", "queue.bottom"):
             step = action_id.partition(".")[2]
             return self._model.target_for([row.run_id for row in waiting], step) is not None
+        if action_id in ("queue.raise", "queue.lower"):
+            step = 1 if action_id == "queue.raise" else -1
+            return any(_stepped(row, step) != row.entry.priority for row in waiting)
         if action_id == "queue.hold":
             return bool(waiting)
         if action_id == "queue.edit":
@@ -56,6 +61,17 @@ class QueueCommands(QObject):
     def move_before(self, run_ids: list[str], before: str) -> None:
         """Move entries in front of another one, or to the end when ``before`` is empty."""
         self._client.call("move", self._told("Not moved"), run_ids=run_ids, before=before or None)
+
+    def change_priority(self, step: int) -> None:
+        """Raise (``step`` = 1) or lower (-1) the priority of the chosen waiting entries, each from what it is."""
+        wanted: dict[int, list[str]] = {}
+        for row in self._chosen():
+            if row.state is RunState.QUEUED and (priority := _stepped(row, step)) != row.entry.priority:
+                wanted.setdefault(priority, []).append(row.run_id)
+        for priority, run_ids in wanted.items():
+            self._client.call(
+                "set_priority", self._told("The priority did not change"), run_ids=run_ids, priority=priority
+            )
 
     def hold(self) -> None:
         """Hold the chosen waiting entries, or release them when all are held."""
@@ -78,44 +94,74 @@ class QueueCommands(QObject):
         """What the queue does after a failure."""
         self._client.call("set_policy", self._told("The policy did not change"), on_failure=policy)
 
+    def set_cpu_lanes(self, count: int) -> None:
+        """How many runs may use the CPU at once."""
+        self._client.call("set_cpu_lanes", self._told("The lanes did not change"), count=count)
+
+    def set_stuck_minutes(self, minutes: float | None) -> None:
+        """After how many minutes a stuck run is stopped; None for never."""
+        self._client.call("set_stuck_minutes", self._told("The limit did not change"), minutes=minutes)
+
+    def stop(self, run_id: str, grade: str) -> None:
+        """Stop a live run by a grade: ``pause``, ``stop``, ``abort`` or ``kill``."""
+        self._client.call("stop", self._told("Not stopped"), run_id=run_id, grade=grade)
+
     def remove(self) -> None:
-        """Take the chosen entries out; waiting ones can be put back."""
+        """Take the chosen entries out; the supervisor can take that back."""
         rows = self._chosen()
         if not self.allows("queue.remove"):
             return
-        order = [entry.run_id for entry in self._client.state.entries]
-        waiting = [row.entry for row in rows if row.state is RunState.QUEUED]
-        leaving = {entry.run_id for entry in waiting}
-        followers = {
-            entry.run_id: next((i for i in order[order.index(entry.run_id) + 1 :] if i not in leaving), None)
-            for entry in waiting
-        }
 
         def removed(_result: Any, error: str | None) -> None:
             if error is not None:
                 self.failed.emit(f"Not removed: {error}")
                 return
             count = "1 entry" if len(rows) == 1 else f"{len(rows)} entries"
-            undo = ("Undo", lambda: self._put_back(waiting, followers)) if waiting else None
-            self.notice.emit(f"{count} removed from the queue.", undo)
+            self.notice.emit(f"{count} removed from the queue.", self._way_back("undo"))
 
         self._client.call("remove", removed, run_ids=[row.run_id for row in rows])
 
-    def _put_back(self, entries: list[Entry], followers: dict[str, str | None]) -> None:
-        """Submit removed entries again under their ids, and move them to where they stood."""
+    def undo(self) -> None:
+        """Take back the last change of the queue."""
+        self._step_in_history("undo")
 
-        def done(_result: Any, error: str | None) -> None:
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        self._step_in_history("redo")
+
+    def _way_back(self, call: str) -> tuple[str, Callable[[], None]] | None:
+        """A button for a notice: ``undo`` or ``redo`` of what is the last change now, and of no later one."""
+        change = self._next_step(call)
+
+        def go_back() -> None:
+            if self._next_step(call) == change:
+                self._step_in_history(call)
+            else:
+                self.failed.emit("The queue was changed since; go back step by step with “Undo” in its menu.")
+
+        return (call.capitalize(), go_back) if change else None
+
+    def _next_step(self, call: str) -> str:
+        """What ``undo`` or ``redo`` would do; empty for nothing."""
+        return self._client.state.undo if call == "undo" else self._client.state.redo
+
+    def _step_in_history(self, call: str) -> None:
+        change = self._next_step(call)
+        if not change:
+            return
+        done, back = ("Taken back", "redo") if call == "undo" else ("Done again", "undo")
+
+        def answered(result: Any, error: str | None) -> None:
             if error is not None:
-                self.failed.emit(f"Not put back: {error}")
+                self.failed.emit(f"Not {done.lower()}: {error}")
                 return
-            for entry in entries:
-                if (before := followers[entry.run_id]) is not None:
-                    self._client.call("move", self._told("Not moved"), run_ids=[entry.run_id], before=before)
+            told = result if isinstance(result, dict) else {}
+            said = [f"{done}: {told.get('words') or change}.", *(f"{each}." for each in told.get("kept") or [])]
+            if len(said) > MOST_SAID:
+                said[MOST_SAID - 1 :] = [f"{len(said) - MOST_SAID + 1} more things stay as they are."]
+            self.notice.emit(" ".join(said), self._way_back(back))
 
-        requests = [
-            {"run_id": e.run_id, "spec": e.spec, "after": e.after, "lane": e.lane, "held": e.held} for e in entries
-        ]
-        self._client.call("submit", done, entries=requests)
+        self._client.call(call, answered)
 
     def _told(self, failure: str) -> Callable[[Any, str | None], None]:
         def done(_result: Any, error: str | None) -> None:
@@ -123,3 +169,7 @@ class QueueCommands(QObject):
                 self.failed.emit(f"{failure}: {error}")
 
         return done
+
+
+def _stepped(row: QueueRow, step: int) -> int:
+    return max(LEAST_PRIORITY, min(MOST_PRIORITY, row.entry.priority + step))

@@ -11,7 +11,7 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication
 from difrob.runs import RunState, Workspace
 from difrob_gui.client import SupervisorClient
 from difrob_gui.feeds import FeedHub
-from difrob_gui.models.runs_table import RunRow
+from difrob_gui.models.run_row import RunRow
 from difrob_gui.widgets.toasts import Tone
 
 _STOPPABLE = {RunState.STARTING, RunState.RUNNING, RunState.PAUSING, RunState.PAUSED}
@@ -47,8 +47,10 @@ class RunCommands(QObject):
             return state is RunState.RUNNING
         if action_id == "run.resume":
             return state in _RESUMABLE
-        if action_id in ("run.stop", "run.abort"):
-            return state in _STOPPABLE or (state is RunState.QUEUED and action_id == "run.stop")
+        if action_id == "run.stop":
+            return state in _STOPPABLE or state is RunState.QUEUED
+        if action_id == "run.abort":
+            return state in _STOPPABLE or state is RunState.STOPPING
         if action_id == "run.kill":
             return state.is_live
         if action_id == "run.remove":

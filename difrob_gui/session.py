@@ -73,6 +73,8 @@ class Session(QObject):
 
     def _restore_runs(self, _summaries: object) -> None:
         window = self._window
+        if not window.feeds.is_complete:
+            return  # the ticked runs may be among those still to come
         window.feeds.summaries_changed.disconnect(self._restore_runs)
         window.flush()
         window.runs.model.set_checked_ids(self._ticks)

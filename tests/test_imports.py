@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,13 @@ def test_a_layer_knows_only_what_lies_below_it(layer: str) -> None:
 def test_no_torchvision_anywhere() -> None:
     files = [*(ROOT / "difrob").rglob("*.py"), *(ROOT / "difrob_gui").rglob("*.py")]
     assert not [path for path in files if "import torchvision" in path.read_text()]
+
+
+def test_an_installed_copy_has_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    there = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in ("difrob", "difrob_gui")
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    assert there == set(listed) - {"difrob._resources"}

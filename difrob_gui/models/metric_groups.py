@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from difrob_gui.charts.ticks import Scale
 
-_SHARES = ("accuracy", "attack_success", "abstentions", "share", "coverage")
+_SHARES = ("accuracy", "agreement", "attack_success", "abstentions", "share", "coverage")
 _LEADING = ("accuracy", "loss", "loss parts", "shares")
 _TRAILING = ("gradient_norm", "learning_rate", "images_per_second")
 MOST_PARTS = 2  # not a number of losses: parts are there from the first step, validation losses come later

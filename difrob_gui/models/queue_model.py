@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,10 @@ from PySide6.QtGui import QIcon
 from difrob import words
 from difrob.runs import Progress, RunState
 from difrob.worker.messages import Entry, LiveProgress, QueueState
+from difrob_gui import stuck
+from difrob_gui.grades import countdown
 from difrob_gui.models.row_sync import Index, sync_rows
+from difrob_gui.standing import advice_for
 from difrob_gui.theme import icon, state_icon
 from difrob_gui.waiting import Waits, waits_of
 
@@ -23,7 +27,11 @@ MIME = "application/x-difrob-run-ids"
 
 @dataclass(frozen=True)
 class QueueRow:
-    """One entry as the table shows it; ``position`` is 0 for entries that do not wait."""
+    """One entry as the table shows it.
+
+    ``position`` is its place in the order of starting: by priority, and among equals as they stand; 0 for entries that do
+    not wait.
+    """
 
     entry: Entry
     position: int
@@ -47,15 +55,26 @@ class QueueRow:
         return words.run_title(str(self.entry.spec.get("name", "")), self.entry.run_id)
 
     @property
+    def is_stuck(self) -> bool:
+        return stuck.entry_is_stuck(self.entry)
+
+    @property
     def state_text(self) -> str:
-        """The state in words; an entry that is held or cannot start says so."""
+        """The state in words; an entry that is held, stuck or cannot start says so."""
+        if self.is_stuck:
+            return stuck.WORD
         if self.waits.held:
             return "Held"
         return "Blocked" if self.waits.broken else words.state_word(self.state)
 
     @property
     def detail(self) -> str:
-        """Why it stands where it stands; what it waits for has a column of its own."""
+        """Why it stands where it stands, as of now; what it waits for has a column of its own."""
+        entry, now = self.entry, time.time()
+        if self.is_stuck and entry.stuck_since is not None:
+            return stuck.in_short(entry.stuck_since, entry.stuck_deadline, now)
+        if self.state in (RunState.STOPPING, RunState.PAUSING):
+            return countdown(entry.stop_grade, entry.stop_deadline, now) or entry.reason
         if self.waits.held or self.waits.broken:
             return self.waits.detail()
         return "" if self.waits.coming else self.entry.reason
@@ -63,9 +82,17 @@ class QueueRow:
     @property
     def look(self) -> QIcon:
         """The icon of the state."""
+        if self.is_stuck:
+            return icon(stuck.ICON, "warning")
         if self.waits.held:
             return icon("hold", "warning")
         return icon("warning", "bad") if self.waits.broken else state_icon(self.state)
+
+    @property
+    def priority_text(self) -> str:
+        """``↑2`` or ``↓1``; empty for the usual priority."""
+        priority = self.entry.priority
+        return f"{'↑' if priority > 0 else '↓'}{abs(priority)}" if priority else ""
 
     @property
     def share_done(self) -> float:
@@ -211,7 +238,8 @@ class QueueModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(row, column)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{COLUMNS[column]}: {self._text(row, column)}"
+            also = f", priority {row.entry.priority}" if column == POSITION and row.entry.priority else ""
+            return f"{COLUMNS[column]}: {self._text(row, column)}{also}"
         if role == Qt.ItemDataRole.TextAlignmentRole and column == POSITION:
             return Qt.AlignmentFlag.AlignCenter
         return None
@@ -237,8 +265,23 @@ class QueueModel(QAbstractTableModel):
             done = f"{row.progress.done:,} of {row.progress.total:,} {row.progress.unit}"
             return f"{done}\nabout {left} left" if left else done
         if column == STATE and (row.detail or row.entry.reason):
-            return f"{row.state_text}: {row.detail or row.entry.reason}"
+            return self._state_tip(row)
+        if column == POSITION and row.entry.priority:
+            order = "before" if row.entry.priority > 0 else "after"
+            return (
+                f"Priority {row.entry.priority}: starts {order} all entries of the usual priority, wherever they stand."
+            )
         return f"{row.title}\n{words.kind_title(row.kind)}\n{row.run_id}"
+
+    @staticmethod
+    def _state_tip(row: QueueRow) -> str:
+        """The state and why; for a stuck or ended entry also what to expect, or to do."""
+        entry = row.entry
+        if row.is_stuck and entry.stuck_since is not None:
+            told = f"{stuck.WORD}. {stuck.in_full(entry.stuck_since, entry.stuck_deadline, time.time())}"
+            return f"{told}\n{entry.reason}".rstrip()
+        advised = advice_for(entry.cause) if entry.state.is_end else ""
+        return "\n".join(part for part in (f"{row.state_text}: {row.detail or entry.reason}", advised) if part)
 
     # ------------------------------------------------------------------ inside
 
@@ -247,13 +290,12 @@ class QueueModel(QAbstractTableModel):
         known = {e.run_id: (words.run_title(str(e.spec.get("name", "")), e.run_id), e.state) for e in entries}
         known = {**self._files, **known}
         rows: dict[str, QueueRow] = {}
-        position = 0
+        waiting = sorted((e for e in entries if e.state is RunState.QUEUED), key=lambda entry: -entry.priority)
+        position = {entry.run_id: place for place, entry in enumerate(waiting, start=1)}
         for entry in entries:
-            waiting = entry.state is RunState.QUEUED
-            position += waiting
             waits = waits_of(entry, lambda run_id: known.get(run_id, (run_id, None)))
             progress = _progress(self._state.progress.get(entry.run_id))
-            rows[entry.run_id] = QueueRow(entry, position if waiting else 0, waits, progress)
+            rows[entry.run_id] = QueueRow(entry, position.get(entry.run_id, 0), waits, progress)
         wanted = [entry.run_id for entry in entries if entry.state.is_live]
         wanted += [entry.run_id for entry in entries if entry.state is RunState.QUEUED]
         if self._show_ended:

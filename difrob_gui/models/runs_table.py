@@ -6,17 +6,18 @@ ten thousand runs cost milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
 from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 
 from difrob import words
-from difrob.runs import Measure, Progress, RunState, RunSummary
+from difrob.runs import RunState, RunSummary
 from difrob.worker.messages import Entry, LiveProgress
 from difrob_gui.models.row_sync import Index, sync_rows
-from difrob_gui.theme import state_icon
+from difrob_gui.models.run_row import RunRow, make_row
+from difrob_gui.standing import RECOVER, advice_for
 from difrob_gui.waiting import Waits, waits_of
 
 COLUMNS = ("Run", "State", "Result", "Age", "Kind", "Progress")
@@ -33,76 +34,6 @@ _STATE_ORDER = {
         )
     )
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """What the table knows of one run. ``summary`` or ``entry`` is None while the other side does not know the run."""
-
-    run_id: str
-    kind: str
-    name: str
-    state: RunState
-    reason: str
-    created: float
-    progress: Progress
-    result_name: str = ""
-    result: Measure | None = None
-    has_checkpoint: bool = False
-    has_file: bool = False
-    damaged: bool = False
-    summary: RunSummary | None = None
-    entry: Entry | None = None
-    search: str = ""
-
-    @property
-    def title(self) -> str:
-        """Name, or the id of a run without one."""
-        return words.run_title(self.name, self.run_id)
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The specification of the run, from whoever knows it."""
-        if self.entry is not None:
-            return self.entry.spec
-        return self.summary.spec if self.summary is not None else {}
-
-    @property
-    def share_done(self) -> float:
-        """Progress in [0,1]."""
-        return self.progress.done / self.progress.total if self.progress.total else 0.0
-
-
-def make_row(summary: RunSummary | None, entry: Entry | None, live: LiveProgress | None, linked: bool) -> RunRow:
-    """One row from what the files and the supervisor say; the supervisor is right about the state while it is linked."""
-    if summary is None:
-        assert entry is not None
-        spec = entry.spec
-        row = RunRow(
-            entry.run_id, str(spec.get("kind", "")), str(spec.get("name", "")), entry.state, entry.reason,
-            entry.created, Progress(), entry=entry,
-        )  # fmt: skip
-    else:
-        best = words.headline(summary.results)
-        row = RunRow(
-            summary.run_id, summary.kind, summary.name, summary.state, summary.reason, summary.created, summary.progress,
-            best or "", summary.results[best] if best else None, summary.has_checkpoint, True, summary.damaged,
-            summary, entry,
-        )  # fmt: skip
-        if entry is not None and linked:
-            row = replace(row, state=entry.state, reason=entry.reason or summary.reason)
-    if live is not None and row.state.is_live:
-        progress = Progress(live.done, live.total, live.unit, live.seconds_left)
-        newest = words.headline(live.headline)
-        row = replace(row, progress=progress, reason=live.waiting or row.reason)
-        if row.result is None and newest:
-            row = replace(row, result_name=newest, result=_newest(newest, live.headline[newest]))
-    search = f"{row.name}\n{row.run_id}\n{row.kind}\n{words.kind_word(row.kind)}\n{row.state}".lower()
-    return replace(row, search=search)
-
-
-def _newest(name: str, value: float) -> Measure:
-    return Measure(value, unit="share" if "accuracy" in name or "share" in name else "", description=f"newest {name}")
 
 
 class RunsTableModel(QAbstractTableModel):
@@ -262,7 +193,7 @@ class RunsTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.CheckStateRole and column == RUN:
             return Qt.CheckState.Checked if row.run_id in self._checked else Qt.CheckState.Unchecked
         if role == Qt.ItemDataRole.DecorationRole and column == STATE:
-            return state_icon(row.state)
+            return row.look
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(row, column)
         if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.AccessibleDescriptionRole):
@@ -283,7 +214,7 @@ class RunsTableModel(QAbstractTableModel):
         if column == RUN:
             return row.title
         if column == STATE:
-            return words.state_word(row.state)
+            return row.state_text
         if column == RESULT:
             if row.result is None:
                 return ""
@@ -296,18 +227,28 @@ class RunsTableModel(QAbstractTableModel):
 
     def _tip(self, row: RunRow, column: int) -> str:
         if column == STATE:
-            parts = [words.state_word(row.state), self.waits(row).detail() or row.reason]
-            if row.progress.total:
-                parts.append(f"{row.progress.done:,} of {row.progress.total:,} {row.progress.unit}")
-            if row.state.is_live and (left := words.duration(row.progress.seconds_left)):
-                parts.append(f"about {left} left")
-            return "\n".join(part for part in parts if part)
+            return self._state_tip(row)
         if column == RESULT and row.result is not None:
             result = row.result
             count = f"n = {result.n:,}" if result.n else ""
             first = f"{words.measure_name(row.result_name)}: {self._text(row, RESULT)}"
             return "\n".join(part for part in (first, result.description, result.interval, count) if part)
-        return f"{row.title}\n{words.kind_title(row.kind)}\n{row.run_id}"
+        about = f"{row.title}\n{words.kind_title(row.kind)}\n{row.run_id}"
+        # A slim table has no column of states.
+        return f"{about}\n\n{self._state_tip(row)}" if column == RUN else about
+
+    def _state_tip(self, row: RunRow) -> str:
+        """The state, why, and what to expect or to do."""
+        parts = [row.state_text, self.waits(row).detail() or row.standing_detail(time.time())]
+        if row.damaged:
+            parts.append(RECOVER)
+        elif row.state.is_end:
+            parts.append(advice_for(row.cause, row.has_checkpoint))
+        if row.progress.total:
+            parts.append(f"{row.progress.done:,} of {row.progress.total:,} {row.progress.unit}")
+        if row.state.is_live and (left := words.duration(row.progress.seconds_left)):
+            parts.append(f"about {left} left")
+        return "\n".join(part for part in parts if part)
 
     def _known(self, run_id: str) -> tuple[str, RunState | None]:
         row = self._rows.get(run_id)
@@ -342,7 +283,7 @@ class RunsTableModel(QAbstractTableModel):
 def _fits(row: RunRow, word: str) -> bool:
     column, colon, text = word.partition(":")
     if colon and column in ("kind", "state"):
-        return text in (f"{row.kind} {words.kind_word(row.kind)}".lower() if column == "kind" else row.state)
+        return text in (f"{row.kind} {words.kind_word(row.kind)}".lower() if column == "kind" else row.states)
     return word in row.search
 
 
@@ -352,10 +293,17 @@ def _sort_keys(rows: list[RunRow], column: int) -> np.ndarray:
     if column == KIND:
         return np.array([words.kind_word(row.kind) for row in rows], dtype=object).astype(str)
     if column == STATE:
-        return np.array([_STATE_ORDER[row.state] for row in rows], dtype=float)
+        return np.array([_state_rank(row) for row in rows], dtype=float)
     if column == RESULT:
         return np.array([np.nan if row.result is None else row.result.value for row in rows], dtype=float)
     return np.array([row.share_done for row in rows], dtype=float)
+
+
+def _state_rank(row: RunRow) -> int:
+    """What needs a person comes first."""
+    if row.is_stuck:
+        return -1
+    return _STATE_ORDER[RunState.FAILED if row.damaged else row.state]
 
 
 def _ordered(keys: np.ndarray, order: Qt.SortOrder) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from difrob.runs import FeedUpdate, Progress, RunState
 from difrob_gui.models.results_model import ResultsModel
 from difrob_gui.models.run_data import RunData
+from difrob_gui.standing import RECOVER, RunStanding
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner
 from difrob_gui.widgets.chart_board import ChartBoard
@@ -29,14 +30,19 @@ from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.image_browser import ImageBrowser
 from difrob_gui.widgets.log_view import LogView
 from difrob_gui.widgets.meters import MeterStrip
-from difrob_gui.widgets.run_status import RunStanding, RunStatus
+from difrob_gui.widgets.run_status import RunStatus
 from difrob_gui.widgets.spec_tree import SpecTree
 
 CLOCK_MS = 1000
 
 
 class MonitorPage(QWidget):
-    """One run, live or ended. All data come from the feed hub and from the client's mirror."""
+    """One run, live or ended. All data come from the feed hub and from the client's mirror.
+
+    ``anew_wanted`` carries the id of a run whose settings are to be changed and started as another run.
+    """
+
+    anew_wanted = Signal(str)
 
     def __init__(self, feeds: Any, client: Any, parent: QWidget | None = None) -> None:
         """An empty page; ``feeds`` is the FeedHub, ``client`` the SupervisorClient."""
@@ -51,6 +57,8 @@ class MonitorPage(QWidget):
         self._clock.timeout.connect(self._on_tick)
         self.status.stop_wanted.connect(self._on_stop)
         self.status.resume_wanted.connect(self._on_resume)
+        self.status.log_wanted.connect(self._show_log)
+        self.status.anew_wanted.connect(lambda: self.anew_wanted.emit(self.run_id))
         feeds.updated.connect(self._on_updated)
         feeds.failed.connect(self._on_failed)
         client.progress_changed.connect(self._on_run_changed)
@@ -208,7 +216,9 @@ class MonitorPage(QWidget):
         entry = self._client.mirror.entries.get(run_id)
         if entry is not None and self._run.summary is None and not entry.state.is_end:
             return
-        self.problem.say("bad", "Cannot be read", message)
+        listed = self._feeds.summary_of(run_id)
+        mend = RECOVER if listed and listed.damaged else ""
+        self.problem.say("bad", "Cannot be read", message, advice=mend)
         self._show_waiting()
 
     def _on_run_changed(self, run_id: str) -> None:
@@ -240,14 +250,18 @@ class MonitorPage(QWidget):
         if live is not None and state.is_live:
             progress = live
         reason = (entry.reason if entry is not None else "") or (summary.reason if summary is not None else "")
+        cause = (entry.cause if entry is not None else "") or (summary.cause if summary is not None else "")
         extra: dict[str, Any] = {"progress": _progress(progress)} if progress is not None else {}
         if summary is not None:
             extra |= {
                 "started": summary.started, "ended": summary.ended, "device": summary.device, "host": summary.host,
-                "has_checkpoint": summary.has_checkpoint,
+                "has_checkpoint": summary.has_checkpoint, "damaged": summary.damaged,
             }  # fmt: skip
         if entry is not None:
-            extra["stop_deadline"] = entry.stop_deadline
+            extra |= {
+                "stop_grade": entry.stop_grade, "stop_deadline": entry.stop_deadline,
+                "stuck_since": entry.stuck_since, "stuck_deadline": entry.stuck_deadline,
+            }  # fmt: skip
             extra.setdefault("device", entry.on_lane)
         return RunStanding(
             run_id,
@@ -255,6 +269,7 @@ class MonitorPage(QWidget):
             str(spec.get("name", "") or (summary.name if summary is not None else "")),
             state,
             reason if state.is_end or state is RunState.QUEUED else "",
+            cause if state.is_end else "",
             waiting=live.waiting if live is not None and state.is_live else "",
             **extra,
         )
@@ -284,6 +299,8 @@ class MonitorPage(QWidget):
             message = ("clock", "Reading the run", "Its file is being opened.")
         elif standing.state is RunState.QUEUED:
             message = ("clock", "Waiting in the queue", "Its curves appear here as soon as it runs.")
+        elif standing.state.is_live and (standing.is_stuck or standing.stop_grade):
+            message = ("clock", "No values so far", "The log below tells how far it came.")
         elif standing.state.is_live:
             message = ("spinner", "Starting", "The first values come within seconds.")
         else:
@@ -302,6 +319,14 @@ class MonitorPage(QWidget):
 
     def _on_resume(self) -> None:
         self._client.call("resume", self._tell, run_id=self.run_id)
+
+    def _show_log(self) -> None:
+        if not self.splitter.sizes()[1]:
+            self.splitter.setSizes([600, 200])
+        self.log.search.clear()
+        self.log.levels.setCurrentIndex(0)
+        self.log.go_to_end()
+        self.log.text.setFocus()
 
     def _tell(self, _result: Any, error: str | None) -> None:
         if error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
@@ -23,23 +24,22 @@ from PySide6.QtWidgets import (
 
 from difrob import words
 from difrob.runs import RunState
-from difrob_gui.actions import ActionTable
+from difrob_gui import stuck
+from difrob_gui.actions import BY_ID, ActionTable, keys_text
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.feeds import FeedHub
+from difrob_gui.grades import counts_down
 from difrob_gui.models.queue_model import LANE, POSITION, PROGRESS, RUN, STATE, WAITS, QueueModel, QueueRow, RowRole
 from difrob_gui.models.row_sync import Index
 from difrob_gui.queue_commands import QueueCommands
 from difrob_gui.theme import current_theme, icon, set_role, state_colour, theme_signals
-from difrob_gui.widgets.field_editors import CalmComboBox
+from difrob_gui.widgets.queue_settings import QueueSettings
 from difrob_gui.widgets.run_header import lane_word
+from difrob_gui.widgets.stuck_banner import StuckBanner
 from difrob_gui.widgets.two_line_delegate import Cell, TwoLineDelegate, fit_rows
 
-POLICIES = {
-    "skip_dependants": "go on without what depends on it",
-    "stop": "pause the queue",
-    "go_on": "go on with everything",
-}
 FLUSH_MS = 200
+SECOND_MS = 1000
 
 
 class QueuePage(QWidget):
@@ -69,12 +69,19 @@ class QueuePage(QWidget):
         column.setSpacing(10)
         column.addLayout(self._make_head())
         column.addWidget(self._make_banner())
+        self.stuck_banner = StuckBanner()
+        self.stuck_banner.stop_wanted.connect(self.commands.stop)
+        self.stuck_banner.show_wanted.connect(self.show_wanted)
+        column.addWidget(self.stuck_banner)
         column.addLayout(self._make_tools())
         column.addWidget(self._stack, 1)
-        column.addLayout(self._make_foot())
+        self.settings = self._make_settings()
+        column.addWidget(self.settings)
         actions.attach("queue", self)
         self._clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
         self._clock.timeout.connect(self._flush)
+        self._seconds = QTimer(self, interval=SECOND_MS)
+        self._seconds.timeout.connect(self._on_second)
         client.state_changed.connect(self._later)
         client.entry_changed.connect(self._later)
         client.entry_removed.connect(self._later)
@@ -125,8 +132,18 @@ class QueuePage(QWidget):
         self.pause_button.clicked.connect(self._actions["queue.pause"].trigger)
         row = QHBoxLayout()
         row.addLayout(words_column, 1)
+        for action_id in ("queue.undo", "queue.redo"):
+            row.addWidget(self._tool(action_id), 0, Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self.pause_button, 0, Qt.AlignmentFlag.AlignVCenter)
         return row
+
+    def _tool(self, action_id: str) -> QToolButton:
+        action = self._actions[action_id]
+        button = QToolButton()
+        button.setDefaultAction(action)
+        button.setIconSize(QSize(18, 18))
+        button.setAccessibleName(action.text().replace("&", "").rstrip(" …"))
+        return button
 
     def _make_banner(self) -> QFrame:
         self._banner = QFrame()
@@ -145,22 +162,15 @@ class QueuePage(QWidget):
     def _make_tools(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(2)
-        self._tools: list[QToolButton] = []
         groups = (
-            ("queue.top", "queue.up", "queue.down", "queue.bottom"),
+            ("queue.top", "queue.up", "queue.down", "queue.bottom", "queue.raise", "queue.lower"),
             ("queue.hold", "queue.edit", "queue.duplicate", "queue.remove"),
         )
         for number, group in enumerate(groups):
             if number:
                 row.addSpacing(14)
             for action_id in group:
-                action = self._actions[action_id]
-                button = QToolButton()
-                button.setDefaultAction(action)
-                button.setIconSize(QSize(18, 18))
-                button.setAccessibleName(action.text().replace("&", "").rstrip(" …"))
-                row.addWidget(button)
-                self._tools.append(button)
+                row.addWidget(self._tool(action_id))
         row.addSpacing(14)
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("Pause, stop, abort or kill the chosen live run")
@@ -178,22 +188,12 @@ class QueuePage(QWidget):
         row.addWidget(self.show_ended)
         return row
 
-    def _make_foot(self) -> QHBoxLayout:
-        label = QLabel("&When a run fails:")
-        set_role(label, "muted")
-        self.policy = CalmComboBox()
-        self.policy.setAccessibleName("When a run fails")
-        self.policy.setToolTip("What the queue does after a run has failed")
-        for policy, text in POLICIES.items():
-            self.policy.addItem(text, policy)
-        self.policy.activated.connect(lambda: self.commands.set_policy(self.policy.currentData()))
-        label.setBuddy(self.policy)
-        row = QHBoxLayout()
-        row.setSpacing(10)
-        row.addWidget(label)
-        row.addWidget(self.policy)
-        row.addStretch(1)
-        return row
+    def _make_settings(self) -> QueueSettings:
+        settings = QueueSettings()
+        settings.policy_wanted.connect(self.commands.set_policy)
+        settings.cpu_lanes_wanted.connect(self.commands.set_cpu_lanes)
+        settings.stuck_minutes_wanted.connect(self.commands.set_stuck_minutes)
+        return settings
 
     def _make_table(self) -> QTableView:
         table = QTableView()
@@ -240,9 +240,9 @@ class QueuePage(QWidget):
         fit_rows(self.table)
         header, unit = self.table.horizontalHeader(), self.table.fontMetrics().averageCharWidth()
         header.setSectionResizeMode(RUN, QHeaderView.ResizeMode.Stretch)
-        for column, letters in ((POSITION, 5), (STATE, 18), (WAITS, 23), (LANE, 8), (PROGRESS, 16)):
+        narrow = self.width() < 100 * unit
+        for column, letters in ((POSITION, 6), (STATE, 24 if narrow else 26), (WAITS, 20), (LANE, 8), (PROGRESS, 16)):
             self.table.setColumnWidth(column, letters * unit)
-        narrow = self.width() < 90 * unit
         self.table.setColumnHidden(LANE, narrow)
         self.table.setColumnHidden(WAITS, self.width() < 76 * unit)
 
@@ -255,6 +255,7 @@ class QueuePage(QWidget):
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._refit()
+        self._run_seconds()
 
     def _later(self, _what: object = None) -> None:
         if not self._clock.isActive() and self._client.link is not Link.CLOSED:
@@ -263,6 +264,8 @@ class QueuePage(QWidget):
     def _on_link(self, link: Link) -> None:
         if link is Link.CLOSED:
             self._clock.stop()
+            self._seconds.stop()
+            self.settings.rest()
         self._later()
 
     def _on_show_ended(self, shown: bool) -> None:
@@ -290,17 +293,19 @@ class QueuePage(QWidget):
         linked = self._client.is_connected
         live = sum(entry.state.is_live for entry in state.entries)
         waiting = sum(entry.state is RunState.QUEUED for entry in state.entries)
-        text = f"{live} running · {waiting} waiting" if linked else "Not linked to the supervisor; shown as last known."
-        self._summary.setText(text)
+        hung = sum(map(stuck.entry_is_stuck, state.entries))
+        text = f"{live} running · {waiting} waiting" + (f" · {hung} stuck" if hung else "")
+        self._summary.setText(text if linked else "Not linked to the supervisor; shown as last known.")
         self._banner.setVisible(state.paused)
         self.pause_button.setText("Let it go on" if state.paused else "Pause the queue")
         self.pause_button.setIcon(icon("resume" if state.paused else "pause"))
         self.pause_button.setToolTip(self._actions["queue.pause"].toolTip())
         self.show_ended.setText(f"Show ended ({self.model.ended_count})")
         self.show_ended.setEnabled(self.model.ended_count > 0)
-        place = self.policy.findData(state.on_failure)
-        if place >= 0 and not self.policy.view().isVisible():
-            self.policy.setCurrentIndex(place)
+        self.settings.show_state(state, linked)
+        self._describe_history(state.undo if linked else "", state.redo if linked else "")
+        self._describe_stuck()
+        self._run_seconds()
         self.stop_button.setIcon(icon("stop"))
         self.stop_button.setEnabled(len(self.chosen()) == 1)
         ended = self.model.ended_count
@@ -310,14 +315,45 @@ class QueuePage(QWidget):
         )
         self._stack.setCurrentWidget(self.table if self.model.rowCount() else self._empty)
 
+    def _describe_history(self, undo: str, redo: str) -> None:
+        """Undo and redo say what they would do; without a change they are off."""
+        for action_id, word, change in (("queue.undo", "Undo", undo), ("queue.redo", "Redo", redo)):
+            action = self._actions[action_id]
+            said = change.replace("&", "&&")
+            action.setText(f"{word} chan&ge: {said}" if change else f"{word} chan&ge")
+            keys = keys_text(BY_ID[action_id])
+            action.setToolTip(f"{word}: {change} ({keys})" if change else f"{BY_ID[action_id].help} ({keys})")
+            action.setEnabled(bool(change))
+
+    def _describe_stuck(self) -> None:
+        self.stuck_banner.show_rows(self.model.rows() if self._client.is_connected else [], time.time())
+
+    def _run_seconds(self) -> None:
+        """Let countdowns go on while they are in view."""
+        running = any(stuck.entry_is_stuck(entry) or counts_down(entry) for entry in self._client.state.entries)
+        if running and self.isVisible():
+            if not self._seconds.isActive():
+                self._seconds.start()
+        else:
+            self._seconds.stop()
+
+    def _on_second(self) -> None:
+        # Noticed here and not in hideEvent: Qt still hides widgets while the interpreter is shutting down.
+        if self.isVisible():
+            self._describe_stuck()
+            self.table.viewport().update()
+        else:
+            self._seconds.stop()
+
     def _show_menu(self, place: QPoint) -> None:
         if not self.table.indexAt(place).isValid():
             return
         menu = self._actions.context_menu(
             self,
             (
-                "run.show", "", "queue.top", "queue.up", "queue.down", "queue.bottom", "", "queue.hold", "queue.edit",
-                "queue.duplicate", "queue.remove", "", "run.pause", "run.resume", "run.stop", "run.abort", "run.kill",
+                "run.show", "", "queue.top", "queue.up", "queue.down", "queue.bottom", "", "queue.raise", "queue.lower", "",
+                "queue.hold", "queue.edit", "queue.duplicate", "queue.remove", "", "queue.undo", "queue.redo", "",
+                "run.pause", "run.resume", "run.stop", "run.abort", "run.kill",
             ),
         )  # fmt: skip
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -329,12 +365,14 @@ def queue_cell(index: Index) -> Cell:
     row: QueueRow = index.data(RowRole)
     column = index.column()
     if column == POSITION:
-        return Cell(str(row.position) if row.position else "", centred=True, colour=current_theme().text_muted)
+        place = str(row.position) if row.position else ""
+        return Cell(place, row.priority_text, centred=True, colour=current_theme().text_muted)
     if column == RUN:
         return Cell(row.title, words.kind_word(row.kind), strong=True)
     if column == STATE:
         theme = current_theme()
-        colour = theme.warning if row.waits.held else theme.bad if row.waits.broken else state_colour(row.state)
+        marked = row.waits.held or row.is_stuck
+        colour = theme.warning if marked else theme.bad if row.waits.broken else state_colour(row.state)
         return Cell(row.state_text, row.detail, icon=row.look, colour=colour)
     if column == LANE:
         lane = row.entry.on_lane or row.entry.lane

@@ -101,8 +101,9 @@ class RunHeader(QFrame):
         self.lane.setCurrentIndex(self.lane.findData(lane))
 
     def set_lanes(self, lanes: list[str]) -> None:
-        """Lanes that the supervisor has; the choice stays."""
-        wanted = ["any", *dict.fromkeys(lane for lane in (lanes or ["cpu"]) if lane != "any")]
+        """Lanes that the supervisor has; the choice stays. All lanes of the CPU are one device to choose."""
+        devices = ("cpu" if lane.startswith("cpu") else lane for lane in lanes or ["cpu"])
+        wanted = ["any", *dict.fromkeys(lane for lane in devices if lane != "any")]
         chosen = str(self.lane.currentData() or "any")
         if chosen not in wanted:
             wanted.append(chosen)
@@ -123,6 +124,6 @@ def lane_word(lane: str) -> str:
     """How people call a lane."""
     if lane == "any":
         return "Any device"
-    if lane == "cpu":
-        return "CPU"
+    if lane.startswith("cpu"):
+        return f"CPU {lane.partition('-')[2]}".rstrip()
     return f"GPU {lane.partition(':')[2] or '0'}" if lane.startswith("cuda") else lane

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
@@ -18,9 +17,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from difrob.runs import Progress, RunState
+from difrob.runs import RunState
 from difrob.words import duration, kind_word, run_title
-from difrob.worker.messages import GRADE_LIMITS
+from difrob_gui.grades import GRADES, countdown
+from difrob_gui.standing import KILL, RESUME, SHOW_LOG, START_ANEW, STOP, RunStanding, explain
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner, StateBadge
 from difrob_gui.widgets.elided_label import ElidedLabel
@@ -37,30 +37,13 @@ _TONES = {
 STEPS_PER_BAR = 1000
 
 
-@dataclass(frozen=True)
-class RunStanding:
-    """How a run stands, from whatever source is newest."""
-
-    run_id: str
-    kind: str
-    name: str
-    state: RunState
-    reason: str = ""
-    progress: Progress = field(default_factory=Progress)
-    started: float | None = None
-    ended: float | None = None
-    device: str = ""
-    host: str = ""
-    waiting: str = ""
-    stop_deadline: float | None = None
-    has_checkpoint: bool = False
-
-
 class RunStatus(QFrame):
-    """Name, state, progress and stop buttons. ``stop_wanted`` carries the grade."""
+    """Name, state, progress, stop buttons, and what needs to be said. ``stop_wanted`` carries the grade."""
 
     stop_wanted = Signal(str)
     resume_wanted = Signal()
+    log_wanted = Signal()
+    anew_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -71,7 +54,7 @@ class RunStatus(QFrame):
         self.about = ElidedLabel()
         set_role(self.about, "muted")
         self.pause = _button("Pause", "pause", "Pause", "")
-        self.stop = _button("Stop and keep", "stop", "Stop and keep what was reached", "")
+        self.stop = _button(STOP, "stop", "Stop and keep what was reached", "")
         self.more = _button("", "more", "Harder ways to stop", "")
         self.more.setMenu(self._grades())
         self.bar = QProgressBar()
@@ -85,7 +68,7 @@ class RunStatus(QFrame):
         self.reason = Banner()
         self.pause.clicked.connect(self._on_pause)
         self.stop.clicked.connect(lambda: self.stop_wanted.emit("stop"))
-        self.reason.acted.connect(self.resume_wanted)
+        self.reason.acted.connect(self._on_advice)
 
         top = QHBoxLayout()
         top.setSpacing(10)
@@ -115,19 +98,22 @@ class RunStatus(QFrame):
         """Show how the run stands."""
         self._standing = standing
         state = standing.state
-        self.badge.set_state(state)
+        now = time.time() if now is None else now
+        self.badge.set_state(state, standing.is_stuck)
         self.title.setText(run_title(standing.name, standing.run_id))
         self.title.setToolTip(f"{self.title.text()}\n{standing.run_id}")
         place = " on ".join(part for part in (standing.device, standing.host) if part)
         self.about.setText("  ·  ".join(part for part in (kind_word(standing.kind), place, standing.run_id) if part))
-        self._show_progress(standing, time.time() if now is None else now)
+        self._show_progress(standing, now)
         self._show_buttons(state)
-        self._show_reason(standing)
+        self._show_explanation(standing, now)
 
     def tick(self, now: float | None = None) -> None:
         """Let the clocks of a live run go on."""
         if self._standing is not None and self._standing.state.is_live:
-            self._show_progress(self._standing, time.time() if now is None else now)
+            now = time.time() if now is None else now
+            self._show_progress(self._standing, now)
+            self._show_explanation(self._standing, now)
 
     # ------------------------------------------------------------------ parts
 
@@ -148,8 +134,10 @@ class RunStatus(QFrame):
         done = f"{progress.done:,} of {progress.total:,} {progress.unit}  ·  {100 * share:.0f} %" if known else ""
         self.done.setText(done or _WITHOUT_PROGRESS.get(state, ""))
         words = []
-        if state is RunState.STOPPING and standing.stop_deadline is not None:
-            words.append(f"at most {max(0, standing.stop_deadline - now):.0f} s until the next grade")
+        if state in (RunState.STOPPING, RunState.PAUSING):
+            told = countdown(standing.stop_grade, standing.stop_deadline, now)
+            known = GRADES.get(standing.stop_grade)
+            words.append(f"{known.word}: {told}" if told and known is not None else told)
         if standing.waiting:
             words.append(standing.waiting)
         if state in (RunState.RUNNING, RunState.PAUSING) and progress.seconds_left is not None:
@@ -158,7 +146,7 @@ class RunStatus(QFrame):
             end = standing.ended if standing.ended is not None and state.is_end else (now if state.is_live else None)
             if end is not None:
                 words.append(f"{'took' if state.is_end else 'running for'} {duration(end - standing.started)}")
-        self.left.setText("  ·  ".join(words))
+        self.left.setText("  ·  ".join(word for word in words if word))
         self.bar.setAccessibleDescription(f"{self.done.text()}, {self.left.text()}")
 
     def _show_buttons(self, state: RunState) -> None:
@@ -167,10 +155,10 @@ class RunStatus(QFrame):
         self.pause.setIcon(icon("resume" if resumes else "pause"))
         self.pause.setAccessibleName(self.pause.text())
         self.pause.setEnabled(resumes or state is RunState.RUNNING)
-        self.pause.setToolTip(_resume_tip(state) if resumes else _TIPS["pause"])
+        self.pause.setToolTip(_resume_tip(state) if resumes else GRADES["pause"].tip)
         waits = state is RunState.QUEUED
-        self.stop.setText("Cancel" if waits else "Stop and keep")
-        self.stop.setToolTip("Take it from the queue." if waits else _TIPS["stop"])
+        self.stop.setText("Cancel" if waits else STOP)
+        self.stop.setToolTip("Take it from the queue." if waits else GRADES["stop"].tip)
         self.stop.setAccessibleName(self.stop.text())
         self.stop.setEnabled(waits or state in _STOPPABLE)
         self.stop.setVisible(not state.is_end)
@@ -179,30 +167,35 @@ class RunStatus(QFrame):
             action.setEnabled(state.is_live and (grade == "kill" or state in _STOPPABLE or state is RunState.STOPPING))
         self.more.setVisible(state.is_live)
 
-    def _show_reason(self, standing: RunStanding) -> None:
-        state, reason = standing.state, standing.reason
-        if state is RunState.FAILED:
-            self.reason.say("bad", "Failed", reason or "No reason was recorded; see the log.")
-        elif state is RunState.INTERRUPTED:
-            mend = " Resume goes on from its last checkpoint." if standing.has_checkpoint else " It has no checkpoint."
-            self.reason.say("warning", "Interrupted", (reason or "Its process died.") + mend, "Resume")
-        elif state is RunState.CANCELLED and reason:
-            self.reason.say("info", "Cancelled", reason)
-        elif state is RunState.QUEUED and reason:
-            self.reason.say("info", "Waiting", reason)
-        else:
+    def _show_explanation(self, standing: RunStanding, now: float) -> None:
+        told = explain(standing, now)
+        if told is None:
             self.reason.silence()
+            return
+        self.reason.say(told.tone, told.title, told.text, *told.buttons, advice=told.advice)
+        for button in self.reason.buttons:
+            button.setToolTip(_ADVICE_TIPS[button.text()])
 
     def _grades(self) -> QMenu:
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         self._actions: dict[str, Any] = {}
-        for grade, text, name in (("abort", "Abort", "abort"), ("kill", "Kill", "kill")):
-            action = menu.addAction(icon(name, "bad"), text)
-            action.setToolTip(_TIPS[grade])
-            action.triggered.connect(lambda _checked=False, grade=grade: self.stop_wanted.emit(grade))
-            self._actions[grade] = action
+        for grade in (GRADES["abort"], GRADES["kill"]):
+            action = menu.addAction(icon(grade.icon, "bad"), grade.text)
+            action.setToolTip(grade.tip)
+            action.triggered.connect(lambda _checked=False, name=grade.name: self.stop_wanted.emit(name))
+            self._actions[grade.name] = action
         return menu
+
+    def _on_advice(self, button: str) -> None:
+        if button == RESUME:
+            self.resume_wanted.emit()
+        elif button == SHOW_LOG:
+            self.log_wanted.emit()
+        elif button == START_ANEW:
+            self.anew_wanted.emit()
+        else:
+            self.stop_wanted.emit("kill" if button == KILL else "stop")
 
     def _on_pause(self) -> None:
         if self._standing is not None and self._standing.state in _RESUMABLE:
@@ -218,21 +211,18 @@ def _button(text: str, icon_name: str, name: str, tip: str) -> QPushButton:
     return button
 
 
-def _seconds(grade: str) -> str:
-    return f"{GRADE_LIMITS[grade] or 0:g} s"
-
-
 def _resume_tip(state: RunState) -> str:
     if state in (RunState.PAUSED, RunState.PAUSING):
         return "Let it go on where it stands."
-    return "Queue it again; it goes on from its last checkpoint, or from the beginning without one."
+    return _ADVICE_TIPS[RESUME]
 
 
-_TIPS = {
-    "pause": "Pause at the next safe point; the worker keeps everything in memory. No time limit.",
-    "stop": f"Stop at the next safe point and keep a checkpoint to resume from. After {_seconds('stop')} it is aborted.",
-    "abort": f"Leave at once without a new checkpoint. After {_seconds('abort')} its process is killed.",
-    "kill": "End its process now. What was recorded stays; it goes on from the last checkpoint, if there is one.",
+_ADVICE_TIPS = {
+    RESUME: "Queue it again; it goes on from its last checkpoint, or from the beginning without one.",
+    SHOW_LOG: "Go to the end of the log below.",
+    START_ANEW: "Take its settings to the Launch page, to change them and start another run.",
+    STOP: GRADES["stop"].tip,
+    KILL: GRADES["kill"].tip,
 }
 _WITHOUT_PROGRESS = {
     RunState.QUEUED: "Not started yet",

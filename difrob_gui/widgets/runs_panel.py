@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from PySide6.QtCore import QModelIndex, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QFontMetrics
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -22,7 +23,9 @@ from PySide6.QtWidgets import (
 from difrob import words
 from difrob.runs import RunState, RunSummary
 from difrob.worker.messages import Entry, LiveProgress
+from difrob_gui.grades import counts_down
 from difrob_gui.models.row_sync import Index
+from difrob_gui.models.run_row import RunRow
 from difrob_gui.models.runs_table import (
     AGE,
     COLUMNS,
@@ -32,17 +35,20 @@ from difrob_gui.models.runs_table import (
     RUN,
     STATE,
     RowRole,
-    RunRow,
     RunsTableModel,
     WaitsRole,
 )
-from difrob_gui.theme import icon, set_role, state_colour, state_icon, theme_signals
+from difrob_gui.standing import RECOVER
+from difrob_gui.theme import current_theme, icon, set_role, state_colour, theme_signals
 from difrob_gui.widgets.search_line import SearchLine
-from difrob_gui.widgets.two_line_delegate import Cell, TwoLineDelegate, fit_rows
+from difrob_gui.widgets.two_line_delegate import Cell, TwoLineDelegate, fit_rows, small_font
 
 AGE_MS = 20_000
+COUNTDOWN_MS = 1000
+WIDEST_DEADLINES = "since 00:00 · stop 00:00"
 SLIM_LETTERS = 90
 NARROW_LETTERS = 56
+TINY_LETTERS = 30
 TIP = "Words must all occur. “kind:classifier” and “state:failed” look in one column only."
 
 
@@ -59,7 +65,7 @@ class RunsPanel(QWidget):
         self._menu: Callable[[QWidget], QMenu] | None = None
         self._current = ""
         self._wanted = ""
-        self._slim = self._narrow = False
+        self._slim = self._narrow = self._tiny = False
         self.search = SearchLine("Search runs …", TIP)
         self.search.textChanged.connect(self._on_search)
         self._count = QLabel()
@@ -107,6 +113,7 @@ class RunsPanel(QWidget):
     ) -> None:
         """Show what is known now; current row, ticks and place in the list stay."""
         self.model.set_runs(summaries, entries, progress, linked)
+        self._clock.setInterval(COUNTDOWN_MS if linked and any(map(counts_down, entries.values())) else AGE_MS)
         self._describe()
 
     @property
@@ -174,13 +181,20 @@ class RunsPanel(QWidget):
         if narrow != self._narrow:
             self._narrow = narrow
             self.table.setColumnHidden(AGE, narrow)
+        tiny = self.width() < TINY_LETTERS * metrics.averageCharWidth()
+        if tiny != self._tiny:  # a name says more than a number that cannot be told to belong to it
+            self._tiny = tiny
+            self.table.setColumnHidden(RESULT, tiny)
         for column, widest in (
             (STATE, "Interrupted"),
             (RESULT, "[0.397, 0.4]"),
             (AGE, "59 min"),
             (KIND, "Diffusion model"),
         ):
-            room = metrics.horizontalAdvance(widest) + 22 + (icon_width if column == STATE else 0)
+            room = metrics.horizontalAdvance(widest) + 22
+            if column == STATE:
+                deadlines = QFontMetrics(small_font(self.table.font())).horizontalAdvance(WIDEST_DEADLINES)
+                room = max(room + icon_width, deadlines + 22)
             self.table.setColumnWidth(column, room)
 
     # ------------------------------------------------------------------ events
@@ -267,7 +281,11 @@ def run_cell(index: Index | QModelIndex, slim: bool = False) -> Cell:
         live = row.state.is_live and row.progress.total > 0
         left = words.duration(row.progress.seconds_left)
         parts = [state.title]
-        if live:
+        if row.damaged:
+            parts.append(row.reason)
+        elif told := row.standing_in_short(time.time()):
+            parts = [told]
+        elif live:
             parts = [f"{state.title} {100 * row.share_done:.0f} %", f"{left} left" if left else ""]
         detail = " · ".join(part for part in (*parts, kind) if part)
         bar = row.share_done if live else None
@@ -288,12 +306,14 @@ def run_cell(index: Index | QModelIndex, slim: bool = False) -> Cell:
 
 
 def _state_cell(row: RunRow, index: Index) -> Cell:
-    word, look, colour = words.state_word(row.state), state_icon(row.state), state_colour(row.state)
+    word, look, colour = row.state_text, row.look, state_colour(row.state)
+    if row.damaged:
+        return Cell(word, f"{row.reason}; {RECOVER}" if row.reason else RECOVER, look, current_theme().bad)
+    if row.is_stuck or row.state in (RunState.STOPPING, RunState.PAUSING):
+        return Cell(word, row.standing_detail(time.time()), look, current_theme().warning)
     if row.state.is_live and row.progress.total:
         left = words.duration(row.progress.seconds_left)
         return Cell(word, left or f"{100 * row.share_done:.0f} %", look, colour, bar=row.share_done)
-    if row.damaged:
-        return Cell("Damaged", row.reason, icon("warning", "bad"))
     if row.state is RunState.QUEUED:
         waits = index.data(WaitsRole)
         if waits.held or waits.broken:

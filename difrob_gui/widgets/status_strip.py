@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWidget
 from difrob.runs import RunState
 from difrob.worker.messages import Meters, QueueState
 from difrob_gui.client import Link
+from difrob_gui.stuck import entry_is_stuck
 from difrob_gui.theme import icon, set_role
 
 _LOOK = {
@@ -61,7 +62,8 @@ class StatusStrip(QWidget):
         """How many runs are live and how many wait."""
         live = sum(entry.state.is_live for entry in state.entries)
         waiting = sum(entry.state is RunState.QUEUED for entry in state.entries)
-        text = f"{live} running, {waiting} waiting"
+        hung = sum(map(entry_is_stuck, state.entries))
+        text = f"{live} running, {waiting} waiting" + (f", {hung} stuck" if hung else "")
         self.queue.setText(f"{text} · queue paused" if state.paused else text)
 
     def show_meters(self, meters: Meters | None) -> None:

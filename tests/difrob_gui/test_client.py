@@ -96,11 +96,12 @@ def test_small_changes_keep_the_mirror_equal_to_the_state(
         server.event("meters", meters=Meters(time=1, cpu=0.5, memory_used=1, memory_total=2, disk_free=3))
     assert client.state.meters is not None and client.state.meters.cpu == 0.5
     with qtbot.waitSignal(client.state_changed):
-        server.event("paused", paused=True)
+        server.event("settings", settings={"paused": True})
     assert client.state.paused
     with qtbot.waitSignal(client.state_changed):
-        server.event("policy", on_failure="go_on")
-    assert client.state.on_failure == "go_on"
+        changed = {"on_failure": "go_on", "cpu_lanes": 2, "lanes": ["cpu", "cpu-2"], "stuck_minutes": None, "undo": "x"}
+        server.event("settings", settings=changed)
+    assert client.state == client.state.model_copy(update=changed) and client.state.paused
     with qtbot.waitSignal(client.entry_changed):
         server.event("entry", entry=make_entry("b", RunState.FINISHED), position=0)
     assert "b" not in client.state.progress, "an ended run has no live progress"
@@ -171,6 +172,8 @@ def test_death_and_return_of_the_supervisor(qtbot: QtBot, server: FakeSupervisor
         b'{"event": "removed"}\n',
         b'{"event": "state", "state": {"entries": "none"}}\n',
         b'{"event": "meters", "meters": null}\n',
+        b'{"event": "settings", "settings": {"cpu_lanes": "many"}}\n',
+        b'{"event": "settings"}\n',
         b"\xff\xfe\x00broken\n",
         b"[" * 100_000 + b"\n",
     ],
@@ -184,19 +187,27 @@ def test_nonsense_costs_a_fresh_copy_and_nothing_else(
     assert client.state.lanes == ["cpu"]
 
 
-@pytest.mark.parametrize("line", [b'{"event": "from the future", "x": 1}\n', b"\n", b'{"id": 999, "ok": true}\n'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"event": "from the future", "x": 1}\n',
+        b'{"event": "settings", "settings": {"mood": "new", "entries": "not here"}}\n',
+        b"\n",
+        b'{"id": 999, "ok": true}\n',
+    ],
+)
 def test_what_is_merely_unknown_is_ignored(
     qtbot: QtBot, server: FakeSupervisor, client: SupervisorClient, line: bytes
 ) -> None:
     server.raw(line)
-    server.event("paused", paused=True)
+    server.event("settings", settings={"paused": True})
     qtbot.waitUntil(lambda: client.state.paused)
     assert client.is_connected
 
 
 def test_lines_may_come_in_pieces(qtbot: QtBot, server: FakeSupervisor, client: SupervisorClient) -> None:
     line = encode({"event": "entry", "entry": make_entry("käfer"), "position": 0})
-    both = line + encode({"event": "paused", "paused": True})
+    both = line + encode({"event": "settings", "settings": {"paused": True}})
     for piece in (both[:7], both[7 : len(line) + 3], both[len(line) + 3 :]):
         server.raw(piece)
         qtbot.wait(1)

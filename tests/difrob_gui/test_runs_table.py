@@ -11,8 +11,11 @@ from support.fake_supervisor import make_entry
 from support.fake_workspace import make_summary
 
 from difrob.runs import Progress, RunState
+from difrob.runs.causes import advice
 from difrob.worker.messages import LiveProgress
 from difrob_gui.models.runs_table import AGE, COLUMNS, KIND, PROGRESS, RESULT, RUN, STATE, RunsTableModel
+from difrob_gui.standing import RECOVER
+from difrob_gui.widgets.runs_panel import run_cell
 
 ASCENDING, DESCENDING = Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder
 
@@ -184,3 +187,49 @@ def test_ten_thousand_runs_are_quick(qapp: object) -> None:
         do()
         took[name] = time.perf_counter() - began
     assert all(seconds < 0.5 for seconds in took.values()), took
+
+
+def cell_and_tip(model: RunsTableModel, run_id: str) -> tuple[str, str]:
+    index = model.index(model.place_of(run_id), STATE)
+    return index.data(), index.data(Qt.ItemDataRole.ToolTipRole)
+
+
+def test_a_damaged_file_is_marked_found_and_its_mend_named(model: RunsTableModel) -> None:
+    model.set_runs([make_summary("d", RunState.FAILED, damaged=True, reason="bad object header")], {}, {}, True)
+    assert cell_and_tip(model, "d") == ("Damaged", f"Damaged\nbad object header\n{RECOVER}")
+    cell = run_cell(model.index(0, STATE))
+    assert cell.title == "Damaged" and RECOVER in cell.detail and cell.icon is not None
+    assert run_cell(model.index(0, RUN), slim=True).detail.startswith("Damaged · bad object header")
+    model.set_filter("state:damaged")
+    assert shown(model) == ["d"]
+
+
+def test_a_stuck_run_is_marked_and_comes_first_among_states(model: RunsTableModel) -> None:
+    since = time.time() - 600
+    entries = {
+        "live": make_entry("live", RunState.RUNNING, created=500.0),
+        "hung": make_entry("hung", RunState.RUNNING, created=100.0, stuck_since=since, stuck_deadline=since + 1800),
+    }
+    model.set_runs([], entries, {}, True)
+    model.sort(STATE, ASCENDING)
+    assert shown(model) == ["hung", "live"]
+    word, tip = cell_and_tip(model, "hung")
+    assert word == "Stuck" and "since " in tip and "stop " in tip
+    assert run_cell(model.index(0, RUN), slim=True).detail.startswith("Stuck since ")
+    model.set_filter("state:stuck")
+    assert shown(model) == ["hung"]
+    model.set_runs([], entries, {}, False)
+    assert model.row("hung") is not None and not model.row("hung").is_stuck, "what was known before is no news"
+
+
+def test_a_stopping_run_counts_down(model: RunsTableModel) -> None:
+    entry = make_entry("live", RunState.STOPPING, stop_grade="abort", stop_deadline=1002.0)
+    model.set_runs([], {"live": entry}, {}, True)
+    row = model.row("live")
+    assert row.standing_detail(1000.5) == "2 s, then kill" and row.standing_in_short(1000.0) == "Stopping, 2 s"
+    assert run_cell(model.index(0, STATE)).title == "Stopping"
+
+
+def test_an_end_says_what_to_do(model: RunsTableModel) -> None:
+    model.set_runs([make_summary("f", RunState.FAILED, reason="no memory", cause="memory")], {}, {}, True)
+    assert cell_and_tip(model, "f")[1].startswith(f"Failed\nno memory\n{advice('memory')}")

@@ -60,6 +60,11 @@ class FakeSupervisor:
         self.state = self.state.model_copy(update={"entries": list(entries), **changes})
         self.event("state", state=self.state)
 
+    def set_settings(self, **changes: Any) -> None:
+        """Change fields of the state that are not entries, and tell everybody what changed."""
+        self.state = self.state.model_copy(update=changes)
+        self.event("settings", settings=changes)
+
     def event(self, name: str, **fields: Any) -> None:
         """Send an event to everybody."""
         self.raw(encode({"event": name, **fields}))

@@ -62,6 +62,8 @@ class FakeFeed:
 class FakeWorkspace:
     """Has the parts of ``difrob.runs.Workspace`` that the window uses."""
 
+    unlisted_runs = 0
+
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or Path("/nowhere")
         self.runs: dict[str, RunSummary] = {}
@@ -85,7 +87,7 @@ class FakeWorkspace:
         """Change a run."""
         self.runs = {**self.runs, run_id: replace(self.runs[run_id], **changes)}
 
-    def summaries(self) -> list[RunSummary]:
+    def summaries(self, within: float | None = None) -> list[RunSummary]:
         self.threads.add(threading.get_ident())
         self.listings += 1
         return list(self.runs.values())

@@ -34,7 +34,7 @@ class GaussianDenoiser:
         estimate = (self.spread**2 * v.double() + variance * mean) / (self.spread**2 + variance)
         return estimate.to(v.dtype)
 
-    def flow(self, start: Tensor, sigma_from: float, label: int) -> Tensor:
-        """Where the exact probability-flow ODE carries ``start`` from one noise level to none, float64."""
-        mean = self.means[label]
-        return mean + (start.double() - mean) * self.spread / (self.spread**2 + sigma_from**2) ** 0.5
+    def flow(self, start: Tensor, sigma_from: float, label: int, sigma_to: float = 0.0) -> Tensor:
+        """Where the exact probability-flow ODE carries ``start`` from one noise level to another, float64."""
+        mean, before = self.means[label], self.spread**2 + sigma_from**2
+        return mean + (start.double() - mean) * ((self.spread**2 + sigma_to**2) / before) ** 0.5

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from difrob.errors import Stopped, UserError
+from difrob.runs.datasets import BUILT_IN, DataSetRecord
 from difrob.runs.interface import Checkpoint, InputRun, Measure
 from difrob.specs import JobSpec
 
@@ -26,6 +27,7 @@ class Point:
     value: float
     low: float | None = None
     high: float | None = None
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class MemoryRecorder:
         runs: runs that :meth:`input_run` finds, by id.
         resumed_from: checkpoint from which the job goes on.
         samples_before: columns of samples that the interrupted run had recorded.
+        data_sets: data sets that :meth:`data_set` finds beside the built-in ones, by name.
 
     Attributes:
         metrics: {name: [Point]};  curves: {name: [Curve]};  pictures: {name: [Pictures]}.
@@ -110,10 +113,12 @@ class MemoryRecorder:
         resumed_from: Checkpoint | None = None,
         samples_before: dict[str, np.ndarray] | None = None,
         on_check: Callable[[int], None] | None = None,
+        data_sets: dict[str, DataSetRecord] | None = None,
     ) -> None:
         self.stop_at_check = stop_at_check
         self.stop_grade = stop_grade
         self.runs = dict(runs or {})
+        self.data_sets = dict(data_sets or {})
         self.on_check = on_check
         self._resumed_from = resumed_from
         self.metrics: dict[str, list[Point]] = {}
@@ -132,11 +137,21 @@ class MemoryRecorder:
 
     # What the job says -------------------------------------------------------------------------------------------
 
-    def metric(self, name: str, step: int, value: float, low: float | None = None, high: float | None = None) -> None:
+    def metric(
+        self,
+        name: str,
+        step: int,
+        value: float,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        interval: str = "",
+    ) -> None:
         assert isinstance(step, int), f"step of {name} is {type(step)}"
         for number in (value, low, high):
             assert number is None or isinstance(number, float | int | np.floating), f"{name}: {type(number)}"
-        self.metrics.setdefault(name, []).append(Point(step, float(value), low, high))
+        assert isinstance(interval, str), f"{name}: {type(interval)}"
+        self.metrics.setdefault(name, []).append(Point(step, float(value), low, high, interval))
 
     def curve(
         self,
@@ -211,6 +226,13 @@ class MemoryRecorder:
         self.parents.append(run_id)
         return self.runs[run_id]
 
+    def data_set(self, name: str) -> DataSetRecord:
+        known = {**BUILT_IN, **self.data_sets}
+        if name not in known:
+            raise UserError(f"there is no data set '{name}'; known: {', '.join(known)}")
+        self.attributes.setdefault("data_sets", {})[name] = known[name].facts()
+        return known[name]
+
     @property
     def resumed_from(self) -> Checkpoint | None:
         return self._resumed_from
@@ -253,6 +275,7 @@ class MemoryRecorder:
         """A recorder for going on where this one stopped."""
         arguments: dict[str, Any] = {
             "runs": self.runs,
+            "data_sets": self.data_sets,
             "resumed_from": self.checkpoints[-1] if self.checkpoints else self._resumed_from,
             "samples_before": self.columns() or None,
         }

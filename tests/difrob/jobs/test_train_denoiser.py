@@ -63,7 +63,7 @@ def test_it_learns_and_reports() -> None:
     denoiser, read = load_denoiser(recorder.as_input_run(spec), CPU)
     assert read == spec and not denoiser.training
     assert recorder.attributes["parameters"] == sum(parameter.numel() for parameter in denoiser.parameters())
-    validation = load_split(MemoryRecorder(), spec.data, "validation")
+    validation = load_split(spec.data, "validation")
     held = HeldNoise(spec, parameterisation_of(spec), validation, CPU)
     assert held.losses(denoiser).mean() == pytest.approx(measure.value, rel=1e-6)
 
@@ -140,7 +140,7 @@ def test_without_classes_labels_play_no_part() -> None:
 
 def test_batches_drop_labels_at_the_given_rate_and_depend_on_the_step_alone() -> None:
     spec = small_spec(label_dropout=0.3, batch_size=1000)
-    training = load_split(MemoryRecorder(), spec.data, "train")
+    training = load_split(spec.data, "train")
     batches = NoisyBatches(spec, training, CPU)
     batch, again = batches.batch(7), NoisyBatches(spec, training, CPU).batch(7)
     assert all(a is b is None or torch.equal(a, b) for a, b in zip(batch, again, strict=True))

@@ -7,7 +7,6 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QApplication,
     QComboBox,
     QLineEdit,
     QPushButton,
@@ -18,53 +17,15 @@ from PySide6.QtWidgets import (
     QToolButton,
     QTreeView,
 )
-from support.gui_fakes import FakeClient, FakeHub, certification, series, share, summary, training
+from support.gui_fakes import certification, series, share, summary, training
+from support.monitor_scene import Scene
 
 from difrob.runs import FeedUpdate, LogLine, Measure, Progress, RunState
-from difrob.worker.messages import Entry, LiveProgress, Meters
+from difrob.worker.messages import LiveProgress, Meters
 from difrob_gui.charts.legend import Legend
 from difrob_gui.charts.plot_area import PlotArea
-from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import XAxis
-from difrob_gui.pages.monitor import MonitorPage
-from difrob_gui.theme import THEMES, apply_theme
-
-
-class Scene:
-    """A page with its hub and client."""
-
-    def __init__(self, qtbot) -> None:
-        apply_theme(QApplication.instance(), THEMES["light"])
-        self.hub, self.client = FakeHub(), FakeClient()
-        self.page = MonitorPage(self.hub, self.client)
-        qtbot.addWidget(self.page)
-        self.page.resize(1000, 800)
-        self.page.show()
-        qtbot.waitExposed(self.page)
-
-    def show(self, update: FeedUpdate) -> None:
-        self.hub.runs[update.summary.run_id] = update
-        self.page.show_run(update.summary.run_id)
-        self.settle()
-
-    def enter(self, run_id: str, state: RunState, **more) -> None:
-        self.client.mirror.entries[run_id] = Entry(
-            run_id=run_id, spec={"kind": "train_classifier", "name": run_id}, state=state, **more
-        )
-        self.client.entry_changed.emit(run_id)
-
-    def settle(self) -> None:
-        for _ in range(3):
-            QApplication.processEvents()
-            scheduler().flush()
-
-
-@pytest.fixture
-def scene(qtbot):
-    scene = Scene(qtbot)
-    yield scene
-    scene.page.hide()
-    scheduler().flush()
+from difrob_gui.theme import THEMES
 
 
 def test_without_a_run_it_says_what_to_do(scene: Scene) -> None:
@@ -210,22 +171,24 @@ def test_each_button_asks_the_supervisor_for_its_grade(scene: Scene, qtbot) -> N
         ("stop", {"run_id": "t1", "grade": grade}) for grade in ("pause", "stop", "abort", "kill")
     ]  # fmt: skip
     assert "60 s" in status.stop.toolTip()
-    assert ["2 s" in a.toolTip() or "process now" in a.toolTip() for a in status.more.menu().actions()] == [True, True]
+    assert [action.text() for action in status.more.menu().actions()] == [
+        "Abort — within 2 s, then kill", "Kill — at once; resume from the last checkpoint",
+    ]  # fmt: skip
+    assert all(action.text() in action.toolTip() for action in status.more.menu().actions())
+    assert status.stop.toolTip().startswith("Stop and keep — within a step, at most 60 s, then abort.")
+    assert status.pause.toolTip().startswith("Pause — at the next safe point, no limit.")
 
 
 def test_resume_and_a_refusal_that_is_told(scene: Scene, qtbot) -> None:
     scene.show(training("t1", state=RunState.INTERRUPTED, reason="killed by signal 9", has_checkpoint=True))
     page = scene.page
-    assert page.status.reason.message == "Interrupted killed by signal 9 Resume goes on from its last checkpoint."
+    assert page.status.reason.message == (
+        "Interrupted Killed by signal 9. Resume it to go on from its last checkpoint."
+    )
     scene.client.error = "the supervisor is not reachable"
-    qtbot.mouseClick(page.status.reason.button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(page.status.reason.button("Resume"), Qt.MouseButton.LeftButton)
     assert scene.client.calls == [("resume", {"run_id": "t1"})]
     assert page.problem.message == "Not done the supervisor is not reachable"
-
-
-def test_a_failure_says_why(scene: Scene) -> None:
-    scene.show(training("t1", state=RunState.FAILED, reason="out of memory; choose a smaller batch_size"))
-    assert scene.page.status.reason.message == "Failed out of memory; choose a smaller batch_size"
 
 
 def test_the_queue_knows_the_state_before_the_file_does(scene: Scene) -> None:

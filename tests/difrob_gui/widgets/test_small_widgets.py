@@ -13,6 +13,7 @@ from difrob_gui.widgets.badges import Banner, StateBadge
 from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.meters import LENGTH, MeterStrip
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
+from difrob_gui.widgets.run_header import RunHeader, lane_word
 from difrob_gui.widgets.spec_tree import SpecTree
 
 GB = 10**9
@@ -36,12 +37,47 @@ def test_a_banner_speaks_acts_and_is_silent(qtbot) -> None:
     banner.say("warning", "Interrupted", "Its process died.", "Resume")
     assert not banner.isHidden() and banner.message == "Interrupted Its process died."
     assert banner.property("role") == "banner-warning"
-    with qtbot.waitSignal(banner.acted):
-        qtbot.mouseClick(banner.button, Qt.MouseButton.LeftButton)
+    with qtbot.waitSignal(banner.acted) as told:
+        qtbot.mouseClick(banner.button("Resume"), Qt.MouseButton.LeftButton)
+    assert told.args == ["Resume"]
     banner.say("bad", "", "No.")
-    assert banner.button.isHidden()
+    assert banner.buttons == []
     banner.silence()
     assert banner.message == ""
+
+
+def test_a_banner_with_advice_and_several_buttons_keeps_them_while_its_words_change(qtbot) -> None:
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    banner = Banner(holder)
+    banner.say("warning", "Stuck", "For 1 s.", "Stop", "Kill", advice="Look at the log.")
+    assert banner.message == "Stuck For 1 s. Look at the log."
+    first = list(banner.buttons)
+    banner.say("warning", "Stuck", "For 2 s.", "Stop", "Kill", advice="Look at the log.")
+    assert banner.buttons == first and banner.accessibleName() == "Stuck For 2 s. Look at the log."
+    with qtbot.waitSignal(banner.acted) as told:
+        qtbot.mouseClick(banner.button("Kill"), Qt.MouseButton.LeftButton)
+    assert told.args == ["Kill"]
+    with pytest.raises(KeyError):
+        banner.button("Resume")
+
+
+def test_a_stuck_run_has_a_word_of_its_own_in_the_badge(qtbot) -> None:
+    badge = StateBadge(RunState.RUNNING)
+    qtbot.addWidget(badge)
+    assert badge.word == "Running"
+    badge.set_state(RunState.RUNNING, True)
+    assert badge.word == "Stuck" and badge.accessibleName() == "State: Running, stuck"
+    assert not badge.grab().isNull()
+
+
+def test_all_lanes_of_the_cpu_are_one_device_to_choose(qtbot) -> None:
+    header = RunHeader()
+    qtbot.addWidget(header)
+    header.set_lanes(["cpu", "cpu-2", "cpu-3", "cuda:1"])
+    chosen = [(header.lane.itemData(row), header.lane.itemText(row)) for row in range(header.lane.count())]
+    assert chosen == [("any", "Any device"), ("cpu", "CPU"), ("cuda:1", "GPU 1")]
+    assert lane_word("cpu-2") == "CPU 2"
 
 
 def test_an_empty_state_says_what_to_do_and_offers_it(qtbot) -> None:

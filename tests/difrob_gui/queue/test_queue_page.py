@@ -2,89 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtTest import QAbstractItemModelTester
-from PySide6.QtWidgets import QMainWindow
 from pytestqt.qtbot import QtBot
 from support.fake_supervisor import FakeSupervisor, make_entry
-from support.fake_workspace import FakeWorkspace, make_summary
+from support.queue_window import Window, shown, text
 
 from difrob.runs import RunState
-from difrob.worker.messages import LiveProgress, QueueState
-from difrob_gui.actions import ActionTable
-from difrob_gui.client import SupervisorClient
-from difrob_gui.feeds import FeedHub
+from difrob.worker.messages import QueueState
 from difrob_gui.models.queue_model import LANE, POSITION, PROGRESS, RUN, STATE, WAITS, QueueModel
 from difrob_gui.pages.queue import QueuePage
-
-
-class Window(QMainWindow):
-    """What the page needs around it."""
-
-    def __init__(self, feeds: FeedHub, client: SupervisorClient) -> None:
-        super().__init__()
-        self.table = ActionTable(self)
-        self.page = QueuePage(feeds, client, self.table)
-        self.setCentralWidget(self.page)
-        for step in ("up", "down", "top", "bottom"):
-            self.table.bind(f"queue.{step}", lambda step=step: self.page.commands.move(step))
-        self.table.bind("queue.pause", self.page.commands.toggle_pause)
-        self.table.bind("queue.edit", self.page.edit)
-        for name in ("hold", "duplicate", "remove"):
-            self.table.bind(f"queue.{name}", getattr(self.page.commands, name))
-        self.page.chosen_changed.connect(lambda: self.table.enable("entry", self.page.commands.allows))
-
-
-@pytest.fixture
-def server(qapp: object, tmp_path: Path) -> Iterator[FakeSupervisor]:
-    server = FakeSupervisor(tmp_path / "supervisor.sock")
-    server.state = QueueState(
-        entries=[
-            make_entry("ended", RunState.FAILED, reason="out of memory"),
-            make_entry("live", RunState.RUNNING, on_lane="cpu"),
-            make_entry("a"), make_entry("b", after=["live"]), make_entry("c", after=["ended"]), make_entry("d"),
-        ],
-        lanes=["cpu"],
-        progress={"live": LiveProgress(run_id="live", done=30, total=60, seconds_left=120.0)},
-    )  # fmt: skip
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def window(qtbot: QtBot, server: FakeSupervisor, tmp_path: Path) -> Iterator[Window]:
-    workspace = FakeWorkspace(tmp_path)
-    workspace.add(make_summary("done"))
-    hub = FeedHub(workspace)
-    client = SupervisorClient(workspace.socket_path, tmp_path, autostart=False)
-    window = Window(hub, client)
-    qtbot.addWidget(window)
-    window.resize(1100, 700)
-    window.show()
-    with qtbot.waitSignal(client.connected):
-        client.open()
-    qtbot.waitUntil(lambda: window.page.model.rowCount() == 5)
-    yield window
-    client.close()
-    hub.close()
-
-
-@pytest.fixture
-def page(window: Window) -> QueuePage:
-    return window.page
-
-
-def shown(page: QueuePage) -> list[str]:
-    return [row.run_id for row in page.model.rows()]
-
-
-def text(page: QueuePage, run_id: str, column: int) -> str:
-    return str(page.model.index(page.model.place_of(run_id), column).data() or "")
 
 
 def test_rows_in_words(page: QueuePage) -> None:
@@ -171,24 +101,6 @@ def test_hold_and_release(qtbot: QtBot, page: QueuePage, server: FakeSupervisor)
     assert server.named("hold")[2] == {"run_id": "a", "held": False}
 
 
-def test_remove_and_undo_puts_everything_back(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
-    notices: list[tuple[str, Any]] = []
-    page.commands.notice.connect(lambda words, undo: notices.append((words, undo)))
-    page.select(["a", "b"])
-    page.table.setFocus()
-    qtbot.keyClick(page.table, Qt.Key.Key_Delete)
-    qtbot.waitUntil(lambda: bool(notices))
-    assert server.named("remove") == [{"run_ids": ["a", "b"]}]
-    words, (label, undo) = notices[0]
-    assert words == "2 entries removed from the queue." and label == "Undo"
-    undo()
-    qtbot.waitUntil(lambda: len(server.named("move")) == 2)
-    (submitted,) = server.named("submit")
-    assert [entry["run_id"] for entry in submitted["entries"]] == ["a", "b"]
-    assert submitted["entries"][1]["after"] == ["live"]
-    assert server.named("move") == [{"run_ids": ["a"], "before": "c"}, {"run_ids": ["b"], "before": "c"}]
-
-
 def test_a_live_entry_cannot_be_removed(window: Window, page: QueuePage, server: FakeSupervisor) -> None:
     page.select(["live", "a"])
     assert not window.table["queue.remove"].isEnabled()
@@ -227,7 +139,7 @@ def test_duplicate(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> Non
 def test_pausing_the_whole_queue(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
     qtbot.mouseClick(page.pause_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: server.named("pause_queue") == [{"paused": True}])
-    server.event("paused", paused=True)
+    server.set_settings(paused=True)
     qtbot.waitUntil(page._banner.isVisible)
     assert page.pause_button.text() == "Let it go on"
     qtbot.mouseClick(page.pause_button, Qt.MouseButton.LeftButton)
@@ -235,13 +147,17 @@ def test_pausing_the_whole_queue(qtbot: QtBot, page: QueuePage, server: FakeSupe
     assert server.named("pause_queue")[1] == {"paused": False}
 
 
-def test_policy_after_a_failure(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
-    assert page.policy.currentData() == "skip_dependants"
-    server.event("policy", on_failure="stop")
-    qtbot.waitUntil(lambda: page.policy.currentData() == "stop")
-    page.policy.setCurrentIndex(page.policy.findData("go_on"))
-    page.policy.activated.emit(page.policy.currentIndex())
-    qtbot.waitUntil(lambda: server.named("set_policy") == [{"on_failure": "go_on"}])
+def test_settings_reach_the_supervisor(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    settings = page.settings
+    server.set_settings(on_failure="stop", cpu_lanes=2, stuck_minutes=None)
+    qtbot.waitUntil(lambda: settings.policy.currentData() == "stop")
+    settings.policy.setCurrentIndex(settings.policy.findData("go_on"))
+    settings.policy.activated.emit(settings.policy.currentIndex())
+    settings.cpu_lanes.stepUp()
+    settings.stuck.setValue(45)
+    qtbot.waitUntil(lambda: bool(server.named("set_cpu_lanes") and server.named("set_stuck_minutes")))
+    assert server.named("set_policy") == [{"on_failure": "go_on"}]
+    assert server.named("set_cpu_lanes") == [{"count": 3}] and server.named("set_stuck_minutes") == [{"minutes": 45}]
 
 
 def test_an_empty_queue_says_what_to_do(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:

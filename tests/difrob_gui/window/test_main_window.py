@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -26,80 +25,15 @@ from PySide6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 from support.fake_supervisor import FakeSupervisor, make_entry
 from support.fake_workspace import FakeWorkspace, make_summary
+from support.window_words import shown, trigger
 
-from difrob.runs import RunState
-from difrob.worker.messages import LiveProgress, Meters, QueueState
+from difrob.worker.messages import LiveProgress, Meters
 from difrob_gui.app import install_excepthook
 from difrob_gui.client import Link
 from difrob_gui.main_window import MainWindow
 from difrob_gui.settings import WindowSettings
 from difrob_gui.theme import current_theme
 from difrob_gui.widgets.toasts import Tone
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> FakeWorkspace:
-    fake = FakeWorkspace(tmp_path)
-    fake.add(
-        make_summary("done", name="beta 5", created=300.0, result=0.5),
-        make_summary("other", name="beta 2", created=200.0, result=0.4),
-        make_summary("fallen", RunState.INTERRUPTED, created=100.0, reason="out of memory", has_checkpoint=True),
-    )
-    return fake
-
-
-@pytest.fixture
-def server(qapp: object, tmp_path: Path) -> Iterator[FakeSupervisor]:
-    server = FakeSupervisor(tmp_path / "supervisor.sock")
-    server.state = QueueState(
-        entries=[
-            make_entry("live", RunState.RUNNING, name="running one", created=400.0),
-            make_entry("waits", created=500),
-        ],
-        lanes=["cpu"],
-    )
-    server.answers["submit"] = lambda args: {"run_ids": ["fresh"]}
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def make_window(qtbot: QtBot, fake: FakeWorkspace, tmp_path: Path) -> Iterator[Callable[..., MainWindow]]:
-    windows: list[MainWindow] = []
-
-    def make(**options: Any) -> MainWindow:
-        options.setdefault("theme", "light")
-        window = MainWindow(fake, WindowSettings(tmp_path / "window.ini"), autostart=False, **options)
-        windows.append(window)
-        window.show()
-        window.start()
-        return window
-
-    yield make
-    for window in windows:
-        window.close()
-        assert window.feeds._thread.isFinished()
-        active = {type(timer.parent()).__name__ for timer in window.findChildren(QTimer) if timer.isActive()}
-        assert active <= {"MonitorPage"}, f"timers left running in: {active}"  # its clock ends with the page
-        window.deleteLater()
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-
-
-@pytest.fixture
-def window(qtbot: QtBot, server: FakeSupervisor, make_window: Callable[..., MainWindow]) -> MainWindow:
-    window = make_window()
-    qtbot.waitUntil(lambda: window.runs.model.total == 5 and window.client.is_connected)
-    return window
-
-
-def shown(window: MainWindow) -> list[str]:
-    return [window.runs.model.run_id_at(row) for row in range(window.runs.model.rowCount())]
-
-
-def trigger(window: MainWindow, action_id: str) -> None:
-    action = window.actions_table[action_id]
-    assert action.isEnabled(), action_id
-    action.trigger()
 
 
 def test_every_action_does_something(window: MainWindow) -> None:
@@ -130,102 +64,6 @@ def test_pages_by_key(qtbot: QtBot, window: MainWindow, key: Qt.Key, page: str) 
     qtbot.keyClick(window, key, Qt.KeyboardModifier.ControlModifier)
     assert window.page == page
     assert window.actions_table[f"view.{page}"].isChecked()
-
-
-def test_the_current_run_drives_what_can_be_done(qtbot: QtBot, window: MainWindow) -> None:
-    allowed = {
-        "live": {"run.pause", "run.stop", "run.abort", "run.kill"},
-        "waits": {"run.stop"},
-        "done": {"run.remove", "run.show_file"},
-        "fallen": {"run.resume", "run.remove", "run.show_file"},
-    }
-    special = set().union(*allowed.values())
-    for run_id, expected in allowed.items():
-        window.runs.select(run_id)
-        assert window.runs.current.run_id == run_id
-        assert {name for name in special if window.actions_table[name].isEnabled()} == expected, run_id
-
-
-@pytest.mark.parametrize("grade", ["pause", "stop", "abort", "kill"])
-def test_stopping_in_grades(qtbot: QtBot, window: MainWindow, server: FakeSupervisor, grade: str) -> None:
-    window.runs.select("live")
-    trigger(window, f"run.{grade}")
-    qtbot.waitUntil(lambda: server.named("stop") == [{"run_id": "live", "grade": grade}])
-
-
-def test_resume_and_a_refusal_in_words(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
-    def refuse(_args: dict[str, Any]) -> None:
-        raise ValueError("the disk is full")
-
-    server.answers["resume"] = refuse
-    window.runs.select("fallen")
-    trigger(window, "run.resume")
-    qtbot.waitUntil(lambda: bool(window.toasts.toasts))
-    assert server.named("resume") == [{"run_id": "fallen"}]
-    assert window.toasts.toasts[-1].text == "“fallen” was not resumed: the disk is full"
-    assert window.toasts.toasts[-1].tone is Tone.BAD
-
-
-def test_the_end_of_a_run_is_told_with_a_way_to_it(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
-    server.event("entry", entry=make_entry("live", RunState.FINISHED, name="running one"), position=0)
-    qtbot.waitUntil(lambda: bool(window.toasts.toasts))
-    toast = window.toasts.toasts[-1]
-    assert toast.text == "“running one” has finished." and toast.tone is Tone.GOOD
-    qtbot.mouseClick(toast.action_button, Qt.MouseButton.LeftButton)
-    assert window.page == "monitor" and window.runs.current.run_id == "live"
-    server.event("entry", entry=make_entry("live", RunState.FINISHED, name="running one"), position=0)
-    server.event("entry", entry=make_entry("waits", RunState.STARTING), position=1)
-    server.event("entry", entry=make_entry("waits", RunState.FAILED, reason="NaN loss at step 3"), position=1)
-    qtbot.waitUntil(lambda: len(window.toasts.toasts) == 1 and window.toasts.toasts[0].tone is Tone.BAD)
-    assert window.toasts.toasts[0].text == "“waits” failed: NaN loss at step 3"
-
-
-def test_an_end_during_a_lost_link_is_told_too(qtbot: QtBot, window: MainWindow, server: FakeSupervisor) -> None:
-    server.die()
-    qtbot.waitUntil(lambda: window.client.link is not Link.CONNECTED)
-    window.toasts.clear()
-    server.state = QueueState(entries=[make_entry("live", RunState.INTERRUPTED, reason="killed by signal 9")])
-    server.listen()
-    qtbot.waitUntil(lambda: any("killed by signal 9" in toast.text for toast in window.toasts.toasts), timeout=8000)
-    assert window.toasts.toasts[-1].tone is Tone.WARNING
-
-
-def test_following_turns_to_what_runs_and_lets_it_be_left(
-    qtbot: QtBot, window: MainWindow, server: FakeSupervisor
-) -> None:
-    assert window.page != "monitor"
-    trigger(window, "view.follow")
-    assert window.page == "monitor" and window.monitor.run_id == "live"
-    window.show_page("queue")
-    server.event("entry", entry=make_entry("live", RunState.RUNNING, reason="still"), position=0)
-    qtbot.waitUntil(lambda: window.client.mirror.entries["live"].reason == "still")
-    assert window.page == "queue"
-    server.event("entry", entry=make_entry("waits", RunState.RUNNING), position=1)
-    qtbot.waitUntil(lambda: window.monitor.run_id == "waits")
-    trigger(window, "view.follow")
-    assert not window.following.is_on and not window.actions_table["view.follow"].isChecked()
-
-
-def test_bin_and_undo(qtbot: QtBot, window: MainWindow, fake: FakeWorkspace) -> None:
-    window.runs.select("done")
-    trigger(window, "run.remove")
-    qtbot.waitUntil(lambda: "done" not in shown(window))
-    assert "done" in fake.binned
-    toast = window.toasts.toasts[-1]
-    assert toast.text == "“beta 5” is in the bin."
-    toast.action_button.click()
-    qtbot.waitUntil(lambda: "done" in shown(window))
-
-
-def test_a_run_that_another_waits_for_is_not_binned(
-    qtbot: QtBot, window: MainWindow, server: FakeSupervisor, fake: FakeWorkspace
-) -> None:
-    server.event("entry", entry=make_entry("waits", after=["fallen"]), position=1)
-    qtbot.waitUntil(lambda: window.client.mirror.entries["waits"].after == ["fallen"])
-    window.runs.select("fallen")
-    trigger(window, "run.remove")
-    assert "waits in the queue for “fallen”" in window.toasts.toasts[-1].text
-    assert fake.binned == {}
 
 
 def test_ticks_and_compare(qtbot: QtBot, window: MainWindow) -> None:
