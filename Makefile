@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/set-up
 
-.PHONY: help demo gui test test-all lint types bench screenshots setup clean
+.PHONY: help demo gui test test-all faults lint types bench screenshots setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,6 +35,9 @@ test: lint types ## lint, types, and the tests that take minutes
 
 test-all: lint types ## also the long tests, and those that need a GPU where there is one
 	$(BIN)/python -m pytest -m "slow or gpu or not slow"
+
+faults: $(STAMP) ## kill, fill disks, feed garbage; half an hour; FAULTS="--worker-kills 20 ..." chooses how much
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 bench: $(STAMP) ## what is measured: ratios against a floor or a baseline in the same run
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

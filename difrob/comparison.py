@@ -40,6 +40,9 @@ _CONDITIONS: dict[str, dict[str, str]] = {
         "attack.eps": "eps",
         "validation_attack_steps": "validation attack steps",
     },
+    "measure": {
+        "near_copy": "difference of near copies",
+    },
 }
 
 
@@ -139,7 +142,15 @@ def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
             values = {run_id: _condition(path, fields) for run_id, fields in flat.items()}
             if len(set(values.values())) > 1:
                 result.append(Unlike(kind, path, title, values))
+    for kind in dict.fromkeys(run.kind for run in runs):
+        result += _unlike_results(kind, [run for run in runs if run.kind == kind])
     return result
+
+
+def stated_conditions(description: str) -> dict[str, str]:
+    """The conditions that a result's description states as ``what; name: value; ...``; empty where it states none."""
+    clauses = [clause.partition(": ") for clause in description.split("; ")[1:]]
+    return {name: value for name, colon, value in clauses if colon}
 
 
 def banner_text(unlike: Sequence[Unlike]) -> str:
@@ -156,9 +167,10 @@ def banner_text(unlike: Sequence[Unlike]) -> str:
 def direction(name: str) -> int:
     """1 when a larger value of this result is better, -1 when a smaller one is, 0 when neither can be said."""
     last = name.rsplit("/", 1)[-1]
-    if any(word in last for word in ("accuracy", "radius", "coverage")):
+    if any(word in last for word in ("accuracy", "radius", "coverage", "precision", "recall", "agreement")):
         return 1
-    if any(word in last for word in ("loss", "distance", "rmse", "error", "memorised", "duplicate", "abstention")):
+    lesser = ("loss", "distance", "rmse", "error", "memorised", "duplicate", "near_copy", "abstention")
+    if any(word in last for word in lesser):
         return -1
     return 0
 
@@ -197,6 +209,25 @@ def without(label: str, have: Sequence[bool], titles: Sequence[str]) -> str:
     """Which runs have nothing to show under ``label``; empty when all have it."""
     absent = [title for has, title in zip(have, titles, strict=True) if not has]
     return f"{label} was not recorded by {', '.join(absent)}." if absent else ""
+
+
+def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
+    """What the results of these runs state differently: sizes of sets, features, classifiers.
+
+    A specification does not tell them: "all images" are as many as there are, and a run's features change with its weights.
+    Distances that state nothing, from before they did, must at least rest on equally many images.
+    """
+    found: dict[str, Unlike] = {}
+    for name in dict.fromkeys(name for run in runs for name in run.results):
+        having = {run.run_id: run.results[name] for run in runs if name in run.results}
+        stated = {run_id: stated_conditions(measure.description) for run_id, measure in having.items()}
+        if name.endswith("distance") and not any(stated.values()):
+            stated = {run_id: {"images": spec_text(measure.n)} for run_id, measure in having.items()}
+        for title in dict.fromkeys(title for conditions in stated.values() for title in conditions):
+            values = {run_id: conditions.get(title, MISSING) for run_id, conditions in stated.items()}
+            if len(set(values.values())) > 1:
+                found.setdefault(title, Unlike(kind, f"results.{name}.{title}", title, values))
+    return list(found.values())
 
 
 def _condition(path: str, fields: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ _KIND_WORDS = {
     "train_classifier": "Classifier",
     "evaluate": "Evaluation",
     "certify": "Certification",
+    "measure": "Measurement",
 }
 _KIND_ICONS = {
     "train_denoiser": "waves",
@@ -23,6 +24,7 @@ _KIND_ICONS = {
     "train_classifier": "shield",
     "evaluate": "target",
     "certify": "certificate",
+    "measure": "results",
 }
 _TIME = re.compile(r"^\d{8}T\d{6}Z-")
 _HEADLINES = ("robust_accuracy", "certified", "robust", "clean_accuracy", "accuracy", "loss")

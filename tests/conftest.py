@@ -14,6 +14,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 import psutil
 import pytest
+from support.processes import processes_of
 from support.shared_data import shared_data_folder
 
 from difrob.runs import Workspace
@@ -43,16 +44,6 @@ def no_threads_left() -> Iterator[None]:
         thread.name for thread in left if thread.is_alive() and not thread.name.startswith(("pytest_timeout", "tmp"))
     ]
     assert not still, f"threads left behind: {still}"
-
-
-def processes_of(root: Path) -> list[psutil.Process]:
-    """Supervisors and workers of a workspace."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = process.info["cmdline"] or []
-        if str(root) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
 
 
 @pytest.fixture

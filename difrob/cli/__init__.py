@@ -1,7 +1,7 @@
 """The command line: everything that the window can do, without a window.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong use or bad input, 3 the run was interrupted or cancelled,
-4 another supervisor serves the workspace, 5 ``doctor`` found something missing.
+Exit codes: 0 done, 1 the run failed or ``runs check`` found damage, 2 wrong use or bad input, 3 the run was interrupted or
+cancelled, 4 another supervisor serves the workspace, 5 ``doctor`` found something missing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import sys
 
 import typer
 
-from difrob.cli import demo, doctor, queue, run, show, study, window
+from difrob.cli import data, demo, doctor, queue, run, show, study, window
 from difrob.errors import UserError
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 the run failed; 2 wrong use or bad input; 3 the run was interrupted or cancelled; "
-    "4 another supervisor serves the workspace; 5 doctor found something missing."
+    "Exit codes: 0 done; 1 the run failed, or 'runs check' found damage; 2 wrong use or bad input; "
+    "3 the run was interrupted or cancelled; 4 another supervisor serves the workspace; 5 doctor found something missing."
 )
 
 TRACEBACK = "DIFROB_TRACEBACK"
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (run, demo, show, queue, study, window, doctor):
+for module in (run, demo, show, data, queue, study, window, doctor):
     module.register(app)
 
 

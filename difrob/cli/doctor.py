@@ -161,7 +161,7 @@ def _try_qt() -> Finding:
 
 def workspace_findings(folder: Path | None) -> list[Finding]:
     """Whether the workspace can be written, how much room it has, whether a supervisor serves it."""
-    from difrob.worker.transport import Connection, NoSupervisor
+    from difrob.worker.transport import Connection, NoSupervisor, ServedElsewhere
 
     try:
         workspace = open_workspace(folder)
@@ -177,6 +177,8 @@ def workspace_findings(folder: Path | None) -> list[Finding]:
             findings.append(
                 Finding("supervisor", "ok", f"runs (process {state['pid']}), lanes {', '.join(state['lanes'])}")
             )
+    except ServedElsewhere as elsewhere:
+        findings.append(Finding("supervisor", "note", str(elsewhere)))
     except NoSupervisor:
         findings.append(Finding("supervisor", "ok", "none runs just now; one starts when it is needed"))
     return findings

@@ -18,7 +18,7 @@ from difrob.cli.common import (
 )
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
-from difrob.worker.messages import GRADE_LIMITS, QueueState
+from difrob.worker.messages import GRADE_LIMITS, Entry, QueueState
 from difrob.worker.queue_store import QueueStore
 from difrob.worker.transport import Connection, NoSupervisor, connect
 
@@ -53,7 +53,7 @@ def read_state(workspace: Workspace) -> QueueState:
     except NoSupervisor:
         store = QueueStore(workspace.database)
         try:
-            return QueueState(entries=store.load(), paused=bool(store.setting("paused", False)))
+            return QueueState(entries=store.load(), **store.settings().model_dump())
         finally:
             store.close()
 
@@ -62,25 +62,39 @@ def print_queue(state: QueueState) -> None:
     """The queue as a table."""
     if not state.pid:
         console.print(
-            "[dim]no supervisor runs just now; one starts with 'difrob run --queue', the window, or 'difrob serve'[/dim]"
+            "[dim]no supervisor runs here just now; one starts with 'difrob run --queue', the window, or 'difrob serve'[/dim]"
         )
+    console.print(f"[dim]{settings_text(state)}[/dim]")
     if state.paused:
         console.print("[yellow]the queue is paused: nothing new starts; 'difrob queue go' lets it go on[/yellow]")
     if not state.entries:
         console.print("the queue is empty")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("", "name", "kind", "state", "progress", "left", "lane", "why", "id"):
+    for column in ("", "name", "kind", "priority", "state", "progress", "left", "lane", "why", "id"):
         table.add_column(column, overflow="fold")
     for position, entry in enumerate(state.entries, 1):
         progress = state.progress.get(entry.run_id)
         left = words.duration(progress.seconds_left) if progress else ""
         table.add_row(
-            str(position), entry.spec.get("name") or "", str(entry.spec.get("kind")), state_text(entry.state),
+            str(position), entry.spec.get("name") or "", str(entry.spec.get("kind")),
+            str(entry.priority) if entry.priority else "", _state_text(entry),
             f"{progress.done}/{progress.total}" if progress else "", left,
             entry.on_lane or entry.lane, entry.reason, entry.run_id,
         )  # fmt: skip
     console.print(table)
+
+
+def settings_text(state: QueueState) -> str:
+    """Lanes and settings in one line."""
+    lanes = ", ".join(state.lanes) or f"{state.cpu_lanes} for the CPU"
+    stuck = "are left alone" if state.stuck_minutes is None else f"are stopped after {state.stuck_minutes:g} min"
+    return f"lanes: {lanes} · after a failure: {state.on_failure} · stuck runs {stuck}"
+
+
+def _state_text(entry: Entry) -> str:
+    is_stuck = entry.stuck_since is not None and entry.state.is_live
+    return f"{state_text(entry.state)} [red](stuck)[/red]" if is_stuck else state_text(entry.state)
 
 
 def _call(context: typer.Context, name: str, run: str | None = None, **args: Any) -> Any:
@@ -176,6 +190,60 @@ def policy(
 ) -> None:
     """What happens after a run has failed."""
     _call(context, "set_policy", on_failure=on_failure)
+
+
+@queue_app.command("priority")
+def priority(
+    context: typer.Context,
+    run: Run,
+    number: Annotated[int, typer.Argument(help="From -100 to 100; the highest starts first. For -5 write: -- -5.")],
+) -> None:
+    """Let a waiting entry start before those of lower priority."""
+    with connect(open_workspace(context.obj)) as connection:
+        connection.call("set_priority", run_ids=[find_entry(connection, run)], priority=number)
+
+
+@queue_app.command("lanes")
+def lanes(
+    context: typer.Context,
+    cpu: Annotated[int | None, typer.Option("--cpu", help="So many runs may use the CPU at once.")] = None,
+) -> None:
+    """Show the lanes, or say how many runs may use the CPU at once; what runs goes on."""
+    with connect(open_workspace(context.obj)) as connection:
+        if cpu is not None:
+            connection.call("set_cpu_lanes", count=cpu)
+        console.print(", ".join(QueueState.model_validate(connection.call("state")).lanes))
+
+
+@queue_app.command("stuck-limit")
+def stuck_limit(
+    context: typer.Context,
+    minutes: Annotated[str, typer.Argument(help="Minutes, or 'never'.")],
+) -> None:
+    """When a run that gives no sign of life is stopped."""
+    try:
+        value = None if minutes == "never" else float(minutes)
+    except ValueError:
+        raise UserError(f"'{minutes}' is neither a number of minutes nor 'never'") from None
+    _call(context, "set_stuck_minutes", minutes=value)
+
+
+@queue_app.command("undo")
+def undo(context: typer.Context) -> None:
+    """Take back the last change to the queue, as far as runs have not started since."""
+    _print_reversal("taken back", _call(context, "undo"))
+
+
+@queue_app.command("redo")
+def redo(context: typer.Context) -> None:
+    """Do again what 'undo' has taken back."""
+    _print_reversal("done again", _call(context, "redo"))
+
+
+def _print_reversal(what: str, result: dict[str, Any]) -> None:
+    console.print(f"{what}: {result['words']}", markup=False)
+    for sentence in result["kept"]:
+        console.print(f"  {sentence}", markup=False)
 
 
 @queue_app.command("clear")

@@ -35,6 +35,7 @@ from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import (
     KINDS,
+    DataSpec,
     JobSpec,
     apply_overrides,
     face_of,
@@ -111,7 +112,10 @@ def build_spec(
         values["name"] = name
     if seed is not None:
         values["seed"] = seed
-    return parse_spec({"kind": kind, **resolve_inputs(workspace, values, spec)})
+    parsed = parse_spec({"kind": kind, **resolve_inputs(workspace, values, spec)})
+    if isinstance(data := getattr(parsed, "data", None), DataSpec):
+        workspace.data_set(data.dataset)
+    return parsed
 
 
 def submit(workspace: Workspace, run_id: str, spec: JobSpec, device: str, *, resuming: bool, as_json: bool) -> int:

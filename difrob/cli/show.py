@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from difrob import words
+from difrob.cli import care
 from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
@@ -23,22 +24,34 @@ from difrob.cli.common import (
 from difrob.comparison import Difference, banner_text, completed, flatten, spec_differences, unlike_conditions
 from difrob.runs import RunSummary
 
+runs_app = typer.Typer(
+    help="List the runs of the workspace, newest first, or take care of them. Without a further word: list them.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
+care.register(runs_app)
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("runs")(runs)
+    app.add_typer(runs_app, name="runs")
     app.command("show")(show)
     app.command("compare")(compare)
 
 
+@runs_app.callback()
 def runs(
+    context: typer.Context,
     kind: Annotated[str | None, typer.Option("--kind", help="Only runs of this kind.")] = None,
     state: Annotated[str | None, typer.Option("--state", help="Only runs in this state, e.g. finished.")] = None,
     with_ids: Annotated[bool, typer.Option("--ids", help="Print the id below each name.")] = False,
     workspace_folder: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs of the workspace, newest first."""
+    """List the runs of the workspace, newest first, or take care of them. Without a further word: list them."""
+    context.obj = workspace_folder
+    if context.invoked_subcommand is not None:
+        return
     workspace = open_workspace(workspace_folder, create=False)
     found = [
         s for s in workspace.summaries() if (kind is None or s.kind == kind) and (state is None or s.state == state)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from difrob.data import ImageSet, as_float, as_uint8
-from difrob.diffusion.edm import EDMDenoiser
 from difrob.diffusion.loading import load_denoiser, require_null_class
 from difrob.diffusion.one_shot import one_shot_denoise
+from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.errors import UserError
 from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.jobs.pieces import sampling_pieces
@@ -46,7 +46,7 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
     """
     classifier, training = load_classifier(recorder.input_run(spec.classifier), spec.weights, device)
     denoiser = load_fitting_denoiser(spec, recorder, classifier, device) if spec.denoiser else None
-    images = chosen_images(training.data, spec.split, spec.images)
+    images = chosen_images(recorder, training.data, spec.split, spec.images)
     warn(spec, recorder, training)
 
     base = denoised(classifier, denoiser, spec.sigma)
@@ -114,7 +114,7 @@ def warn(spec: CertifySpec, recorder: Recorder, training: TrainClassifierSpec) -
 
 def load_fitting_denoiser(
     spec: CertifySpec, recorder: Recorder, classifier: Classifier, device: torch.device
-) -> EDMDenoiser:
+) -> TrainedDenoiser:
     """The denoiser of the specification, checked against the classifier.
 
     Raises:
@@ -131,7 +131,7 @@ def load_fitting_denoiser(
     return denoiser
 
 
-def denoised(classifier: Classifier, denoiser: EDMDenoiser | None, sigma: float) -> Callable[[Tensor], Tensor]:
+def denoised(classifier: Classifier, denoiser: TrainedDenoiser | None, sigma: float) -> Callable[[Tensor], Tensor]:
     """The base classifier that is smoothed: noisy images x + sigma n to logits, denoised first if there is a denoiser."""
     if denoiser is None:
         return classifier
@@ -196,7 +196,7 @@ def picture(
     spec: CertifySpec,
     recorder: Recorder,
     classifier: Classifier,
-    denoiser: EDMDenoiser | None,
+    denoiser: TrainedDenoiser | None,
     images: ImageSet,
     device: torch.device,
 ) -> None:

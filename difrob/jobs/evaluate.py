@@ -34,7 +34,7 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
         UserError: when the classifier does not fit the images, or its logits are not finite.
     """
     classifier, training = load_classifier(recorder.input_run(spec.classifier), spec.weights, device)
-    images = chosen_images(training.data, spec.split, spec.images)
+    images = chosen_images(recorder, training.data, spec.split, spec.images)
     check_radii(spec)
     assault = Assault(classifier, spec, recorder, device)
     pieces = sampling_pieces(recorder, spec.batch_size)

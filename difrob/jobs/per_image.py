@@ -94,13 +94,13 @@ class ResultTable:
             raise
 
 
-def chosen_images(data: DataSpec, split: Split, images: int | None) -> ImageSet:
+def chosen_images(recorder: Recorder, data: DataSpec, split: Split, images: int | None) -> ImageSet:
     """The first ``images`` images of a split, or all of them.
 
     Raises:
         UserError: when more are asked for than there are.
     """
-    available = load_split(data, split)
+    available = load_split(recorder, data, split)
     if images is None:
         return available
     if images > len(available):

@@ -38,8 +38,8 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     Raises:
         UserError: when the generated set does not fit the data, or the loss diverges.
     """
-    real = load_split(spec.data, "train")
-    validation = load_split(spec.data, "validation")
+    real = load_split(recorder, spec.data, "train")
+    validation = load_split(recorder, spec.data, "validation")
     generated = read_generated_set(recorder.input_run(spec.generated), real) if spec.generated else None
     batches = MixedBatches(
         real,

@@ -9,6 +9,7 @@ from difrob.metrics.intervals import clopper_pearson, mean_interval, wilson
 from difrob.runs.interface import Measure
 
 LEVEL = 0.95
+TWO_SIDED_95 = 1.959963984540054
 
 
 def share_measure(flags: ArrayLike, description: str, *, exact: bool = False) -> Measure:

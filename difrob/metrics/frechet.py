@@ -1,23 +1,27 @@
-"""Fréchet distance between two sets of images, each summed up by a Gaussian.
+"""Fréchet distance between two sets of images, each summed up by a Gaussian of its features.
 
 Between Gaussians it is |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017 use it
-on Inception features). Here the features are the principal components of the reference images' pixels: no other network
-is needed, and at 8x8 pixels none would be better. Symmetric eigendecompositions do all the work; the square root of a
-non-symmetric matrix, which is where other codes pick up complex parts, is never formed.
+on Inception features). Symmetric eigendecompositions do all the work; the square root of a non-symmetric matrix, which is
+where other codes pick up complex parts, is never formed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from difrob.errors import UserError
+from difrob.metrics.accuracy import TWO_SIDED_95
+from difrob.metrics.conditions import counted, stated
+from difrob.metrics.distances import nothing
+from difrob.metrics.extractors import CHUNK, PrincipalComponents, label_of, moments
 from difrob.runs.interface import Measure
 
 KEPT_VARIANCE = 0.99
 MOST_COMPONENTS = 64
-TWO_SIDED_95 = 1.959963984540054
 
 
 def frechet_distance(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
@@ -38,39 +42,47 @@ def frechet_distance(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, 
 
 
 @dataclass(frozen=True)
-class PixelComponents:
-    """The principal components of a reference set's pixels, and the reference in these coordinates.
+class Gaussian:
+    """The Gaussian that sums up a set.
 
     Attributes:
-        centre: mean pixel values in [0,1], [pixels].
-        basis: orthonormal columns, [pixels, d].
-        covariance: of the reference's coordinates, [d,d], diagonal; their mean is zero.
+        mean: [d].
+        covariance: unbiased, [d,d].
+        count: number of images n.
     """
 
-    centre: np.ndarray
-    basis: np.ndarray
+    mean: np.ndarray
     covariance: np.ndarray
+    count: int
 
     @classmethod
-    def of(cls, images: np.ndarray) -> PixelComponents:
-        """Components that keep 99 % of the variance of uint8 images [N >= 2, ...], at most 64 of them."""
-        pixels = _flat(images)
-        if len(pixels) < 2:
-            raise ValueError("principal components need at least two images")
-        centre = pixels.mean(axis=0)
-        _, singular, directions = np.linalg.svd(pixels - centre, full_matrices=False)
-        variances = singular**2 / (len(pixels) - 1)
-        shares = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
-        kept = min(int(np.searchsorted(shares, KEPT_VARIANCE)) + 1, MOST_COMPONENTS, len(variances))
-        return cls(centre, directions[:kept].T, np.diag(variances[:kept]))
-
-    def coordinates(self, images: np.ndarray) -> np.ndarray:
-        """uint8 images [n, ...] -> float64 [n, d]."""
-        return (_flat(images) - self.centre) @ self.basis
+    def of(cls, features: np.ndarray, between: Callable[[], None] = nothing) -> Gaussian:
+        """Of features [n >= 2, d]."""
+        return cls(*moments(features, lambda piece: piece, between), len(features))
 
 
-def pixel_frechet_measure(generated: np.ndarray, reference: np.ndarray) -> Measure:
-    """Fréchet distance of generated images from the reference images they were learnt from.
+def require_enough(features: int, **counts: int) -> None:
+    """Refuse sets whose covariance would be singular, before any work.
+
+    Args:
+        features: how many features d an image has.
+        counts: images by set, e.g. ``generated=5000``.
+
+    Raises:
+        UserError: naming the set, and what to do.
+    """
+    for name, count in counts.items():
+        if count <= features:
+            raise UserError(
+                f"{counted(count, f'{name} image')} cannot tell the covariance of {features} features: a Fréchet distance "
+                f"needs more than {features}. Take more images, or the extractor 'pca' with fewer components"
+            )
+
+
+def frechet_measure(
+    generated: np.ndarray, reference: np.ndarray, between: Callable[[], None] = nothing, /, **conditions: str
+) -> Measure:
+    """Fréchet distance of generated images from reference images in their features.
 
     The interval is that of the delta method: the distance's derivative with respect to the generated images' mean and
     covariance turns every image into one influence, and the influences' standard error is the distance's. The reference is
@@ -78,37 +90,60 @@ def pixel_frechet_measure(generated: np.ndarray, reference: np.ndarray) -> Measu
     size only.
 
     Args:
-        generated: uint8 [n >= 2, H, W, C].
-        reference: uint8 [N >= 2, H, W, C].
+        generated: features [n >= 2, d].
+        reference: features [N >= 2, d].
+        between: called between pieces of the work.
+        conditions: what else the description states; see :func:`difrob.metrics.conditions.stated`.
     """
-    components = PixelComponents.of(reference)
-    z = components.coordinates(generated)
-    mean, covariance = z.mean(axis=0), np.atleast_2d(np.cov(z, rowvar=False))
-    value = frechet_distance(mean, covariance, np.zeros_like(mean), components.covariance)
-    standard_error = _influences(z, mean, covariance, components.covariance).std(ddof=1) / math.sqrt(len(z))
+    a, b = Gaussian.of(generated, between), Gaussian.of(reference, between)
+    value = frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+    standard_error = _influences(generated, a, b, between).std(ddof=1) / math.sqrt(a.count)
     return Measure(
         value=value,
         low=max(value - TWO_SIDED_95 * float(standard_error), 0.0),
         high=value + TWO_SIDED_95 * float(standard_error),
-        n=len(z),
+        n=a.count,
         interval="delta method 95 %",
-        unit="squared [0,1] intensity",
-        description=f"Fréchet distance to {len(reference)} training images in {components.basis.shape[1]} principal "
-        "components of the pixels; grows as the sets shrink, so compare equal sizes only",
+        unit="squared feature unit",
+        description=stated("Fréchet distance, grows as the sets shrink", **conditions),
     )
 
 
-def _influences(z: np.ndarray, mean: np.ndarray, covariance: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """First-order effect of each image on the distance to N(0, reference), [n].
+def pixel_frechet_measure(generated: np.ndarray, reference: np.ndarray) -> Measure:
+    """Fréchet distance of generated images from the training images they were learnt from, in principal components.
+
+    No other network is needed, and at 8x8 pixels none would be better. The components keep 99 % of the variance of the
+    training images' pixels, and are at most 64.
+
+    Args:
+        generated: uint8 [n >= 2, H, W, C].
+        reference: uint8 [N >= 2, H, W, C].
+    """
+    origin = counted(len(reference), "training image")
+    components = PrincipalComponents.of(reference, kept_variance=KEPT_VARIANCE, origin=origin)
+    if components.features > MOST_COMPONENTS:
+        components = PrincipalComponents.of(reference, MOST_COMPONENTS, origin=origin)
+    return frechet_measure(
+        components(generated), components(reference), generated=counted(len(generated), "image"), reference=origin,
+        features=label_of(components),
+    )  # fmt: skip
+
+
+def _influences(features: np.ndarray, own: Gaussian, other: Gaussian, between: Callable[[], None]) -> np.ndarray:
+    """First-order effect of each image on the distance of its set from the other, [n].
 
     With T the optimal transport map between the centred Gaussians, d tr((S_a S_b)^(1/2)) = tr(T dS_a) / 2, so an image
-    at z moves the distance by 2 m.(z - m) + (z - m)^T (I - T) (z - m), up to a constant.
+    at z moves the distance by 2 (m_a - m_b).(z - m_a) + (z - m_a)^T (I - T) (z - m_a), up to a constant.
     """
-    root = _symmetric_power(reference, 0.5)
-    transport = root @ _symmetric_power(root @ covariance @ root, -0.5) @ root
-    centred = z - mean
-    quadratic = np.einsum("ni,ij,nj->n", centred, np.eye(len(mean)) - transport, centred, optimize=True)
-    return 2 * centred @ mean + quadratic
+    root = _symmetric_power(other.covariance, 0.5)
+    stretch = np.eye(len(root)) - root @ _symmetric_power(root @ own.covariance @ root, -0.5) @ root
+    shift = own.mean - other.mean
+    effects = []
+    for first in range(0, len(features), CHUNK):
+        between()
+        centred = features[first : first + CHUNK].astype(np.float64) - own.mean
+        effects.append(2 * centred @ shift + ((centred @ stretch) * centred).sum(axis=1))
+    return np.concatenate(effects)
 
 
 def _symmetric_power(matrix: np.ndarray, power: float) -> np.ndarray:
@@ -122,7 +157,3 @@ def _symmetric_power(matrix: np.ndarray, power: float) -> np.ndarray:
 
 def _symmetrised(matrix: np.ndarray) -> np.ndarray:
     return (matrix + matrix.T) / 2
-
-
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1).astype(np.float64) / 255

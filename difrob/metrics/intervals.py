@@ -106,8 +106,67 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
     if sample.size == 1:
         return MeanInterval(mean, -np.inf, np.inf)
     standard_error = float(sample.std(ddof=1)) / np.sqrt(sample.size)
-    half_width = float(special.stdtrit(sample.size - 1, 0.5 + level / 2)) * standard_error
+    half_width = float(special.stdtrit(sample.size - 1, 0.5 + level / 2) * standard_error)
     return MeanInterval(mean, mean - half_width, mean + half_width)
+
+
+def median_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
+    """The median of independent values, with the interval between two of them that covers it whatever their distribution.
+
+    The ends are the order statistics j and n + 1 - j with the largest j for which fewer than j of n fair coins show heads
+    with probability at most (1 - level) / 2 (David & Nagaraja 2003, section 7.1).
+
+    Args:
+        values: at least one number; infinities are allowed.
+        level: two-sided coverage in (0, 1).
+
+    Returns:
+        Median and ends, which are infinite where there are too few values (fewer than 6 at 95 %).
+
+    Raises:
+        ValueError: without values, for NaN, or for a level outside (0, 1).
+    """
+    sample = np.sort(np.asarray(values, dtype=np.float64).ravel())
+    if sample.size == 0 or np.isnan(sample).any():
+        raise ValueError("a median needs at least one value, and no NaN")
+    tail = (1 - _checked_level(level)) / 2
+    n = sample.size
+    below = special.bdtr(np.arange(n // 2), n, 0.5)  # P(at most j - 1 heads) for j = 1, 2, ...
+    rank = int((below <= tail).sum())
+    # Of an even number of values the median is the middle of two, which do not have a middle if both are infinite.
+    left, right = float(sample[(n - 1) // 2]), float(sample[n // 2])
+    median = left if left == right else (left + right) / 2
+    if rank == 0:
+        return MeanInterval(median, -np.inf, np.inf)
+    return MeanInterval(median, float(sample[rank - 1]), float(sample[n - rank]))
+
+
+def separation_interval(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> MeanInterval:
+    """P(x < y) + P(x = y) / 2 for x from the first and y from the second sample: the area under the ROC curve.
+
+    The interval is that of DeLong et al. 1988. Where the samples are separated completely it would be empty; there it is
+    Clopper and Pearson's for as many disjoint pairs as there are, all of which agree.
+
+    Args:
+        first, second: at least two numbers each; infinities are allowed.
+        level: two-sided coverage in (0, 1).
+
+    Raises:
+        ValueError: for fewer values, for NaN, or for a level outside (0, 1).
+    """
+    x, y = (np.sort(np.asarray(sample, dtype=np.float64).ravel()) for sample in (first, second))
+    if min(x.size, y.size) < 2 or np.isnan(x).any() or np.isnan(y).any():
+        raise ValueError("a separation needs at least two values of either sample, and no NaN")
+    z = special.ndtri(0.5 + _checked_level(level) / 2)
+    above_x = 1 - (np.searchsorted(y, x, "left") + np.searchsorted(y, x, "right")) / (2 * y.size)
+    below_y = (np.searchsorted(x, y, "left") + np.searchsorted(x, y, "right")) / (2 * x.size)
+    area = float(above_x.mean())
+    if area in (0.0, 1.0):
+        pairs = min(x.size, y.size)
+        exact = clopper_pearson(area * pairs, pairs, level)
+        return MeanInterval(area, float(exact.low), float(exact.high))
+    half_width = float(z * np.sqrt(above_x.var(ddof=1) / x.size + below_y.var(ddof=1) / y.size))
+    return MeanInterval(area, max(area - half_width, 0.0), min(area + half_width, 1.0))
 
 
 def _checked_counts(successes: ArrayLike, n: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

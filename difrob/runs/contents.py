@@ -30,11 +30,12 @@ class Ended:
     state: RunState
     reason: str
     time: float
+    cause: str = ""
 
 
 @dataclass
 class Contents:
-    """Everything that a stretch of journal says.
+    """Everything that a stretch of journal says; ``intervals`` are the names of those of metrics, by metric.
 
     ``rewind`` is set when it begins by going back to a step (:data:`FROM_THE_START`: before step 0). Metric rows lie one
     after the other in flat arrays of numbers, by name: a million of them takes 40 MB instead of 300.
@@ -43,6 +44,7 @@ class Contents:
     sequence: int = 0
     rewind: int | None = None
     metric_rows: dict[str, array[float]] = field(default_factory=dict)
+    intervals: dict[str, str] = field(default_factory=dict)
     curves: list[Curve] = field(default_factory=list)
     pictures: list[Pictures] = field(default_factory=list)
     samples: list[dict[str, np.ndarray]] = field(default_factory=list)
@@ -76,7 +78,22 @@ class Contents:
 
     def series(self) -> dict[str, Series]:
         """The metric rows as arrays, by name."""
-        return {name: _as_series(rows) for name, rows in self.metric_rows.items() if rows}
+        return {name: _as_series(rows, self.intervals.get(name, "")) for name, rows in self.metric_rows.items() if rows}
+
+    def series_after(self, old: dict[str, Series]) -> dict[str, Series]:
+        """``old`` series, each followed by what is new of it, and those that are altogether new; sorted by name."""
+        new = self.series()
+        return {
+            name: old[name].joined(new[name]) if name in old and name in new else old.get(name) or new[name]
+            for name in sorted(old.keys() | new.keys())
+        }
+
+    def add_series(self, name: str, series: Series) -> None:
+        """Take in a whole metric, as a file has it."""
+        table = np.column_stack([series.step, series.time, series.value, series.low, series.high]).astype(np.float64)
+        self.metric_rows.setdefault(name, array("d")).frombytes(table.tobytes())
+        if series.interval:
+            self.intervals[name] = series.interval
 
     @property
     def sample_count(self) -> int:
@@ -89,6 +106,7 @@ class Contents:
                 for name, step, time, value, low, high in record["rows"]:
                     row = (step, time, value, _NAN if low is None else low, _NAN if high is None else high)
                     self.metric_rows.setdefault(name, array("d")).extend(row)
+                self.intervals |= {name: str(interval) for name, interval in record.get("intervals", {}).items()}
             case "curve":
                 self.curves.append(Curve(**{key: value for key, value in record.items() if key != "type"}))
             case "images":
@@ -112,7 +130,12 @@ class Contents:
             case "rewind":
                 self._go_back_to(record["step"])
             case "end":
-                self.ended = Ended(RunState(record["state"]), str(record["reason"]), float(record["time"]))
+                self.ended = Ended(
+                    RunState(record["state"]),
+                    str(record["reason"]),
+                    float(record["time"]),
+                    str(record.get("cause", "")),
+                )
 
     def _go_back_to(self, step: int) -> None:
         self.rewind = step if self.rewind is None else min(step, self.rewind)
@@ -127,6 +150,7 @@ def _as_table(rows: array[float]) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(-1, _COLUMNS)
 
 
-def _as_series(rows: array[float]) -> Series:
+def _as_series(rows: array[float], interval: str) -> Series:
     table = _as_table(rows)
-    return Series(table[:, 0].astype(np.int64), *(table[:, i].copy() for i in range(1, _COLUMNS)))
+    time, value, low, high = (table[:, i].copy() for i in range(1, _COLUMNS))
+    return Series(table[:, 0].astype(np.int64), time, value, low, high, interval)

@@ -15,18 +15,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from difrob.errors import UserError
 from difrob.runs.locks import open_locked, remove_locked
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 VERSION = 1
 RECORD_FILE = "dataset.json"
 MAX_RECORD_BYTES = 64 << 20
 NAME_RULE = "a letter or digit, then up to 63 letters, digits, '.', '-' or '_'"
+POINTS = "points"  # the format of toys
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _STAGING = ".adding-"
 _LOCK = ".adding.lock"
@@ -102,6 +105,11 @@ class DataSetRecord:
         """Number of classes K."""
         return len(self.class_names)
 
+    @property
+    def is_points(self) -> bool:
+        """Whether these are points of a toy distribution instead of images."""
+        return self.format == POINTS
+
     def facts(self) -> dict[str, Any]:
         """What a run that reads this set notes about it."""
         return {"name": self.name, "title": self.title, "digest": self.digest}
@@ -123,7 +131,20 @@ DIGITS = DataSetRecord(
     digest="d15b1ecc2d010c61f4e779b6ad1397cf",
     official=True,
 )
-BUILT_IN = {DIGITS.name: DIGITS}
+
+
+def _toy(name: str, title: str, dimension: int, modes: int) -> DataSetRecord:
+    classes = [str(mode) for mode in range(modes)]
+    return DataSetRecord(name, title, POINTS, (dimension, 1, 1), classes, {}, flips=False, digest="", official=True)
+
+
+# Points of known distributions, drawn when a diffusion model learns; what they are stands in difrob.data.toy_names.
+TOYS = (
+    _toy("toy-gaussian", "points of one Gaussian in the plane", 2, 1),
+    _toy("toy-ring", "points of eight modes on a circle in the plane", 2, 8),
+    _toy("toy-plane", "points of three clusters on an oblique plane in space", 3, 3),
+)
+BUILT_IN = {record.name: record for record in (DIGITS, *TOYS)}
 
 
 def check_data_set_name(name: str) -> str:
@@ -276,12 +297,12 @@ class DataSets:
                     f"data set '{name}' was added by a newer difrob (version {version}, {VERSION} is the newest known "
                     "here); install a newer difrob"
                 )
-            record = _ADAPTER.validate_python({**values, "folder": folder})
+            record = _adapter().validate_python({**values, "folder": folder})
         except FileNotFoundError:
             raise UserError(f"data set '{name}' has no {RECORD_FILE}; {mend}") from None
         except OSError as error:
             raise UserError(f"{RECORD_FILE} of data set '{name}' cannot be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{RECORD_FILE} of data set '{name}' is damaged ({reason}); {mend}") from None
         if record.name != name:
@@ -299,4 +320,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_ADAPTER = TypeAdapter(DataSetRecord)
+@cache
+def _adapter() -> TypeAdapter[DataSetRecord]:
+    """Made when a record is first read: it takes longer than importing everything else here."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(DataSetRecord)

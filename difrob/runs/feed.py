@@ -62,7 +62,11 @@ class RunFeed:
         if was_cleared or folded_since or not follows:
             return self._read_from_the_start()
         self._offset = scan.offset
-        return self._take(Contents(sequence=self._known.sequence).add(scan.frames))
+        return self._take(self._follow(self._known.sequence).add(scan.frames))
+
+    def _follow(self, sequence: int) -> Contents:
+        """Room for what is new; the name of an interval was said once, perhaps long ago."""
+        return Contents(sequence=sequence, intervals=dict(self._known.intervals))
 
     def _read_from_the_start(self) -> FeedUpdate:
         """The journal was cleared: read on from its start, and everything anew only if a frame was missed."""
@@ -79,7 +83,7 @@ class RunFeed:
             return self._load()
         self._offset, self._stamp = scan.offset, stamp
         self._base = folded or self._base
-        return self._take(Contents(sequence=seen).add(new))
+        return self._take(self._follow(seen).add(new))
 
     def _take(self, news: Contents) -> FeedUpdate:
         if news.rewind is not None:
@@ -93,16 +97,19 @@ class RunFeed:
                 raise UserError(f"there is no run '{self._reader.run_id}' any more")
             self._base = base
             self._header, self._alive, self._offset, self._stamp = look.header, look.alive, look.offset, look.stamp
-            self._known = Contents(sequence=look.contents.sequence)
+            metrics = metrics_of(look)
+            intervals = {name: series.interval for name, series in metrics.items() if series.interval}
+            self._known = Contents(sequence=look.contents.sequence, intervals=intervals)
             self._remember(look.contents)
             return FeedUpdate(
-                self._summary(), True, metrics_of(look), list(curves_of(look).values()), pictures_of(look), log_of(look)
+                self._summary(), True, metrics, list(curves_of(look).values()), pictures_of(look), log_of(look)
             )
 
     def _remember(self, news: Contents) -> None:
         known = self._known
         known.sequence = max(known.sequence, news.sequence)
         known.results |= news.results
+        known.intervals |= news.intervals
         known.progress = news.progress or known.progress
         known.state = news.state or known.state
         known.ended = news.ended or known.ended

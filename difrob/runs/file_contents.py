@@ -19,12 +19,17 @@ import h5py
 import numpy as np
 
 from difrob.errors import UserError
+from difrob.runs.heap_check import endless_heap
 from difrob.runs.interface import Checkpoint
 from difrob.runs.records import Curve, LogLine, Pictures, Series
+from difrob.runs.schema import SCHEMA_VERSION as SCHEMA_VERSION
+from difrob.runs.schema import check_version
 
-SCHEMA_VERSION = 1
-MAX_UNPACKED = 4 << 30  # bytes of a data set that somebody compressed later; difrob itself compresses nothing
-_UNREADABLE = (KeyError, OSError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError)
+# difrob itself compresses nothing, but somebody may have since. A data set may then unpack to so many bytes, or to so many
+# times its file: constant columns pack a thousandfold, so a bound on the ratio alone would refuse honest small files.
+MAX_UNPACKED = 256 << 20
+MAX_UNPACKED_TIMES = 50
+UNREADABLE = (KeyError, OSError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError)
 
 
 class Damaged(UserError):
@@ -40,6 +45,8 @@ def open_run_file(path: Path) -> Iterator[h5py.File]:
         Damaged: when it is damaged; also when the body finds damage, i.e. raises what h5py raises.
     """
     try:
+        if (heap := endless_heap(path)) is not None:
+            raise Damaged(f"run file '{path}' is damaged: the texts at byte {heap} of it cannot be read")
         file = h5py.File(path, "r", locking=False)
     except FileNotFoundError:
         raise UserError(f"there is no run file '{path}'") from None
@@ -47,10 +54,12 @@ def open_run_file(path: Path) -> Iterator[h5py.File]:
         raise _explain(error, path, "is damaged and cannot be opened") from None
     try:
         with file:
-            _check_version(file, path)
+            check_file_version(file, path)
             yield file
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _explain(error, path, "is damaged") from None
+    except MemoryError:  # no damage: elsewhere, or later, it may be read
+        raise UserError(f"run file '{path}' does not fit into memory; close other programs and try again") from None
 
 
 def _explain(error: Exception, path: Path, what: str) -> UserError:
@@ -68,15 +77,12 @@ def system_error(error: Exception) -> OSError | None:
     return None
 
 
-def _check_version(file: h5py.File, path: Path) -> None:
+def check_file_version(file: h5py.File, path: Path) -> None:
+    """Raise UserError for a file that is no run of ours, or from a newer difrob."""
     version = file.attrs.get("schema_version")
     if version is None:
         raise UserError(f"'{path}' is an HDF5 file, but not a difrob run")
-    if int(version) > SCHEMA_VERSION:
-        raise UserError(
-            f"'{path.name}' has schema version {int(version)}; this difrob reads up to "
-            f"{SCHEMA_VERSION}: install a newer difrob"
-        )
+    check_version(version, path.name)
 
 
 # Guarded access
@@ -86,6 +92,12 @@ def groups_in(parent: h5py.Group, name: str) -> dict[str, h5py.Group]:
     """The groups inside group ``name``, in order of their names."""
     group = _child(parent, name, h5py.Group)
     return {key: _child(group, key, h5py.Group) for key in sorted(group)}
+
+
+def group_in(parent: h5py.Group, name: str) -> h5py.Group:
+    """The group ``name`` itself."""
+    group: h5py.Group = _child(parent, name, h5py.Group)
+    return group
 
 
 def numbers(group: h5py.Group, name: str) -> h5py.Dataset:
@@ -108,13 +120,13 @@ def _column(group: h5py.Group, name: str, length: int | None = None) -> np.ndarr
     return dataset[...]
 
 
-def _has(group: h5py.Group, name: str) -> bool:
-    # h5py's own `in` follows links
+def has_link(group: h5py.Group, name: str) -> bool:
+    """Whether a group has something of that name; h5py's own ``in`` follows links."""
     return name not in ("", ".") and "/" not in name and bool(group.id.links.exists(name.encode()))
 
 
 def _child(group: h5py.Group, name: str, kind: type[h5py.Group] | type[h5py.Dataset]) -> Any:
-    if not _has(group, name):
+    if not has_link(group, name):
         raise KeyError(f"there is no '{name}' in '{group.name}'")
     if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
         raise ValueError(f"'{name}' in '{group.name}' is a link to another place, which is not followed")
@@ -131,8 +143,10 @@ def _check_storage(dataset: h5py.Dataset) -> None:
         raise ValueError(f"'{dataset.name}' keeps its numbers in other files, which are not followed")
     if dataset.shape is None:
         raise ValueError(f"'{dataset.name}' is empty")
-    packed = dataset.id.get_create_plist().get_nfilters() > 0
-    if dataset.size * dataset.dtype.itemsize > (MAX_UNPACKED if packed else dataset.id.get_storage_size()):
+    held = dataset.id.get_storage_size()
+    if dataset.id.get_create_plist().get_nfilters() > 0 and held:
+        held = max(MAX_UNPACKED, MAX_UNPACKED_TIMES * dataset.file.id.get_filesize())
+    if dataset.size * dataset.dtype.itemsize > held:
         raise ValueError(f"'{dataset.name}' claims {dataset.shape} elements, which the file does not hold")
 
 
@@ -146,11 +160,7 @@ def read_metrics(file: h5py.File, names: set[str] | None = None, until: int | No
         name = str(group.attrs["name"])
         if names is not None and name not in names:
             continue
-        value = _column(group, "value")
-        gaps = np.full(len(value), np.nan)
-        low, high = (_column(group, name, len(value)) if _has(group, name) else gaps for name in ("low", "high"))
-        step, time = (_column(group, name, len(value)) for name in ("step", "time"))
-        series = Series(step, time, value, low, high)
+        series = read_series(group)
         if until is not None:
             series = series.until(until)
         if len(series.step):
@@ -158,20 +168,33 @@ def read_metrics(file: h5py.File, names: set[str] | None = None, until: int | No
     return result
 
 
+def read_series(group: h5py.Group) -> Series:
+    """The series in the group of one metric."""
+    value = _column(group, "value")
+    gaps = np.full(len(value), np.nan)
+    low, high = (_column(group, name, len(value)) if has_link(group, name) else gaps for name in ("low", "high"))
+    step, time = (_column(group, name, len(value)) for name in ("step", "time"))
+    return Series(step, time, value, low, high, str(group.attrs.get("interval", "")))
+
+
 def read_curves(file: h5py.File, until: int | None = None) -> list[Curve]:
     """The latest curve of each name, up to and including step ``until``."""
     curves = []
     for group in groups_in(file, "curves").values():
         key = max(steps_until(group, until), default=None)
-        if key is None:
-            continue
-        data = _child(group, key, h5py.Group)
-        x = _column(data, "x")
-        y = _column(data, "y", len(x))
-        low, high = (_column(data, name, len(x)) if _has(data, name) else None for name in ("low", "high"))
-        labels = {name: str(data.attrs[name]) for name in ("x_label", "y_label", "interval")}
-        curves.append(Curve(str(group.attrs["name"]), int(data.attrs["step"]), x, y, low, high, **labels))
+        if key is not None:
+            curves.append(read_curve(group, key))
     return curves
+
+
+def read_curve(group: h5py.Group, key: str) -> Curve:
+    """One curve out of the group of all of its name."""
+    data = _child(group, key, h5py.Group)
+    x = _column(data, "x")
+    y = _column(data, "y", len(x))
+    low, high = (_column(data, name, len(x)) if has_link(data, name) else None for name in ("low", "high"))
+    labels = {name: str(data.attrs[name]) for name in ("x_label", "y_label", "interval")}
+    return Curve(str(group.attrs["name"]), int(data.attrs["step"]), x, y, low, high, **labels)
 
 
 def read_pictures(file: h5py.File, newest: int = 64, until: int | None = None) -> list[Pictures]:
@@ -179,12 +202,17 @@ def read_pictures(file: h5py.File, newest: int = 64, until: int | None = None) -
     batches = []
     for group in groups_in(file, "images").values():
         for key in steps_until(group, until)[-newest:]:
-            data = numbers(group, key)
-            if data.dtype != np.uint8 or data.ndim != 4:
-                raise ValueError(f"'{data.name}' does not hold pictures")
-            captions = [str(caption) for caption in json.loads(data.attrs["captions"])]
-            batches.append(Pictures(str(group.attrs["name"]), int(data.attrs["step"]), data[...], captions))
+            batches.append(read_batch(group, key))
     return batches
+
+
+def read_batch(group: h5py.Group, key: str) -> Pictures:
+    """One batch of pictures out of the group of all of its name."""
+    data = numbers(group, key)
+    if data.dtype != np.uint8 or data.ndim != 4:
+        raise ValueError(f"'{data.name}' does not hold pictures")
+    captions = [str(caption) for caption in json.loads(data.attrs["captions"])]
+    return Pictures(str(group.attrs["name"]), int(data.attrs["step"]), data[...], captions)
 
 
 def steps_until(group: h5py.Group, until: int | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 
 from difrob.runs.contents import Contents
 from difrob.runs.file_contents import (
-    SCHEMA_VERSION,
     digest,
     groups_in,
     numbers,
@@ -26,8 +26,11 @@ from difrob.runs.file_contents import (
 )
 from difrob.runs.interface import Checkpoint
 from difrob.runs.records import Curve, Pictures, RunSummary
+from difrob.runs.retention import Retention
+from difrob.runs.schema import SCHEMA_VERSION
+from difrob.runs.summary_json import summary_to_json
 
-KEPT_CHECKPOINTS = 2
+_SECTIONS = ("summary", "metrics", "curves", "images", "samples", "log", "checkpoints")
 _CHUNK_BYTES = 1 << 20
 _COPY_BYTES = 8 << 20
 _ROOT_FACTS = ("difrob_version", "torch_version", "python", "platform", "git_commit")
@@ -49,38 +52,50 @@ class FileWriter:
         source: the old file, None where there is none.
         contents: what the journal says beyond the old file.
         check: called between the parts; it may raise to end the work early.
+        retention: which checkpoints stay; None for all.
     """
 
     def __init__(
-        self, target: h5py.File, source: h5py.File | None, contents: Contents, check: Callable[[], None]
+        self,
+        target: h5py.File,
+        source: h5py.File | None,
+        contents: Contents,
+        check: Callable[[], None],
+        retention: Retention | None = None,
     ) -> None:
         self._target = target
         self._source = source
         self._contents = contents
         self._check = check
+        self._retention = retention
 
     def write(self, summary: RunSummary, new_checkpoints: list[NewCheckpoint], facts: dict[str, Any]) -> RunSummary:
-        """Write everything but the one attribute that holds the whole summary, which is returned as it shall stand there."""
+        """Write everything, and return the summary as the file now says it.
+
+        What the file is comes first, so that one whose end is cut off still tells it.
+        """
+        checkpoints = self._kept_checkpoints(new_checkpoints)
+        summary = replace(summary, has_checkpoint=bool(checkpoints))
+        for section in _SECTIONS:
+            self._target.create_group(section)
+        self._write_texts(summary, facts)
+        self._target.attrs["summary"] = json.dumps(summary_to_json(summary))
+        self._write_results(summary)
         self._write_metrics()
         self._write_curves()
         self._write_pictures()
         self._write_samples()
         self._write_log()
-        self._write_checkpoints(new_checkpoints)
-        summary = replace(summary, has_checkpoint=len(self._target["checkpoints"]) > 0)
-        self._write_texts(summary, facts)
-        self._write_results(summary)
+        self._write_checkpoints(checkpoints)
         return summary
 
     def _write_metrics(self) -> None:
         old = {} if self._source is None else read_metrics(self._source, until=self._contents.rewind)
-        new = self._contents.series()
-        root = self._target.create_group("metrics")
-        for name in sorted(old.keys() | new.keys()):
-            parts = [series[name] for series in (old, new) if name in series]
-            series = parts[0].joined(parts[1]) if len(parts) == 2 else parts[0]
+        root = self._target["metrics"]
+        for name, series in self._contents.series_after(old).items():
             group = _named_group(root, name)
             group.attrs.update({"NX_class": "NXdata", "signal": "value", "axes": ["step"]})
+            _set_attributes(group, {"interval": series.interval})
             for column in ["step", "time", "value"] + (["low", "high"] if series.has_interval else []):
                 group[column] = getattr(series, column)
             self._check()
@@ -101,7 +116,7 @@ class FileWriter:
 
     def _copy_steps(self, name: str, replaced: Set[tuple[str, str]]) -> h5py.Group:
         """Copy what stands in the old file by name and step, but for what is gone back behind or replaced."""
-        target = self._target.create_group(name)
+        target = self._target[name]
         if self._source is not None:
             for old in groups_in(self._source, name).values():
                 thing = str(old.attrs["name"])
@@ -112,7 +127,7 @@ class FileWriter:
         return target
 
     def _write_samples(self) -> None:
-        group = self._target.create_group("samples")
+        group = self._target["samples"]
         old = {} if self._source is None else sample_columns(self._source)
         new = self._contents.samples
         for name in sorted(old.keys() | (new[0].keys() if new else set())):
@@ -138,15 +153,15 @@ class FileWriter:
 
     def _write_log(self) -> None:
         lines = ([] if self._source is None else read_log(self._source)) + self._contents.log
-        group = self._target.create_group("log")
+        group = self._target["log"]
         group["time"] = np.array([line.time for line in lines], dtype=np.float64)
         kind = h5py.string_dtype()
         group.create_dataset("level", data=[plain_text(line.level) for line in lines], dtype=kind)
         group.create_dataset("text", data=[plain_text(line.text) for line in lines], dtype=kind)
         self._check()
 
-    def _write_checkpoints(self, new: list[NewCheckpoint]) -> None:
-        group = self._target.create_group("checkpoints")
+    def _kept_checkpoints(self, new: list[NewCheckpoint]) -> dict[str, tuple[NewCheckpoint | h5py.Group, bool]]:
+        """The checkpoints that stay, new or in the old file, in order of their steps; with each whether it is the best."""
         rewind = self._contents.rewind
         new_items = {_step_key(item.checkpoint.step): item for item in new}
         old_items = {} if self._source is None else groups_in(self._source, "checkpoints")
@@ -155,16 +170,22 @@ class FileWriter:
             (key for key, item in new_items.items() if item.best),
             default=max((key for key, item in old_items.items() if item.attrs["best"]), default=None),
         )
-        kept = set(sorted(old_items.keys() | new_items.keys())[-KEPT_CHECKPOINTS:]) | ({best} if best else set())
-        for key in sorted(kept):
+        kept = old_items.keys() | new_items.keys()
+        if self._retention is not None:
+            kept = self._retention.kept(kept, best)
+        return {key: (new_items.get(key) or old_items[key], key == best) for key in sorted(kept)}
+
+    def _write_checkpoints(self, kept: dict[str, tuple[NewCheckpoint | h5py.Group, bool]]) -> None:
+        group = self._target["checkpoints"]
+        for key, (stored, is_best) in kept.items():
             item = group.create_group(key)
-            if key in new_items:
-                _write_checkpoint(item, new_items[key].checkpoint)
+            if isinstance(stored, NewCheckpoint):
+                _write_checkpoint(item, stored.checkpoint)
             else:
-                item["weights"] = numbers(old_items[key], "weights")[...]
-                item["state"] = text(old_items[key], "state")
-                item.attrs.update(dict(old_items[key].attrs))
-            item.attrs["best"] = key == best
+                item["weights"] = numbers(stored, "weights")[...]
+                item["state"] = text(stored, "state")
+                item.attrs.update(dict(stored.attrs))
+            item.attrs["best"] = is_best
             self._check()
 
     def _write_texts(self, summary: RunSummary, facts: dict[str, Any]) -> None:
@@ -192,7 +213,7 @@ class FileWriter:
         )  # fmt: skip
 
     def _write_results(self, summary: RunSummary) -> None:
-        group = self._target.create_group("summary")
+        group = self._target["summary"]
         for name, measure in summary.results.items():
             values = {key: value for key, value in asdict(measure).items() if value is not None}
             _set_attributes(_named_group(group, name), values)
@@ -254,4 +275,6 @@ def _step_key(step: int) -> str:
 
 
 def _iso(seconds: float | None) -> str:
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    with suppress(OverflowError, ValueError, OSError):  # a time out of a damaged journal may be no time at all
+        return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return ""

@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -33,9 +34,15 @@ class RunIndex:
         self._known: dict[str, tuple[int, int, RunSummary]] = {}
         self._loaded = False
         self._lock = threading.Lock()
+        self.left = 0
+        """Files that the last call left unread, or of which it gave an earlier summary, for want of time."""
 
-    def summaries(self, folder: Path) -> list[RunSummary]:
+    def summaries(self, folder: Path, within: float | None = None) -> list[RunSummary]:
         """All runs in ``folder``, newest first.
+
+        Args:
+            within: seconds after which files that have to be opened are left for the next call, the newest runs coming
+                first; None opens all.
 
         Raises:
             UserError: when the folder cannot be read.
@@ -45,17 +52,27 @@ class RunIndex:
                 files, journals = _runs_in(folder)
             except OSError as error:
                 raise UserError(f"the folder of runs '{folder}' cannot be read: {error.strerror}") from None
-            return self._summaries(folder, files, journals)
+            return self._summaries(folder, files, journals, within)
 
-    def _summaries(self, folder: Path, files: dict[str, os.stat_result], journals: set[str]) -> list[RunSummary]:
+    def _summaries(
+        self, folder: Path, files: dict[str, os.stat_result], journals: set[str], within: float | None
+    ) -> list[RunSummary]:
+        deadline = None if within is None else time.monotonic() + within
+        self.left = opened = 0
         if not self._loaded:
             self._load()
         changed: dict[str, tuple[int, int, RunSummary]] = {}
         summaries: dict[str, RunSummary] = {}
-        for run_id, status in files.items():
-            key = (status.st_size, status.st_mtime_ns)
+        for run_id in sorted(files, reverse=True):  # ids begin with the time
+            key = (files[run_id].st_size, files[run_id].st_mtime_ns)
             known = self._known.get(run_id)
             if known is None or known[:2] != key:
+                if opened and deadline is not None and time.monotonic() > deadline:
+                    self.left += 1
+                    if known is not None:
+                        summaries[run_id] = known[2]
+                    continue
+                opened += 1
                 summary = self._reader(folder, run_id).folded_summary()
                 if summary is None:
                     continue
@@ -131,7 +148,9 @@ class RunIndex:
 
 
 def _runs_in(folder: Path) -> tuple[dict[str, os.stat_result], set[str]]:
-    """Files and journals of runs, by run id. One that vanishes while the folder is being read is left out."""
+    """Files and journals of runs, by run id. One that vanishes while the folder is being read is left out,
+    and so are links: what they lead to is not of this workspace.
+    """
     files: dict[str, os.stat_result] = {}
     journals: set[str] = set()
     with os.scandir(folder) as entries:
@@ -140,8 +159,8 @@ def _runs_in(folder: Path) -> tuple[dict[str, os.stat_result], set[str]]:
             if not run_id or run_id.startswith("."):
                 continue
             with suppress(FileNotFoundError):
-                if suffix == "h5" and entry.is_file():
+                if suffix == "h5" and entry.is_file(follow_symlinks=False):
                     files[run_id] = entry.stat()
-                elif suffix == "journal" and entry.is_file():
+                elif suffix == "journal" and entry.is_file(follow_symlinks=False):
                     journals.add(run_id)
     return files, journals

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from difrob.runs.datasets import DataSetRecord
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -65,9 +67,19 @@ class InputRun(Protocol):
 class Recorder(Protocol):
     """Takes what a job reports. Steps are counted in the job's own unit; arrays are numpy, never tensors."""
 
-    def metric(self, name: str, step: int, value: float, low: float | None = None, high: float | None = None) -> None:
+    def metric(
+        self,
+        name: str,
+        step: int,
+        value: float,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        interval: str = "",
+    ) -> None:
         """One point of a curve over training, e.g. ``"loss"``, ``"validation/robust_accuracy"``; non-finite is kept.
 
+        ``interval`` says what ``low`` and ``high`` are, e.g. ``"Wilson 95 %"``; it holds for the metric as a whole.
         Like everything reported here it is checked and copied at once: ``ValueError`` or ``TypeError`` for a mistake.
         """
         ...
@@ -128,6 +140,13 @@ class Recorder(Protocol):
 
     def input_run(self, run_id: str) -> InputRun:
         """Open a run named in the spec, and note it (with its digest) as a parent. UserError when it is missing."""
+        ...
+
+    def data_set(self, name: str) -> DataSetRecord:
+        """The record of a data set, noted (with its digest) as a fact of the run.
+
+        UserError when there is none of that name, or when it is not the one that an interrupted run began with.
+        """
         ...
 
     @property

@@ -4,7 +4,8 @@ File: the magic, then frames. Frame: payload length and CRC-32 (little-endian u3
 (u64), length of the JSON part (u32), the JSON list of records, and the bytes of their arrays. A batch of records is one
 frame and one ``write``. No two frames of a run have the same sequence number, so a reader can tell what it has seen and a
 fold can tell what it has already folded. Frame 0 is the header and survives :meth:`JournalWriter.clear`; so do the newest
-frames, for those who follow the run and have not seen them yet.
+frames, for those who follow the run and have not seen them yet. The header names the schema version of the records
+(none: 1); the magic stands for the framing alone.
 """
 
 from __future__ import annotations
@@ -25,18 +26,19 @@ import numpy as np
 
 from difrob.errors import UserError
 from difrob.runs.locks import open_locked, remove_locked
+from difrob.runs.schema import SCHEMA_VERSION, check_version
 
 MAGIC = b"DIFROBJ1"
 MAX_FRAME = 1 << 30
 LOCK_SECONDS = 2.0
 KEPT_BYTES = 256 << 10
-_FRAME = struct.Struct("<II")
-_PAYLOAD = struct.Struct("<QI")
+FRAME = struct.Struct("<II")
+PAYLOAD = struct.Struct("<QI")
 _ARRAY_KINDS = "biuf"  # booleans, integers, floats: nothing that needs an interpreter
 _ARRAY_TYPE = re.compile(r"\|[biu]1|<[iu][248]|<f(2|4|8|16)")
 _MAX_DIMENSIONS = 32
 REFERENCE = "__array__"
-_MALFORMED = (ValueError, KeyError, TypeError, RecursionError, OverflowError, MemoryError)
+MALFORMED = (ValueError, KeyError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,10 @@ def encode_frame(sequence: int, records: list[dict[str, Any]]) -> bytes:
     header = json.dumps(records, separators=(",", ":"), default=lambda value: _pack_value(value, packer)).encode()
     if header.count(f'"{REFERENCE}":'.encode()) != len(packer.parts):
         raise ValueError(f"the key '{REFERENCE}' is reserved and cannot be recorded")
-    payload = b"".join([_PAYLOAD.pack(sequence, len(header)), header, *packer.parts])
+    payload = b"".join([PAYLOAD.pack(sequence, len(header)), header, *packer.parts])
     if len(payload) > MAX_FRAME:
         raise ValueError(f"a frame of {len(payload)} bytes is larger than {MAX_FRAME}; record smaller batches")
-    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+    return FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def _pack_value(value: Any, packer: ArrayPacker) -> Any:
@@ -97,10 +99,10 @@ def decode_payload(payload: bytes) -> Frame:
     Raises:
         ValueError: when the inside of the payload contradicts itself.
     """
-    if len(payload) < _PAYLOAD.size:
+    if len(payload) < PAYLOAD.size:
         raise ValueError("frame is too short")
-    sequence, length = _PAYLOAD.unpack_from(payload)
-    arrays_at = _PAYLOAD.size + length
+    sequence, length = PAYLOAD.unpack_from(payload)
+    arrays_at = PAYLOAD.size + length
     if arrays_at > len(payload):
         raise ValueError("frame is shorter than its JSON part")
     arrays = memoryview(payload)[arrays_at:]
@@ -108,7 +110,7 @@ def decode_payload(payload: bytes) -> Frame:
     def revive(value: dict[str, Any]) -> Any:
         return _array(arrays, value[REFERENCE]) if REFERENCE in value else value
 
-    records = json.loads(payload[_PAYLOAD.size : arrays_at], object_hook=revive)
+    records = json.loads(payload[PAYLOAD.size : arrays_at], object_hook=revive)
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError("frame holds no list of records")
     return Frame(sequence, records)
@@ -149,8 +151,19 @@ def scan_journal(path: Path, offset: int = 0) -> Scan:
 
     Raises:
         UserError: when the file does not begin with the magic.
+        Newer: when a newer difrob wrote it.
         FileNotFoundError: when there is no such file.
     """
+    scan = _scan(path, offset)
+    if offset == 0 and scan.header is not None:
+        try:
+            check_version(scan.header.get("schema_version", 1), path.name)
+        except (TypeError, ValueError):
+            raise UserError(f"'{path}' does not say its schema version; it is damaged") from None
+    return scan
+
+
+def _scan(path: Path, offset: int) -> Scan:
     frames: list[Frame] = []
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -162,21 +175,21 @@ def scan_journal(path: Path, offset: int = 0) -> Scan:
                 raise UserError(f"'{path}' is not a difrob journal")
             offset = len(MAGIC)
         file.seek(offset)
-        while size - offset >= _FRAME.size:
-            head = file.read(_FRAME.size)
-            if len(head) < _FRAME.size:  # the writer has shortened the journal since its size was asked
+        while size - offset >= FRAME.size:
+            head = file.read(FRAME.size)
+            if len(head) < FRAME.size:  # the writer has shortened the journal since its size was asked
                 break
-            length, checksum = _FRAME.unpack(head)
-            if length > MAX_FRAME or length > size - offset - _FRAME.size:
+            length, checksum = FRAME.unpack(head)
+            if length > MAX_FRAME or length > size - offset - FRAME.size:
                 break
             payload = file.read(length)
             if len(payload) != length or zlib.crc32(payload) != checksum:
                 break
             try:
                 frames.append(decode_payload(payload))
-            except _MALFORMED:
+            except MALFORMED:
                 break
-            offset += _FRAME.size + length
+            offset += FRAME.size + length
     return Scan(frames, offset, torn=offset < size)
 
 
@@ -203,7 +216,7 @@ class JournalWriter:
         self._end = 0
         try:
             os.ftruncate(descriptor, 0)
-            self._write(MAGIC + encode_frame(0, [{"type": "header", **header}]))
+            self._write(MAGIC + encode_frame(0, [{"type": "header", "schema_version": SCHEMA_VERSION, **header}]))
             os.fsync(descriptor)
         except OSError as error:
             self.remove()

@@ -14,6 +14,7 @@ import numpy as np
 
 from difrob.errors import UserError
 from difrob.runs import file_contents
+from difrob.runs.causes import Cause
 from difrob.runs.contents import Contents
 from difrob.runs.file_contents import open_run_file
 from difrob.runs.interface import Checkpoint
@@ -178,6 +179,13 @@ class RunReader:
             folded = {} if look.file is None else file_contents.read_attributes(look.file)
             return folded | look.contents.attributes
 
+    def facts(self) -> dict[str, Any]:
+        """What the run was made with, as its file says: versions, platform, threads, ...; empty without a file."""
+        if file_stamp(self.h5_path) is None:
+            return {}
+        with open_run_file(self.h5_path) as file:
+            return dict(json.loads(file.attrs["facts"]))
+
     def sample_count(self) -> int:
         """Rows of per-sample results recorded so far."""
         with self.look() as look:
@@ -259,12 +267,9 @@ def summary_of(look: Look) -> RunSummary | None:
 
 def metrics_of(look: Look, names: set[str] | None = None) -> dict[str, Series]:
     """All metrics, or those named."""
-    new = {name: series for name, series in look.contents.series().items() if names is None or name in names}
     old = {} if look.file is None else file_contents.read_metrics(look.file, names, look.contents.rewind)
-    return {
-        name: old[name].joined(new[name]) if name in old and name in new else old.get(name) or new[name]
-        for name in sorted(old.keys() | new.keys())
-    }
+    joined = look.contents.series_after(old)
+    return {name: series for name, series in joined.items() if names is None or name in names}
 
 
 def curves_of(look: Look) -> dict[str, Curve]:
@@ -303,7 +308,9 @@ def summary_from_header(header: dict[str, Any], run_id: str) -> RunSummary:
 
 def at_rest(summary: RunSummary) -> RunSummary:
     """The summary of a run that has no journal, so nobody writes it, whatever its file says."""
-    return replace(summary, state=RunState.INTERRUPTED, reason=LOST) if summary.state.is_live else summary
+    if not summary.state.is_live:
+        return summary
+    return replace(summary, state=RunState.INTERRUPTED, reason=LOST, cause=Cause.LOST.value)
 
 
 def has_ended(folded: RunSummary, header: dict[str, Any]) -> bool:
@@ -330,10 +337,11 @@ def live_summary(base: RunSummary, header: dict[str, Any], contents: Contents, *
         started=header.get("started", base.started),
         ended=None,
         reason="",
+        cause="",
     )
     if contents.ended is not None:
         ended = contents.ended
-        return replace(summary, state=ended.state, reason=ended.reason, ended=ended.time)
+        return replace(summary, state=ended.state, reason=ended.reason, cause=ended.cause, ended=ended.time)
     if not alive:
-        return replace(summary, state=RunState.INTERRUPTED, reason=LOST)
+        return replace(summary, state=RunState.INTERRUPTED, reason=LOST, cause=Cause.LOST.value)
     return summary

@@ -18,6 +18,7 @@ from difrob.runs import checks, run_file
 from difrob.runs.causes import Cause
 from difrob.runs.checks import checked_name
 from difrob.runs.contents import FROM_THE_START, Contents
+from difrob.runs.datasets import DataSetRecord
 from difrob.runs.file_writer import NewCheckpoint, plain_text
 from difrob.runs.full_disk import RoomWatch, is_full
 from difrob.runs.heartbeat import Heartbeat
@@ -39,6 +40,7 @@ FLUSH_SECONDS = 0.15
 SYNC_SECONDS = 5.0
 FOLD_BYTES = 64 << 20
 MAX_FOLD_BYTES = 512 << 20
+DATA_SETS = "data_sets"  # the attribute that tells which data sets a run has read
 
 
 class RunRecorder:
@@ -109,6 +111,7 @@ class RunRecorder:
         self._resumed_from, damaged = self._reader.newest_whole_checkpoint() if resume else (None, [])
         self._recorded_samples = self._reader.sample_count() if resume else 0
         self._sample_layout = self._reader.sample_layout() if resume else {}
+        self._data_sets: dict[str, Any] = self._reader.attributes().get(DATA_SETS, {}) if resume else {}
         self._file_size = 0
         header = {
             "run_id": run_id, "started": now, "facts": self._facts,
@@ -255,6 +258,19 @@ class RunRecorder:
         digest = reader.content_digest()
         self._put({"type": "parent", "run_id": run_id, "digest": digest})
         return reader
+
+    def data_set(self, name: str) -> DataSetRecord:
+        record = self._workspace.data_set(name)
+        before = self._data_sets.get(name, {}).get("digest", record.digest)
+        if before != record.digest:
+            raise UserError(
+                f"data set '{name}' is not the one that this run began with (digest {record.digest}, it was {before}); "
+                "add that one again, or start a new run"
+            )
+        if name not in self._data_sets:
+            self._data_sets[name] = record.facts()
+            self.attribute(DATA_SETS, self._data_sets)
+        return record
 
     @property
     def resumed_from(self) -> Checkpoint | None:

@@ -8,13 +8,12 @@ Groups carry ``NX_class``, ``signal`` and ``axes`` attributes, so general viewer
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,20 @@ import h5py
 from difrob.runs.contents import Contents
 from difrob.runs.file_contents import Damaged, damage, system_error
 from difrob.runs.file_writer import FileWriter, NewCheckpoint
-from difrob.runs.interface import Measure
-from difrob.runs.records import Progress, RunSummary
-from difrob.runs.states import RunState
+from difrob.runs.records import RunSummary
+from difrob.runs.retention import Retention
+from difrob.runs.summary_json import summary_from_json as summary_from_json
+from difrob.runs.summary_json import summary_to_json as summary_to_json
 from difrob.runs.unfailing_file import UnfailingFile
 
 
 def fold(
-    path: Path, summary: RunSummary, contents: Contents, new_checkpoints: list[NewCheckpoint], facts: dict[str, Any]
+    path: Path,
+    summary: RunSummary,
+    contents: Contents,
+    new_checkpoints: list[NewCheckpoint],
+    facts: dict[str, Any],
+    retention: Retention | None = None,
 ) -> RunSummary:
     """Write the run's file anew: what it holds already, plus ``contents``, plus checkpoints. Durable on return.
 
@@ -38,8 +43,9 @@ def fold(
         path: the run's ``.h5``; need not exist yet.
         summary: what the file's attributes shall say.
         contents: journal contents not yet in the file.
-        new_checkpoints: checkpoints to add; of all, the last two and the best are kept.
+        new_checkpoints: checkpoints to add.
         facts: root attributes beyond the summary (versions, platform, ...), plain JSON data.
+        retention: which checkpoints, old and new, stay; None for all.
 
     Returns:
         The summary as the file now says it.
@@ -48,17 +54,12 @@ def fold(
         OSError: when the disk is full or the folder is read-only.
         Damaged: when the old file is damaged. In either case it is untouched.
     """
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial")
+    partial = partial_of(path)
     try:
-        with UnfailingFile(partial) as disk:
-            with h5py.File(disk, "w") as target, ExitStack() as stack:
-                is_new = not path.exists()
-                source = None if is_new else stack.enter_context(h5py.File(path, "r", locking=False))
-                summary = FileWriter(target, source, contents, disk.check).write(summary, new_checkpoints, facts)
-                target.attrs["summary"] = json.dumps(summary_to_json(summary))
-            disk.make_durable()
-        _replace(partial, path)
-        sync_folder(path.parent)
+        with ExitStack() as stack:
+            source = stack.enter_context(h5py.File(path, "r", locking=False)) if path.exists() else None
+            summary = write_whole(partial, source, summary, contents, new_checkpoints, facts, retention)
+        put_in_place(partial, path)
     except Exception as error:
         if (failure := system_error(error)) is not None:
             raise failure from None
@@ -69,6 +70,35 @@ def fold(
         with suppress(OSError):
             partial.unlink()
     return replace(summary, size=path.stat().st_size, damaged=False)
+
+
+def partial_of(path: Path) -> Path:
+    """A new name beside a run file for its successor while that is being written."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial")
+
+
+def write_whole(
+    target_path: Path,
+    source: h5py.File | None,
+    summary: RunSummary,
+    contents: Contents,
+    new_checkpoints: list[NewCheckpoint],
+    facts: dict[str, Any],
+    retention: Retention | None = None,
+) -> RunSummary:
+    """Write a run file from its beginning to its end, durable on return; otherwise like :func:`fold`."""
+    with UnfailingFile(target_path) as disk:
+        with h5py.File(disk, "w") as target:
+            writer = FileWriter(target, source, contents, disk.check, retention)
+            summary = writer.write(summary, new_checkpoints, facts)
+        disk.make_durable()
+    return summary
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Make a whole new file the run's file, durably."""
+    _replace(partial, path)
+    sync_folder(path.parent)
 
 
 def _replace(partial: Path, path: Path) -> None:
@@ -96,50 +126,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def summary_to_json(summary: RunSummary) -> dict[str, Any]:
-    """A summary as plain JSON data; size and damage are facts about the file, not in it."""
-    values = asdict(summary)
-    values["state"] = summary.state.value
-    del values["size"], values["damaged"]
-    return values
-
-
-def summary_from_json(values: dict[str, Any], run_id: str, size: int = 0) -> RunSummary:
-    """The inverse of :func:`summary_to_json`. Raises KeyError, TypeError or ValueError for foreign data.
-
-    Args:
-        run_id: as the file's name has it, which counts where a file was copied or renamed.
-    """
-    fields = {key: value for key, value in values.items() if key in RunSummary.__dataclass_fields__}
-    fields["state"] = RunState(fields["state"])
-    fields["progress"] = _progress(**fields.get("progress", {}))
-    fields["results"] = {str(name): _measure(**measure) for name, measure in fields.get("results", {}).items()}
-    for name in ("spec", "parents"):
-        fields[name] = dict(fields.get(name, {}))
-    fields["kind"], fields["name"] = str(fields["kind"]), str(fields["name"])
-    for name in ("reason", "cause", "host", "device"):
-        fields[name] = str(fields.get(name, ""))
-    for name in ("started", "ended"):
-        fields[name] = _optional_number(fields.get(name))
-    fields["created"] = float(fields.get("created", 0.0))
-    fields["has_checkpoint"] = bool(fields.get("has_checkpoint", False))
-    return RunSummary(**{**fields, "run_id": run_id, "size": size, "damaged": False})
-
-
-def _progress(done: Any = 0, total: Any = 0, unit: Any = "steps", seconds_left: Any = None, **newer: Any) -> Progress:
-    return Progress(int(done), int(total), str(unit), _optional_number(seconds_left))
-
-
-def _measure(
-    value: Any, low: Any = None, high: Any = None, n: Any = None, interval: Any = "", unit: Any = "",
-    description: Any = "", **newer: Any,
-) -> Measure:  # fmt: skip
-    size = None if n is None else int(n)
-    ends = _optional_number(low), _optional_number(high)
-    return Measure(float(value), *ends, size, str(interval), str(unit), str(description))
-
-
-def _optional_number(value: Any) -> float | None:
-    return None if value is None else float(value)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from difrob.errors import UserError
+from difrob.runs.datasets import DataSetRecord, DataSets
 from difrob.runs.feed import RunFeed
 from difrob.runs.index import RunIndex
 from difrob.runs.locks import is_locked
@@ -68,6 +69,32 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def datasets(self) -> DataSets:
+        """The registered data sets."""
+        return DataSets(self.root / "datasets")
+
+    def data_sets(self) -> list[DataSetRecord]:
+        """All data sets that a specification may name: built-in ones, then the registered ones by name."""
+        return self.datasets.all()
+
+    def data_set(self, name: str) -> DataSetRecord:
+        """The record of a data set. Raises UserError when there is none of that name, naming those that there are."""
+        return self.datasets.get(name)
+
+    def remove_data_set(self, name: str) -> Path:
+        """Move a data set into the workspace's bin and return where it lies now; see :meth:`DataSets.remove`.
+
+        Raises:
+            UserError: also while a live run uses it.
+        """
+        users = data_set_users(name, self.summaries())
+        if users:
+            raise UserError(
+                f"data set '{name}' is used by {len(users)} live run(s), e.g. '{users[0]}'; wait for them or stop them"
+            )
+        return self.datasets.remove(name, self.bin_folder)
+
+    @property
     def database(self) -> Path:
         """The SQLite file with the queue and the index of runs."""
         return self.root / "workspace.db"
@@ -96,18 +123,22 @@ class Workspace:
             ) from None
 
     def run_path(self, run_id: str) -> Path:
-        """The HDF5 file of a run. Raises UserError for an id that is no plain file name."""
+        """The HDF5 file of a run.
+
+        Raises:
+            UserError: for an id that is no plain file name, or a file that is a link out of the workspace.
+        """
         if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id) or ".." in run_id:
             raise UserError(f"'{run_id}' is not a run id")
-        return self.runs_folder / f"{run_id}.h5"
+        return _no_link(self.runs_folder / f"{run_id}.h5")
 
     def journal_path(self, run_id: str) -> Path:
         """The journal of a run, there only while it lives (or until it is recovered)."""
-        return self.run_path(run_id).with_suffix(".journal")
+        return _no_link(self.run_path(run_id).with_suffix(".journal"))
 
     def output_path(self, run_id: str) -> Path:
         """What the worker process printed, kept for the case that it died without a word."""
-        return self.run_path(run_id).with_suffix(".output")
+        return _no_link(self.run_path(run_id).with_suffix(".output"))
 
     def reader(self, run_id: str) -> RunReader:
         """A reader of a run. Raises UserError when there is no such run."""
@@ -138,9 +169,14 @@ class Workspace:
             raise UserError(f"'{text}' fits {len(parts)} runs: {', '.join(parts[:5])}")
         raise UserError(f"there is no run '{text}' in '{self.root}'; 'difrob runs' lists them")
 
-    def summaries(self) -> list[RunSummary]:
+    def summaries(self, within: float | None = None) -> list[RunSummary]:
         """All runs, newest first. Cheap when little has changed; safe to call from several processes."""
-        return self._index.summaries(self.runs_folder)
+        return self._index.summaries(self.runs_folder, within)
+
+    @property
+    def unlisted_runs(self) -> int:
+        """Runs that the last call of :meth:`summaries` had no time to look at."""
+        return self._index.left
 
     def remove_run(self, run_id: str) -> Path:
         """Move a run's files into the workspace's bin and return where its file lies now.
@@ -151,8 +187,14 @@ class Workspace:
         summary = self.reader(run_id).summary()
         if summary.state.is_live or is_locked(self.journal_path(run_id)):
             raise UserError(f"run '{run_id}' is {summary.state} and being written; stop it first")
-        self._move(run_id, self.runs_folder, self._bin)
-        return self._bin / self.run_path(run_id).name
+        self._move(run_id, self.runs_folder, self.bin_folder)
+        return self.bin_folder / self.run_path(run_id).name
+
+    def binned_runs(self) -> list[str]:
+        """The ids of the runs in the bin."""
+        if not self.bin_folder.is_dir():
+            return []
+        return sorted({path.stem for path in self.bin_folder.iterdir() if path.suffix in (".h5", ".journal")})
 
     def restore_run(self, run_id: str) -> None:
         """Take a run back out of the bin.
@@ -161,14 +203,15 @@ class Workspace:
             UserError: when the bin has no such run, or there is one of that id again.
         """
         paths = self._paths(run_id)
-        if not any((self._bin / path.name).exists() for path in paths):
-            raise UserError(f"there is no run '{run_id}' in the bin '{self._bin}'")
+        if not any((self.bin_folder / path.name).exists() for path in paths):
+            raise UserError(f"there is no run '{run_id}' in the bin '{self.bin_folder}'")
         if any(path.exists() for path in paths):
             raise UserError(f"there is a run '{run_id}' again; move it away first")
-        self._move(run_id, self._bin, self.runs_folder)
+        self._move(run_id, self.bin_folder, self.runs_folder)
 
     @property
-    def _bin(self) -> Path:
+    def bin_folder(self) -> Path:
+        """Where the files of removed runs lie."""
         return self.root / "bin"
 
     def _paths(self, run_id: str) -> list[Path]:
@@ -182,6 +225,27 @@ class Workspace:
                     (source / path.name).replace(target / path.name)
         except OSError as error:
             raise UserError(f"run '{run_id}' cannot be moved to '{target}': {error.strerror}") from None
+
+
+def _no_link(path: Path) -> Path:
+    """A file of a run that is a link is refused: writing the run would write wherever it leads."""
+    if path.is_symlink():
+        raise UserError(f"'{path}' is a link to another place, which is not followed; put the file itself there")
+    return path
+
+
+def data_set_users(name: str, summaries: list[RunSummary]) -> list[str]:
+    """The live runs that read a data set: their specification names it, or that of a run which they build on."""
+    known = {summary.run_id: summary for summary in summaries}
+
+    def reads(summary: RunSummary, seen: frozenset[str]) -> bool:
+        data = summary.spec.get("data") if isinstance(summary.spec, dict) else None
+        if isinstance(data, dict) and data.get("dataset") == name:
+            return True
+        parents = (known[run_id] for run_id in summary.parents.values() if run_id in known and run_id not in seen)
+        return any(reads(parent, seen | {parent.run_id}) for parent in parents)
+
+    return [s.run_id for s in summaries if s.state.is_live and reads(s, frozenset({s.run_id}))]
 
 
 def _runtime_folder() -> Path:

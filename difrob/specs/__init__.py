@@ -4,6 +4,7 @@ from difrob.specs.base import JobSpec, Spec, face_of, input_runs, parameter, val
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
+from difrob.specs.measure import MeasureSpec
 from difrob.specs.parts import AttackSpec, DataSpec, MemorySpec
 from difrob.specs.presets import Preset, list_presets, load_preset
 from difrob.specs.registry import KINDS, apply_overrides, parse_spec, spec_class
@@ -20,6 +21,7 @@ __all__ = [
     "EvaluateSpec",
     "GenerateSpec",
     "JobSpec",
+    "MeasureSpec",
     "MemorySpec",
     "Preset",
     "Spec",

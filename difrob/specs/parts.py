@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from difrob.specs.base import Spec, parameter
 
-DataSetName = Literal["digits"]
 Norm = Literal["linf", "l2"]
+
+_DATA_SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class DataSpec(Spec):
     """Which real images a job learns from or is measured on."""
 
-    dataset: DataSetName = parameter(
-        "digits", "The 1,797 real 8x8 scans that ship with scikit-learn, split 1,000 / 197 / 600.", group="Data"
+    dataset: str = parameter(
+        "digits",
+        "'digits' (1,797 real 8x8 scans that ship with scikit-learn, split 1,000 / 197 / 600), or the name of a data set "
+        "that 'difrob data add' has registered in the workspace.",
+        group="Data",
+        max_length=64,
     )
     train_size: int | None = parameter(
         None,
@@ -28,6 +34,13 @@ class DataSpec(Spec):
     subset_seed: int = parameter(
         0, "Seed that picks the subset of the training images.", group="Data", advanced=True, ge=0, le=2**31 - 1
     )
+
+    @field_validator("dataset")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not _DATA_SET_NAME.fullmatch(name):
+            raise ValueError("a data set's name begins with a letter or digit and goes on with those, '.', '-' or '_'")
+        return name
 
 
 class AttackSpec(Spec):

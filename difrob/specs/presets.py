@@ -16,6 +16,7 @@ from difrob.errors import UserError
 from difrob.resources import resource_path
 
 MAX_PRESET_BYTES = 1_000_000
+MAX_PRESET_DEPTH = 10
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,28 @@ def read_preset(path: Path) -> Preset:
     if len(text) > MAX_PRESET_BYTES:
         raise UserError(f"preset file '{path}' is larger than {MAX_PRESET_BYTES} bytes; it is not a preset")
     try:
-        values = json.loads(text.decode())
+        values = json.loads(text.decode(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise UserError(f"'{path}' is not a preset file: {error}") from None
+    if _depth(values) > MAX_PRESET_DEPTH:
+        raise UserError(f"'{path}' is not a preset file: it is nested more than {MAX_PRESET_DEPTH} deep")
     if not isinstance(values, dict):
         raise UserError(f"'{path}' is not a preset file: it holds no object")
     for name, wanted in (("kind", str), ("title", str), ("description", str), ("spec", dict)):
         if not isinstance(values.get(name), wanted):
             raise UserError(f"'{path}' is not a preset file: it has no '{name}' of the right type")
     return Preset(path.stem, values["kind"], values["title"], values["description"], values["spec"])
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects lie in each other; without recursion, whatever comes."""
+    depth, level = 0, [value]
+    while level:
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [value for items in inner for value in items]
+        depth += bool(inner)
+    return depth

@@ -14,12 +14,13 @@ from difrob.specs.base import JobSpec, Spec, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
+from difrob.specs.measure import MeasureSpec
 from difrob.specs.train_classifier import TrainClassifierSpec
 from difrob.specs.train_denoiser import TrainDenoiserSpec
 
 KINDS: dict[str, type[JobSpec]] = {
     spec.model_fields["kind"].default: spec
-    for spec in (TrainDenoiserSpec, GenerateSpec, TrainClassifierSpec, EvaluateSpec, CertifySpec)
+    for spec in (TrainDenoiserSpec, GenerateSpec, TrainClassifierSpec, EvaluateSpec, CertifySpec, MeasureSpec)
 }
 
 

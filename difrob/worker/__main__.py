@@ -28,6 +28,7 @@ from difrob.worker.transport import Connection, NoSupervisor
 
 RECONNECT_SECONDS = 1.0
 BEAT_SECONDS = 5.0
+SUCCESSOR_SECONDS = 60.0
 FAILED_TO_START = 3
 
 
@@ -51,14 +52,28 @@ class SupervisorLink:
     def hello(self) -> dict[str, Any]:
         """Announce this worker and get its order: specification, device, whether to resume.
 
+        The supervisor that started this worker may have been killed since; then its successor is waited for.
+
         Raises:
-            UserError: when there is no supervisor, or it does not know the run.
+            UserError: when no supervisor comes within :data:`SUCCESSOR_SECONDS`, or it does not expect this worker.
         """
-        connection = Connection(self._workspace)
-        order: dict[str, Any] = connection.call("worker_hello", run_id=self._run_id, pid=os.getpid(), state=self._state)
-        self._connection = connection
-        self._thread.start()
-        return order
+        deadline = time.monotonic() + SUCCESSOR_SECONDS
+        while True:
+            connection: Connection | None = None
+            try:
+                connection = Connection(self._workspace)
+                order: dict[str, Any] = connection.call(
+                    "worker_hello", run_id=self._run_id, pid=os.getpid(), state=self._state
+                )
+            except UserError:
+                was_refused = connection is not None and connection.is_open
+                if was_refused or time.monotonic() > deadline:
+                    raise
+                self._closing.wait(RECONNECT_SECONDS / 4)
+            else:
+                self._connection = connection
+                self._thread.start()
+                return order
 
     def progress(self, sign: SignOfLife) -> None:
         """Send progress, and when the next report is due; without a supervisor it is dropped, the journal has it anyway.

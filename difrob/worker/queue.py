@@ -3,67 +3,69 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace, new_run_id
-from difrob.runs.states import TRANSITIONS, check_transition
+from difrob.runs.states import TRANSITIONS
 from difrob.specs import input_runs, parse_spec
-from difrob.worker.lanes import choose_lane
+from difrob.worker.lanes import choose_lane, cpu_lanes, wanted_lane
+from difrob.worker.ledger import Ledger
 from difrob.worker.messages import Entry
 from difrob.worker.queue_store import QueueStore
+from difrob.worker.undo import Picture, title, titles
 
-POLICIES = ("skip_dependants", "stop", "go_on")
 KEPT_ENDED = 200
+PRIORITIES = range(-100, 101)
+_AT_REST: dict[str, Any] = {
+    "pid": None, "on_lane": "", "stop_grade": "", "stop_deadline": None, "stuck_since": None, "stuck_deadline": None,
+}  # fmt: skip
 
 
-class Queue:
-    """All entries in order. Every change is saved before it is announced.
+class Queue(Ledger):
+    """Who comes when. What a person changes can be taken back; what happens to runs cannot.
 
     Args:
         announce: called with each event (a dictionary as in :mod:`difrob.worker.messages`).
+        gpus: the GPU lanes of this machine.
     """
 
-    def __init__(self, workspace: Workspace, store: QueueStore, announce: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        store: QueueStore,
+        announce: Callable[[dict[str, Any]], None],
+        gpus: Iterable[str] = (),
+    ) -> None:
+        super().__init__(store, announce, self._exists)
         self._workspace = workspace
-        self._store = store
-        self._announce = announce
-        self._entries: dict[str, Entry] = {entry.run_id: entry for entry in store.load()}
-        self.paused = bool(store.setting("paused", False))
-        self.on_failure = str(store.setting("on_failure", POLICIES[0]))
+        self._gpus = list(gpus)
 
     @property
-    def entries(self) -> list[Entry]:
-        """All entries in queue order."""
-        return list(self._entries.values())
+    def lanes(self) -> list[str]:
+        """The lanes on which runs may start."""
+        return self._gpus + cpu_lanes(self.settings.cpu_lanes)
 
-    def get(self, run_id: str) -> Entry:
-        """One entry. Raises UserError when the queue does not know it."""
-        try:
-            return self._entries[run_id]
-        except KeyError:
-            raise UserError(f"the queue has no run '{run_id}'") from None
+    def _announce_settings(self, **settings: Any) -> None:
+        lanes = {"lanes": self.lanes} if "cpu_lanes" in settings else {}
+        super()._announce_settings(**settings, **lanes)
 
-    def knows(self, run_id: str) -> bool:
-        """Whether there is an entry of this id."""
-        return run_id in self._entries
+    # What a person changes
 
-    def live(self) -> list[Entry]:
-        """Entries with a worker."""
-        return [entry for entry in self.entries if entry.state.is_live]
-
-    # Changes
-
-    def submit(self, requests: list[dict[str, Any]]) -> list[str]:
+    def submit(self, requests: list[dict[str, Any]], words: str = "") -> list[str]:
         """Append runs. All are checked before any is taken, and they may depend on each other.
+
+        Args:
+            requests: for each run its ``spec``, and where wanted ``run_id``, ``after``, ``lane``, ``held``, ``priority``.
+            words: what undo shall call this.
 
         Raises:
             UserError: for a bad specification, an id in use, an unknown input run or a circle.
         """
         added: dict[str, Entry] = {}
         for request in requests:
-            unknown = set(request) - {"run_id", "spec", "after", "lane", "held"}
+            unknown = set(request) - {"run_id", "spec", "after", "lane", "held", "priority"}
             if unknown:
                 raise UserError(f"an entry has no field '{unknown.pop()}'")
             spec = parse_spec(request.get("spec") or {})
@@ -78,32 +80,12 @@ class Queue:
                         f"run '{parent}' that '{run_id}' needs does not exist; 'difrob runs' lists the runs"
                     )
             added[run_id] = Entry(
-                run_id=run_id, spec=spec.model_dump(mode="json"), after=after, lane=str(request.get("lane") or "any"),
-                held=bool(request.get("held")), created=time.time(),
+                run_id=run_id, spec=spec.model_dump(mode="json"), after=after, created=time.time(),
+                lane=wanted_lane(str(request.get("lane") or "any")), held=bool(request.get("held")),
+                priority=checked_priority(request.get("priority", 0)),
             )  # fmt: skip
-        self._store.save(*added.values())
-        for entry in added.values():
-            self._adopt(entry)
+        self._do(words or f"add {titles(added.values())}", {**self._entries, **added})
         return list(added)
-
-    def put(self, entry: Entry) -> None:
-        """Save and announce an entry, new or changed. Raises ValueError for a forbidden change of state."""
-        old = self._entries.get(entry.run_id)
-        if old is not None:
-            check_transition(old.state, entry.state)
-        self._store.save(entry)
-        self._adopt(entry)
-
-    def _adopt(self, entry: Entry) -> None:
-        self._entries[entry.run_id] = entry
-        position = list(self._entries).index(entry.run_id)
-        self._announce({"event": "entry", "entry": entry, "position": position})
-
-    def change(self, run_id: str, **changes: Any) -> Entry:
-        """Change fields of an entry."""
-        entry = self.get(run_id).model_copy(update=changes)
-        self.put(entry)
-        return entry
 
     def edit(self, run_id: str, spec: dict[str, Any] | None, after: list[str] | None, lane: str | None) -> None:
         """Change what a waiting entry will do. Raises UserError when it has started or the change is wrong."""
@@ -116,25 +98,34 @@ class Queue:
             inputs = [name for name in input_runs(parsed).values() if not self._is_finished(name)]
             changes["after"] = list(dict.fromkeys([*kept, *inputs]))
         if after is not None:
-            changes["after"] = after
+            changes["after"] = list(map(str, after))
         for parent in changes.get("after", []):
             if not self.knows(parent) and not self._exists(parent):
                 raise UserError(f"run '{parent}' does not exist")
             if self._depends_on(parent, run_id):
                 raise UserError(f"run '{parent}' itself waits for '{run_id}'")
         if lane is not None:
-            changes["lane"] = lane
-        self.change(run_id, **changes)
+            changes["lane"] = wanted_lane(lane)
+        self._do(f"edit '{title(entry)}'", self._with(entry.model_copy(update=changes)))
 
     def duplicate(self, run_id: str) -> str:
         """Append a copy of an entry, whatever its state, as a new run."""
         entry = self.get(run_id)
-        return self.submit([{"spec": entry.spec, "lane": entry.lane}])[0]
+        copy = {"spec": entry.spec, "lane": entry.lane, "priority": entry.priority}
+        return self.submit([copy], f"duplicate '{title(entry)}'")[0]
 
     def hold(self, run_id: str, held: bool) -> None:
         """Keep a waiting entry back, or let it go."""
-        self._waiting(run_id, "held")
-        self.change(run_id, held=held)
+        entry = self._waiting(run_id, "held")
+        words = f"{'hold' if held else 'release'} '{title(entry)}'"
+        self._do(words, self._with(entry.model_copy(update={"held": bool(held)})))
+
+    def set_priority(self, run_ids: list[str], priority: int) -> None:
+        """Give waiting entries a priority. Raises UserError when one has started, or for a wrong priority."""
+        entries = [self._waiting(run_id, "given a priority") for run_id in run_ids]
+        changed = [entry.model_copy(update={"priority": checked_priority(priority)}) for entry in entries]
+        if changed:
+            self._do(f"give {titles(entries)} priority {priority}", self._with(*changed))
 
     def remove(self, run_ids: list[str]) -> None:
         """Forget waiting or ended entries; files of runs stay.
@@ -142,15 +133,17 @@ class Queue:
         Raises:
             UserError: when one of them is live, or another waiting entry needs it.
         """
-        for run_id in run_ids:
-            entry = self.get(run_id)
+        removed = {run_id: self.get(run_id) for run_id in run_ids}
+        for run_id, entry in removed.items():
             if entry.state.is_live:
                 raise UserError(f"run '{run_id}' is {entry.state}; stop it first")
             needed_by = [e.run_id for e in self.entries if run_id in e.after and e.state is RunState.QUEUED]
-            needed_by = [other for other in needed_by if other not in run_ids]
+            needed_by = [other for other in needed_by if other not in removed]
             if entry.state is RunState.QUEUED and needed_by:
                 raise UserError(f"run '{needed_by[0]}' waits for '{run_id}'; remove that one too")
-        self._forget(run_ids)
+        if removed:
+            rest = {run_id: entry for run_id, entry in self._entries.items() if run_id not in removed}
+            self._do(f"remove {titles(removed.values())}", rest)
 
     def move(self, run_ids: list[str], before: str | None) -> None:
         """Move entries, in their order, in front of another one, or to the end."""
@@ -161,21 +154,17 @@ class Queue:
             raise UserError("an entry cannot be moved in front of itself")
         rest = [run_id for run_id in self._entries if run_id not in moving]
         at = rest.index(before) if before is not None else len(rest)
-        self._reorder(rest[:at] + moving + rest[at:])
+        order = rest[:at] + moving + rest[at:]
+        if moving:
+            words = f"move {titles(self._entries[run_id] for run_id in moving)}"
+            self._do(words, {run_id: self._entries[run_id] for run_id in order}, moved=tuple(moving))
 
-    def set_paused(self, paused: bool) -> None:
-        """Start nothing new (runs that are live go on), or go on starting."""
-        self.paused = paused
-        self._store.set_setting("paused", paused)
-        self._announce({"event": "paused", "paused": paused})
+    def set(self, name: str, value: Any) -> None:
+        """Change a setting. Raises UserError for a value that it cannot have."""
+        settings = self.settings.with_value(name, value)
+        self._do(settings.order(name), self._entries, settings)
 
-    def set_policy(self, on_failure: str) -> None:
-        """What happens after a failure: see :data:`POLICIES`."""
-        if on_failure not in POLICIES:
-            raise UserError(f"unknown policy '{on_failure}'; use one of {', '.join(POLICIES)}")
-        self.on_failure = on_failure
-        self._store.set_setting("on_failure", on_failure)
-        self._announce({"event": "policy", "on_failure": on_failure})
+    # What happens to runs
 
     def resume(self, run_id: str) -> None:
         """Queue an ended run again, to go on from its checkpoint."""
@@ -191,6 +180,7 @@ class Queue:
                     spec=summary.spec,
                     state=summary.state,
                     reason=summary.reason,
+                    cause=summary.cause,
                     created=summary.created,
                 )
             )
@@ -198,25 +188,30 @@ class Queue:
         if RunState.QUEUED not in TRANSITIONS[entry.state]:
             raise UserError(f"run '{run_id}' is {entry.state}; only an interrupted, failed or cancelled run resumes")
         readable = self._workspace.run_path(run_id).exists()
-        self.change(run_id, state=RunState.QUEUED, reason="", resume=readable, pid=None, on_lane="", stop_deadline=None)
+        self.change(run_id, state=RunState.QUEUED, reason="", cause="", resume=readable, **_AT_REST)
 
-    def ended(self, run_id: str, state: RunState, reason: str) -> None:
+    def ended(self, run_id: str, state: RunState, reason: str, cause: str) -> None:
         """Note how a run ended, and apply the policy."""
-        self.change(run_id, state=state, reason=reason, pid=None, on_lane="", stop_deadline=None, resume=False)
-        if state is RunState.FAILED and self.on_failure == "stop":
-            self.set_paused(True)
+        self.change(run_id, state=state, reason=reason, cause=str(cause), resume=False, **_AT_REST)
+        if state is RunState.FAILED and self.settings.on_failure == "stop":
+            self._take(Picture(self._entries, self.settings.with_value("paused", True)))
         old = [entry.run_id for entry in self.entries if entry.state.is_end]
         needed = {parent for entry in self.entries if entry.state is RunState.QUEUED for parent in entry.after}
-        self._forget([name for name in old[: max(0, len(old) - KEPT_ENDED)] if name not in needed])
+        gone = {name for name in old[: max(0, len(old) - KEPT_ENDED)] if name not in needed}
+        if gone:
+            rest = {run_id: entry for run_id, entry in self._entries.items() if run_id not in gone}
+            self._take(Picture(rest, self.settings))
 
     # Choosing what starts
 
-    def next_start(self, lanes: list[str]) -> tuple[Entry, str] | None:
-        """The first entry that may start now, and its lane; what the others wait for is noted at them."""
-        busy = {entry.on_lane for entry in self.live()}
-        for entry in self.entries:
-            if entry.state is not RunState.QUEUED:
-                continue
+    def next_start(self) -> tuple[Entry, str] | None:
+        """The entry that may start now, and its lane; what the others wait for is noted at them.
+
+        Of several it is the one of highest priority, and of equals the one further up.
+        """
+        busy, lanes = {entry.on_lane for entry in self.live()}, self.lanes
+        waiting = [entry for entry in self.entries if entry.state is RunState.QUEUED]
+        for entry in sorted(waiting, key=lambda entry: -entry.priority):
             reason = self._why_wait(entry, lanes)
             if reason != entry.reason:
                 entry = self.change(entry.run_id, reason=reason)
@@ -224,21 +219,23 @@ class Queue:
                 return entry, lane
         return None
 
-    def can_go_on(self, lanes: list[str]) -> bool:
+    def can_go_on(self) -> bool:
         """Whether anything is live or would start as soon as a lane is free."""
         waiting = [entry for entry in self.entries if entry.state is RunState.QUEUED]
-        return bool(self.live()) or any(not self._why_wait(entry, lanes) for entry in waiting)
+        return bool(self.live()) or any(not self._why_wait(entry, self.lanes) for entry in waiting)
 
     def _why_wait(self, entry: Entry, lanes: list[str]) -> str:
         if entry.held:
             return "held"
-        if self.paused:
+        if self.settings.paused:
             return "the queue is paused"
         if entry.lane != "any" and entry.lane not in lanes:
             return f"this machine has no lane '{entry.lane}'"
         for parent in entry.after:
             state = self._entries[parent].state if parent in self._entries else self._state_on_disk(parent)
-            if state is RunState.FINISHED or (state is not None and state.is_end and self.on_failure == "go_on"):
+            if state is RunState.FINISHED or (
+                state is not None and state.is_end and self.settings.on_failure == "go_on"
+            ):
                 continue
             if state is None:
                 return f"needs '{parent}', which is gone"
@@ -269,13 +266,9 @@ class Queue:
             raise UserError(f"run '{run_id}' is {entry.state}; only a waiting entry can be {verb}")
         return entry
 
-    def _reorder(self, order: list[str]) -> None:
-        self._store.order(order)
-        self._entries = {run_id: self._entries[run_id] for run_id in order}
-        self._announce({"event": "order", "run_ids": order})
 
-    def _forget(self, run_ids: list[str]) -> None:
-        self._store.remove(run_ids)
-        for run_id in run_ids:
-            del self._entries[run_id]
-            self._announce({"event": "removed", "run_id": run_id})
+def checked_priority(value: Any) -> int:
+    """A priority as it may be. Raises UserError for anything but a whole number within :data:`PRIORITIES`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value not in PRIORITIES:
+        raise UserError(f"a priority is a whole number from {PRIORITIES.start} to {PRIORITIES.stop - 1}, not {value!r}")
+    return value

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from difrob.errors import UserError
 from difrob.worker.messages import Entry
+from difrob.worker.settings import Settings
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS queue (run_id TEXT PRIMARY KEY, position INTEGER NOT NULL, entry TEXT NOT NULL);
@@ -47,26 +49,34 @@ class QueueStore:
                 continue
         return entries
 
-    def save(self, *entries: Entry) -> None:
-        """Write entries, all or (on an error) none; new ones go to the end."""
+    def commit(
+        self,
+        *,
+        save: Iterable[Entry] = (),
+        remove: Iterable[str] = (),
+        order: Iterable[str] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        """Do all of this or (on an error) nothing.
+
+        Args:
+            save: entries to write; new ones go to the end.
+            remove: ids of entries to forget.
+            order: the ids of all entries that remain, in the order that they shall have from now on.
+            settings: settings to write, by name; plain JSON data.
+        """
         with self._transaction():
-            for entry in entries:
+            self._connection.executemany("DELETE FROM queue WHERE run_id = ?", [(run_id,) for run_id in remove])
+            for entry in save:
                 self._connection.execute(
                     "INSERT INTO queue VALUES (?, (SELECT coalesce(max(position), 0) + 1 FROM queue), ?) "
                     "ON CONFLICT (run_id) DO UPDATE SET entry = excluded.entry",
                     (entry.run_id, entry.model_dump_json()),
                 )
-
-    def remove(self, run_ids: list[str]) -> None:
-        """Forget entries."""
-        with self._transaction():
-            self._connection.executemany("DELETE FROM queue WHERE run_id = ?", [(run_id,) for run_id in run_ids])
-
-    def order(self, run_ids: list[str]) -> None:
-        """Make this the order of all entries."""
-        rows = [(position, run_id) for position, run_id in enumerate(run_ids)]
-        with self._transaction():
+            rows = [(position, run_id) for position, run_id in enumerate(order or ())]
             self._connection.executemany("UPDATE queue SET position = ? WHERE run_id = ?", rows)
+            values = [(name, json.dumps(value)) for name, value in (settings or {}).items()]
+            self._connection.executemany("INSERT OR REPLACE INTO queue_settings VALUES (?, ?)", values)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -79,14 +89,13 @@ class QueueStore:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def setting(self, name: str, default: object) -> object:
-        """A setting, or its default."""
-        row = self._connection.execute("SELECT value FROM queue_settings WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else default
-
-    def set_setting(self, name: str, value: object) -> None:
-        """Write a setting."""
-        self._connection.execute("INSERT OR REPLACE INTO queue_settings VALUES (?, ?)", (name, json.dumps(value)))
+    def settings(self) -> Settings:
+        """The settings; what was never set, or cannot be understood, has its default."""
+        stored = {}
+        for name, text in self._connection.execute("SELECT name, value FROM queue_settings"):
+            with suppress(ValueError):
+                stored[name] = json.loads(text)
+        return Settings.of(stored)
 
     def close(self) -> None:
         """Close the file."""

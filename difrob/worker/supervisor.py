@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import sqlite3
@@ -19,34 +20,25 @@ from typing import Any
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
-from difrob.runs.locks import lock_within
-from difrob.worker.lanes import detect_lanes
-from difrob.worker.messages import GRADE_LIMITS, MAX_LINE, Entry, LiveProgress, QueueState, encode, parse_request
+from difrob.runs.causes import Cause
+from difrob.worker.clients import Client, Clients
+from difrob.worker.lanes import detect_gpus
+from difrob.worker.leftovers import fold_leftovers
+from difrob.worker.messages import GRADE_LIMITS, Entry, LiveProgress, QueueState
 from difrob.worker.meters import MachineMeters
 from difrob.worker.processes import WorkerProcesses
 from difrob.worker.queue import Queue
 from difrob.worker.queue_store import QueueStore
+from difrob.worker.serving import ServedAlready, serving
+from difrob.worker.stuck import STARTING_SECONDS, SilenceWatch
+from difrob.worker.transport import OTHER_FIRST
 
 IDLE_SECONDS = 60.0
 METER_SECONDS = 1.0
 DISK_SECONDS = 2.0
-MAX_BACKLOG = 16_000_000
-
-
-class Client:
-    """One attached client, with what it asked to hear."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self.writer = writer
-        self.watches = False
-        self.worker_of = ""
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Queue a message; a client that does not read is dropped before it costs memory."""
-        if self.writer.transport.get_write_buffer_size() > MAX_BACKLOG:
-            self.writer.transport.abort()
-        elif not self.writer.is_closing():
-            self.writer.write(encode(message))
+FOLD_SECONDS = 30.0
+_WATCHED = {RunState.STARTING, RunState.RUNNING, RunState.PAUSING}
+_HARDER = {"stop": "abort", "abort": "kill"}
 
 
 class Supervisor:
@@ -55,37 +47,40 @@ class Supervisor:
     def __init__(self, workspace: Workspace, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._workspace = workspace
         self._idle_seconds = idle_seconds
-        self._clients: set[Client] = set()
         self._store = QueueStore(workspace.database)
-        self._queue = Queue(workspace, self._store, self._announce)
         self._meters = MachineMeters(workspace.root)
-        self._lanes = detect_lanes(self._meters)
+        self._queue = Queue(workspace, self._store, self._announce, detect_gpus(self._meters))
         self._processes = WorkerProcesses(workspace)
+        self._silence = SilenceWatch()
         self._progress: dict[str, LiveProgress] = {}
-        self._grades: dict[str, str] = {}
         self._stopping = asyncio.Event()
         self._idle_since = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._calls: dict[str, Callable[..., Any]] = {
+        queue = self._queue
+        calls: dict[str, Callable[..., Any]] = {
             "watch": self._watch,
-            "submit": lambda client, entries: {"run_ids": self._queue.submit(entries)},
+            "submit": lambda client, entries: {"run_ids": queue.submit(entries)},
             "stop": self._stop,
             "resume": self._resume,
-            "move": lambda client, run_ids, before=None: self._queue.move(run_ids, before),
-            "remove": lambda client, run_ids: self._queue.remove(run_ids),
-            "hold": lambda client, run_id, held: self._queue.hold(run_id, held),
-            "edit": lambda client, run_id, spec=None, after=None, lane=None: self._queue.edit(
-                run_id, spec, after, lane
-            ),
-            "duplicate": lambda client, run_id: {"run_id": self._queue.duplicate(run_id)},
-            "pause_queue": lambda client, paused: self._queue.set_paused(bool(paused)),
-            "set_policy": lambda client, on_failure: self._queue.set_policy(on_failure),
+            "move": lambda client, run_ids, before=None: queue.move(run_ids, before),
+            "remove": lambda client, run_ids: queue.remove(run_ids),
+            "hold": lambda client, run_id, held: queue.hold(run_id, held),
+            "edit": lambda client, run_id, spec=None, after=None, lane=None: queue.edit(run_id, spec, after, lane),
+            "duplicate": lambda client, run_id: {"run_id": queue.duplicate(run_id)},
+            "set_priority": lambda client, run_ids, priority: queue.set_priority(run_ids, priority),
+            "pause_queue": lambda client, paused: queue.set("paused", paused),
+            "set_policy": lambda client, on_failure: queue.set("on_failure", on_failure),
+            "set_cpu_lanes": lambda client, count: queue.set("cpu_lanes", count),
+            "set_stuck_minutes": lambda client, minutes: queue.set("stuck_minutes", minutes),
+            "undo": lambda client: queue.undo(),
+            "redo": lambda client: queue.redo(),
             "state": lambda client: self._state(),
             "shutdown": lambda client: self._stopping.set(),
             "worker_hello": self._worker_hello,
             "worker_progress": self._worker_progress,
             "worker_state": self._worker_state,
         }
+        self._clients = Clients(workspace, calls)
 
     async def serve(self) -> None:
         """Answer clients and run the queue until told to stop or idle for long."""
@@ -93,9 +88,9 @@ class Supervisor:
             with contextlib.suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         self._take_stock()
-        server = await self._listen()
+        server = await self._clients.listen()
         try:
-            for loop in (self._keep_scheduling(), self._keep_metering()):
+            for loop in (self._keep_scheduling(), self._keep_metering(), self._keep_folding()):
                 self._spawn(loop)
             await self._stopping.wait()
         finally:
@@ -103,79 +98,20 @@ class Supervisor:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            for client in list(self._clients):
-                client.writer.close()
-            if os.name != "nt":
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._workspace.socket_path)
+            self._clients.hang_up()
             self._store.close()
-
-    async def _listen(self) -> asyncio.AbstractServer | Any:
-        path = self._workspace.socket_path
-        if os.name == "nt":  # pragma: no cover - exercised on Windows only
-            loop: Any = asyncio.get_running_loop()
-
-            def protocol() -> asyncio.StreamReaderProtocol:
-                return asyncio.StreamReaderProtocol(asyncio.StreamReader(limit=MAX_LINE), self._serve_client)
-
-            return (await loop.start_serving_pipe(protocol, path))[0]
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # left by a killed predecessor; the lock on the workspace says that it is dead
-        mask = os.umask(0o177)
-        try:
-            return await asyncio.start_unix_server(self._serve_client, path, limit=MAX_LINE)
-        finally:
-            os.umask(mask)
-
-    # Clients
-
-    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = Client(writer)
-        self._clients.add(client)
-        try:
-            while line := await reader.readline():
-                await self._answer(client, line)
-        except (ValueError, ConnectionError, asyncio.CancelledError):
-            pass  # a line longer than the limit, a client that vanished, or our own end: only this client is done
-        finally:
-            self._clients.discard(client)
-            writer.close()
-
-    async def _answer(self, client: Client, line: bytes) -> None:
-        number = 0
-        try:
-            request = parse_request(line)
-            number = request.id
-            call = self._calls.get(request.call)
-            if call is None:
-                raise UserError(f"unknown call '{request.call}'")
-            try:
-                result = call(client, **request.args)
-            except (TypeError, ValueError, AttributeError, KeyError) as error:
-                raise UserError(f"the arguments of '{request.call}' do not fit: {error}") from None
-            if isinstance(result, Coroutine):
-                result = await result
-            client.send({"id": number, "ok": True, "result": result})
-        except (sqlite3.Error, OSError) as error:
-            refusal = f"the queue of '{self._workspace.root}' cannot be written ({error}); free some room and try again"
-            client.send({"id": number, "ok": False, "error": refusal})
-        except UserError as error:
-            client.send({"id": number, "ok": False, "error": str(error)})
-        await client.writer.drain()
-
-    def _announce(self, event: dict[str, Any]) -> None:
-        for client in self._clients:
-            if client.watches:
-                client.send(event)
 
     def _watch(self, client: Client) -> None:
         client.watches = True
         client.send({"event": "state", "state": self._state()})
 
+    def _announce(self, event: dict[str, Any]) -> None:
+        self._clients.announce(event)
+
     def _state(self) -> QueueState:
         return QueueState(
-            entries=self._queue.entries, lanes=self._lanes, paused=self._queue.paused, progress=self._progress,
-            on_failure=self._queue.on_failure, meters=self._meters.read(), pid=os.getpid(),
+            entries=self._queue.entries, lanes=self._queue.lanes, progress=self._progress, meters=self._meters.read(),
+            pid=os.getpid(), **self._queue.settings.model_dump(), **self._queue.undo_words,
         )  # fmt: skip
 
     # Stopping and resuming
@@ -188,39 +124,40 @@ class Supervisor:
             if grade == "pause":
                 self._queue.hold(run_id, True)
             else:
-                self._queue.ended(run_id, RunState.CANCELLED, "cancelled before it started")
+                self._queue.ended(run_id, RunState.CANCELLED, "cancelled before it started", Cause.REQUEST)
             return
         if not entry.state.is_live:
             raise UserError(f"run '{run_id}' is {entry.state}; there is nothing to stop")
+        order = list(GRADE_LIMITS)
+        if entry.stop_grade and order.index(grade) < order.index(entry.stop_grade):
+            raise UserError(f"run '{run_id}' is already being ended more harshly, with '{entry.stop_grade}'")
         self._apply_grade(entry, grade)
 
-    def _apply_grade(self, entry: Entry, grade: str) -> None:
+    def _apply_grade(self, entry: Entry, grade: str, **changes: Any) -> None:
+        """Ask a live run to end or to pause. Asking for the same again does not give it more time."""
         if grade == "pause":
-            if entry.state is RunState.RUNNING:
-                self._queue.change(entry.run_id, state=RunState.PAUSING)
-        else:
-            limit = GRADE_LIMITS[grade]
-            deadline = None if limit is None else time.time() + limit
-            self._queue.change(entry.run_id, state=RunState.STOPPING, stop_deadline=deadline)
-            self._grades[entry.run_id] = grade
+            if entry.state in (RunState.STARTING, RunState.RUNNING):
+                state = RunState.PAUSING if entry.state is RunState.RUNNING else entry.state
+                self._queue.change(entry.run_id, state=state, stop_grade=grade)
+        elif grade != entry.stop_grade:
+            deadline = time.time() + (GRADE_LIMITS[grade] or 0.0)
+            self._queue.change(
+                entry.run_id, state=RunState.STOPPING, stop_grade=grade, stop_deadline=deadline, **changes
+            )
         if grade == "kill":
             self._processes.kill(entry.run_id, entry.pid)
         else:
-            self._tell_worker(entry.run_id, {"event": "stop", "grade": grade})
+            self._clients.tell_worker(entry.run_id, {"event": "stop", "grade": grade})
 
     def _resume(self, client: Client, run_id: str) -> None:
         entry = self._queue.get(run_id) if self._queue.knows(run_id) else None
-        if entry is not None and entry.state in (RunState.PAUSED, RunState.PAUSING):
-            self._tell_worker(run_id, {"event": "resume"})
+        if entry is not None and entry.state.is_live and entry.stop_grade == "pause":
+            self._queue.change(run_id, stop_grade="")
+            self._clients.tell_worker(run_id, {"event": "resume"})
         elif entry is not None and entry.state is RunState.QUEUED and entry.held:
             self._queue.hold(run_id, False)
         else:
             self._queue.resume(run_id)
-
-    def _tell_worker(self, run_id: str, event: dict[str, Any]) -> None:
-        for client in self._clients:
-            if client.worker_of == run_id:
-                client.send(event)
 
     # Workers
 
@@ -229,10 +166,17 @@ class Supervisor:
         if not entry.state.is_live:
             raise UserError(f"run '{run_id}' is {entry.state}; a worker is not expected")
         client.worker_of = run_id
+        self._silence.expect(run_id, STARTING_SECONDS)
+        self._was_heard(run_id)
         if entry.pid != pid:
             self._queue.change(run_id, pid=pid)
-        if grade := self._grades.get(run_id):
-            client.send({"event": "stop", "grade": grade})
+        if (told := RunState(state)) is not RunState.STARTING:
+            with contextlib.suppress(ValueError):  # it tells again with its next change
+                self._worker_state(client, run_id, told)
+        if entry.stop_grade:
+            client.send({"event": "stop", "grade": entry.stop_grade})
+        elif state in (RunState.PAUSING, RunState.PAUSED):  # it was told to go on while it was away
+            client.send({"event": "resume"})
         return {"spec": entry.spec, "resume": entry.resume, "created": entry.created}
 
     def _worker_progress(self, client: Client, progress: dict[str, Any]) -> None:
@@ -240,30 +184,70 @@ class Supervisor:
         if live.run_id == client.worker_of:
             self._progress[live.run_id] = live
             self._announce({"event": "progress", "progress": live})
+            self._silence.expect(live.run_id, live.report_within)
+            self._was_heard(live.run_id)
 
     def _worker_state(self, client: Client, run_id: str, state: str) -> None:
         if run_id != client.worker_of:
             return
         entry, new = self._queue.get(run_id), RunState(state)
+        self._silence.heard(run_id)
+        self._was_heard(run_id)
         if entry.state.is_live and not (entry.state is RunState.STOPPING and new is not RunState.STOPPING):
-            self._queue.change(run_id, state=new)
+            pauses = new in (RunState.PAUSING, RunState.PAUSED)
+            grade = entry.stop_grade if new is RunState.STOPPING else "pause" if pauses else ""
+            self._queue.change(run_id, state=new, stop_grade=grade)
+
+    # Runs that give no sign of life
+
+    def _was_heard(self, run_id: str) -> None:
+        entry = self._queue.get(run_id)
+        if entry.stuck_since is not None:
+            reason = entry.reason if entry.cause else ""  # too late, it is being stopped for that already
+            self._queue.change(run_id, stuck_since=None, stuck_deadline=None, reason=reason)
+
+    def _look_after(self, entry: Entry) -> None:
+        """Mark a run that should have reported but did not; when it has been so for long, stop it."""
+        silence = self._silence.silence(entry.run_id)
+        if silence is None or entry.state not in _WATCHED:
+            return
+        limit = self._queue.settings.stuck_seconds
+        if entry.stuck_since is not None and silence.overdue > limit:
+            self._apply_grade(entry, "abort", cause=Cause.STUCK.value, reason=str(silence))
+            return
+        since = entry.stuck_since or time.time()
+        deadline = since + limit if math.isfinite(limit) else None
+        mark = {"stuck_since": since, "stuck_deadline": deadline, "reason": str(silence)}
+        if any(getattr(entry, name) != value for name, value in mark.items()):
+            self._queue.change(entry.run_id, **mark)
+
+    # The life of workers
 
     def _take_stock(self) -> None:
         """After a start: bring to rest what died while nobody watched, keep what is still alive."""
         for entry in self._queue.live():
             if not self._processes.is_alive(entry.run_id, entry.pid):
                 self._bury(entry)
-        for path in self._workspace.runs_folder.glob("*.journal"):
-            if not self._queue.knows(path.stem):
-                with contextlib.suppress(UserError, OSError):
-                    self._processes.recover(path.stem, "")
+                continue
+            self._silence.expect(entry.run_id, STARTING_SECONDS)
+            if entry.stuck_since is not None:
+                self._queue.change(entry.run_id, stuck_since=None, stuck_deadline=None, reason="")
+        self._fold_leftovers()
 
     def _bury(self, entry: Entry) -> None:
         """A worker has gone: find out how the run ended, and note it."""
-        state, reason = self._processes.autopsy(entry, self._grades.get(entry.run_id, ""))
-        self._queue.ended(entry.run_id, state, reason)
-        self._grades.pop(entry.run_id, None)
+        death = self._processes.autopsy(entry)
+        self._queue.ended(entry.run_id, death.state, death.reason, death.cause)
         self._progress.pop(entry.run_id, None)
+        self._silence.forget(entry.run_id)
+
+    def _fold_leftovers(self) -> None:
+        fold_leftovers(self._workspace, lambda run_id: self._queue.get(run_id) if self._queue.knows(run_id) else None)
+
+    async def _keep_folding(self) -> None:
+        while True:
+            await asyncio.sleep(FOLD_SECONDS)
+            self._fold_leftovers()
 
     async def _keep_scheduling(self) -> None:
         while True:
@@ -279,12 +263,15 @@ class Supervisor:
 
     def _schedule(self) -> None:
         """Notice workers that have gone, stop those whose time is over, start what may start."""
+        self._silence.tick()
         for entry in self._queue.live():
             if not self._processes.is_alive(entry.run_id, entry.pid):
                 self._bury(entry)
             elif entry.stop_deadline is not None and time.time() > entry.stop_deadline:
-                self._apply_grade(entry, {"stop": "abort"}.get(self._grades.get(entry.run_id, ""), "kill"))
-        while (start := self._queue.next_start(self._lanes)) is not None:
+                self._apply_grade(entry, _HARDER.get(entry.stop_grade, "kill"))
+            else:
+                self._look_after(entry)
+        while (start := self._queue.next_start()) is not None:
             self._start(*start)
         self._leave_when_idle()
 
@@ -293,20 +280,21 @@ class Supervisor:
         try:
             pid = self._processes.start(entry.run_id, lane)
         except OSError as error:
-            self._queue.ended(entry.run_id, RunState.FAILED, f"the worker could not be started: {error.strerror}")
+            reason = f"the worker could not be started: {error.strerror}"
+            self._queue.ended(entry.run_id, RunState.FAILED, reason, Cause.ERROR)
             return
         self._queue.change(entry.run_id, pid=pid)
+        self._silence.expect(entry.run_id, STARTING_SECONDS)
 
     def _leave_when_idle(self) -> None:
-        watched = any(not client.worker_of for client in self._clients)
-        if watched or self._queue.can_go_on(self._lanes):
+        if self._clients.has_people or self._queue.can_go_on():
             self._idle_since = time.monotonic()
         elif time.monotonic() - self._idle_since > self._idle_seconds:
             self._stopping.set()
 
     async def _keep_metering(self) -> None:
         while True:
-            if any(client.watches for client in self._clients):
+            if self._clients.is_watched:
                 self._announce({"event": "meters", "meters": self._meters.read()})
             await asyncio.sleep(METER_SECONDS)
 
@@ -325,16 +313,14 @@ class Supervisor:
 
 
 def serve_workspace(workspace: Workspace, idle_seconds: float = IDLE_SECONDS) -> int:
-    """Serve a workspace until told to stop or idle; returns 4 when another supervisor already does."""
-    descriptor = os.open(workspace.root / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    """Serve a workspace until told to stop or idle; returns :data:`OTHER_FIRST` when another supervisor already does."""
     try:
-        if not lock_within(descriptor, 0.5):
-            print(f"difrob: another supervisor already serves '{workspace.root}'; this one steps back", file=sys.stderr)
-            return 4
-        asyncio.run(Supervisor(workspace, idle_seconds=idle_seconds).serve())
-        return 0
-    finally:
-        os.close(descriptor)
+        with serving(workspace):
+            asyncio.run(Supervisor(workspace, idle_seconds=idle_seconds).serve())
+    except ServedAlready as refusal:
+        print(f"difrob: {refusal}", file=sys.stderr)
+        return OTHER_FIRST
+    return 0
 
 
 def main() -> int:

@@ -12,12 +12,18 @@ from typing import Any, Protocol
 from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.worker.messages import MAX_LINE, decode, encode
+from difrob.worker.serving import server_of
 
 START_SECONDS = 20.0
+OTHER_FIRST = 4  # exit code of a supervisor that steps back before another
 
 
 class NoSupervisor(UserError):
     """Nobody listens on the workspace's socket."""
+
+
+class ServedElsewhere(NoSupervisor):
+    """A supervisor on another machine serves the workspace."""
 
 
 class _Pipe(Protocol):
@@ -55,7 +61,7 @@ class Connection:
         """Connect.
 
         Raises:
-            NoSupervisor: when no supervisor runs.
+            NoSupervisor: when no supervisor runs, or (ServedElsewhere) one on another machine.
         """
         self._pipe: _Pipe = _NamedPipe() if os.name == "nt" else socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._open = True
@@ -63,6 +69,7 @@ class Connection:
             self._pipe.connect(workspace.socket_path)
         except OSError:
             self.close()
+            _refuse_if_served_elsewhere(workspace)
             raise NoSupervisor(f"no supervisor runs for '{workspace.root}'; 'difrob serve' starts one") from None
         self._buffer = b""
         self._next = 0
@@ -134,14 +141,26 @@ def supervisor_command(workspace: Workspace) -> list[str]:
     return [sys.executable, "-m", "difrob.worker.supervisor", "--workspace", str(workspace.root)]
 
 
+def _refuse_if_served_elsewhere(workspace: Workspace) -> None:
+    server = server_of(workspace)
+    if server is not None and server.is_elsewhere:
+        raise ServedElsewhere(
+            f"workspace '{workspace.root}' is served from host '{server.host}' (process {server.pid}); use it there, or "
+            "end that process first"
+        )
+
+
 def connect(workspace: Workspace, *, start: bool = True) -> Connection:
     """Connect to the supervisor, starting one (detached, outliving this process) when there is none.
 
     Raises:
         UserError: when it cannot be started; the message holds what it said.
+        ServedElsewhere: when one on another machine serves the workspace already.
     """
     try:
         return Connection(workspace)
+    except ServedElsewhere:
+        raise
     except NoSupervisor:
         if not start:
             raise
@@ -155,8 +174,10 @@ def connect(workspace: Workspace, *, start: bool = True) -> Connection:
     while time.monotonic() < deadline:
         try:
             return Connection(workspace)
+        except ServedElsewhere:
+            raise
         except NoSupervisor:
-            if process.poll() not in (None, 0):
+            if process.poll() not in (None, 0, OTHER_FIRST):  # another one, started at the same time, will listen soon
                 break
             time.sleep(0.05)
     tail = log_path.read_text(errors="replace").strip().splitlines()[-1:]

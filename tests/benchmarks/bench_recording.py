@@ -1,4 +1,4 @@
-"""What recording costs: a row, a fold, a list of runs. Run as ``python tests/benchmarks/bench_recording.py``.
+"""What recording costs: a training step, a row, a fold, a list of runs. Run as ``python tests/benchmarks/bench_recording.py``.
 
 Each number stands beside a floor measured in the same minute on the same disk: the least that the operating system, the
 JSON encoder or HDF5 take for the same bytes. Times are the best of several turns, because other work on the machine only
@@ -8,6 +8,7 @@ ever adds to them.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ import numpy as np
 from difrob.runs import RunFeed, RunState, Workspace, recorder
 from difrob.runs.recorder import RunRecorder
 from difrob.runs.recovery import recover
-from difrob.specs import TrainDenoiserSpec
+from difrob.specs import TrainDenoiserSpec, parse_spec
 
 BATCHES = (1, 10, 100)
 
@@ -159,6 +160,87 @@ def bench_list(folder: Path, count: int) -> None:
     show(f"list of {count:,} runs again", best(5, opened.summaries) * 1e3, floor * 1e3, "ms", floor_is)
 
 
+class Deaf:
+    """A recorder that does nothing, for training at the speed that it would have without one."""
+
+    resumed_from = None
+    recorded_samples = 0
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.data_set = workspace.data_set
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *values, **named: None
+
+
+STEP_SPECS: dict[str, dict[str, object]] = {
+    "train_denoiser": {"steps": 1000, "sample_every": 0},  # as many steps as lie between two checkpoints by default
+    "train_classifier": {"steps": 200, "validate_every": 1000},
+}
+
+
+def bench_steps(folder: Path, pairs: int) -> None:
+    """CPU time of whole trainings on 8x8 digits with the real recorder and with a deaf one, in turns.
+
+    CPU time of all threads, so that the recorder's own thread counts and other work on the machine does not. Beside it stands
+    what was spent in the recorder itself, which the small difference between two long times hides in their noise.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    for kind, changes in STEP_SPECS.items():
+        job = importlib.import_module(f"difrob.jobs.{kind}").run
+        spec, workspace = parse_spec({"kind": kind, **changes}), Workspace(folder)
+        seconds: dict[str, list[float]] = {"real": [], "deaf": []}
+        inside: list[float] = []
+        job(
+            spec.model_copy(update={"steps": 10}), Deaf(workspace), torch.device("cpu")
+        )  # everything is imported and warm
+        for pair in range(pairs):
+            for which in ("real", "deaf") if pair % 2 else ("deaf", "real"):
+                began = time.process_time()
+                if which == "deaf":
+                    job(spec, Deaf(workspace), torch.device("cpu"))
+                else:
+                    run = Timed(RunRecorder(workspace, f"{kind}-{pair}", spec))
+                    job(spec, run, torch.device("cpu"))
+                    run.finish(RunState.FINISHED)
+                    inside.append(run.seconds)
+                seconds[which].append(time.process_time() - began)
+        steps = spec.model_dump()["steps"]
+        differences = sorted(real - deaf for real, deaf in zip(seconds["real"], seconds["deaf"], strict=True))
+        deaf, spent = min(seconds["deaf"]), min(inside)
+        verdict = "met" if spent < 0.01 * deaf else "MISSED"
+        print(f"{'step of ' + kind + ' without a recorder':<58}{deaf / steps * 1e3:>10.3g} ms")
+        print(f"{'  CPU time in the recorder per step, its thread apart':<58}{spent / steps * 1e3:>10.3g} ms"
+              f"{100 * spent / deaf:>17.2f} % of the step; goal < 1 %: {verdict}")  # fmt: skip
+        print(f"{'  with the recorder against without, median of pairs':<58}"
+              f"{differences[len(differences) // 2] / steps * 1e3:>10.3g} ms"
+              f"{100 * differences[len(differences) // 2] / deaf:>17.2f} % of the step")  # fmt: skip
+
+
+class Timed:
+    """A recorder, and the CPU seconds that the training thread spends in its methods."""
+
+    def __init__(self, recorder: RunRecorder) -> None:
+        self._recorder = recorder
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._recorder, name)
+        if not callable(found):
+            return found
+
+        def timed(*values: object, **named: object) -> object:
+            began = time.thread_time()
+            try:
+                return found(*values, **named)
+            finally:
+                self.seconds += time.thread_time() - began
+
+        return timed
+
+
 def small_run(workspace: Workspace) -> Path:
     """The file of a small finished run."""
     run = RunRecorder(workspace, "template", TrainDenoiserSpec())
@@ -173,10 +255,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the folds")
     parser.add_argument("--runs", type=int, default=2000, help="runs of the list")
+    parser.add_argument("--pairs", type=int, default=5, help="trainings with and without the recorder; 0 for none")
     arguments = parser.parse_args()
-    recorder.FLUSH_SECONDS = 3600.0  # the benchmark flushes by hand
     print(f"{'':<58}{'measured':>10} {'':<8}{'floor':>10}")
     with tempfile.TemporaryDirectory(prefix="difrob-bench-") as folder:
+        if arguments.pairs:
+            bench_steps(Path(folder) / "steps", arguments.pairs)
+        recorder.FLUSH_SECONDS = 3600.0  # from here on the benchmark flushes by hand
         bench_rows(Path(folder) / "rows", min(arguments.rows, 20_000))
         bench_folds(Path(folder) / "folds", arguments.rows)
         bench_list(Path(folder) / "list", arguments.runs)

@@ -94,6 +94,63 @@ def test_an_old_record_that_cannot_be_read_still_compares() -> None:
     assert any(item.title == "eps" for item in unlike)
 
 
+def measurement(run_id: str, frechet: str, **spec) -> RunSummary:
+    results = {"frechet_distance": Measure(0.4, 0.3, 0.5, 400, description=frechet)}
+    return summary(run_id, "measure", RunState.FINISHED, results=results, spec={"generated": "g", **spec})
+
+
+DISTANCE = "Fréchet distance; generated: 400 images; reference: 600 test images; features: pca (ab12), 32 features"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("400 images", "5,000 images"), "generated (400 images · 5,000 images)"),
+        (("600 test", "1,000 train"), "reference (600 test images · 1,000 train images)"),
+        (("ab12", "cd34"), "features (pca (ab12), 32 features · pca (cd34), 32 features)"),
+        (("; features: pca (ab12), 32 features", ""), f"features (pca (ab12), 32 features · {MISSING})"),
+    ],
+)
+def test_distances_of_other_sizes_or_features_raise_the_banner(change: tuple[str, str], sentence: str) -> None:
+    runs = [measurement("a", DISTANCE), measurement("b", DISTANCE.replace(*change))]
+    assert banner_text(unlike_conditions(runs)) == f"Measurement runs differ in {sentence}."
+    (row,) = result_rows(runs)
+    assert not row.best and not row.tied
+
+
+def test_equal_sizes_and_features_are_compared() -> None:
+    worse = summary(
+        "b", "measure", results={"frechet_distance": Measure(0.9, 0.8, 1.0, 400, description=DISTANCE)},
+        spec={"generated": "h"},
+    )  # fmt: skip
+    runs = [measurement("a", DISTANCE), worse]
+    assert unlike_conditions(runs) == []
+    assert result_rows(runs)[0].best == {"a"}
+    assert [item.title for item in unlike_conditions([runs[0], measurement("c", DISTANCE, near_copy=0.1)])] == [
+        "difference of near copies"
+    ]
+
+
+def test_a_condition_is_named_once_and_only_among_runs_that_have_the_result() -> None:
+    other = DISTANCE.replace("400", "900")
+    runs = [
+        summary(name, "measure", results={"kernel_distance": Measure(1, description=text), "frechet_distance":
+                Measure(1, description=text)}, spec={"generated": "g"})
+        for name, text in (("a", DISTANCE), ("b", other))
+    ]  # fmt: skip
+    assert [item.title for item in unlike_conditions(runs)] == ["generated"]
+    silent = summary("c", "measure", results={"memorised_share": share(0.1)}, spec={"generated": "g"})
+    assert unlike_conditions([runs[0], silent]) == []
+
+
+def test_old_distances_that_state_nothing_must_rest_on_equally_many_images() -> None:
+    runs = [
+        summary(name, "generate", results={"frechet_distance": Measure(0.4, n=count, description="to 200 images")})
+        for name, count in (("a", 2000), ("b", 500))
+    ]
+    assert banner_text(unlike_conditions(runs)) == "Generated set runs differ in images (2000 · 500)."
+
+
 def test_flattening_keeps_order_and_paths() -> None:
     spec = {"a": 1, "b": {"c": None, "d": {"e": [1, 2.5]}}, "f": True, "g": []}
     assert flatten(spec) == {"a": "1", "b.c": "none", "b.d.e": "1, 2.5", "f": "yes", "g": "none"}
@@ -159,7 +216,10 @@ def test_nothing_is_best_across_kinds_alone_or_in_a_draw() -> None:
 @pytest.mark.parametrize(
     ("name", "sign"),
     [("robust_accuracy", 1), ("robust_accuracy_margin", 1), ("average_certified_radius", 1), ("validation_loss", -1),
-     ("frechet_distance", -1), ("memorised_share", -1), ("abstentions", -1), ("best_step", 0), ("training_images", 0)],
+     ("frechet_distance", -1), ("memorised_share", -1), ("abstentions", -1), ("near_copy_share", -1),
+     ("precision", 1), ("label_agreement_class_3", 1),
+     ("density", 0), ("copying_probability", 0), ("training_to_held_out_ratio", 0), ("best_step", 0),
+     ("training_images", 0)],
 )  # fmt: skip
 def test_directions(name: str, sign: int) -> None:
     assert direction(name) == sign

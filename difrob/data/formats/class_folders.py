@@ -53,10 +53,7 @@ class _Look(NamedTuple):
 
 def recognises(path: Path) -> bool:
     """Whether there are pictures in folders of classes."""
-    try:
-        return any(_pictures_of(folder) for folder in _split_folders(path).values())
-    except UserError:
-        return False
+    return bool(_split_folders(path))
 
 
 def read(path: Path, size: int | None, progress: Callable[[int, int, str], None]) -> Source:

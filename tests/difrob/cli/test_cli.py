@@ -129,7 +129,7 @@ def test_a_run_through_the_queue(workspace: Workspace) -> None:
         (["run", "train_denoiser", "-s", "learning_rat=1"], "did you mean 'learning_rate'?"),
         (["run", "train_denoiser", "-s", "steps=-3"], "'steps' = -3"),
         (["run", "train_denoiser", "-s", "steps"], "field=value"),
-        (["run", "train_denoiser", "-s", "data.dataset=mars"], "'data.dataset' = 'mars'"),
+        (["run", "train_denoiser", "-s", "data.dataset=mars"], "there is no data set 'mars'"),
         (["run", "train_denoiser", "--device", "cuda:77"], "no device 'cuda:77'"),
         (["run", "generate", "-s", "denoiser=gone"], "there is no run 'gone'"),
         (["run", "certify", "-p", "digits-trades"], "is for 'train_classifier'"),

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from difrob.metrics.frechet import PixelComponents, frechet_distance, pixel_frechet_measure
+from difrob.errors import UserError
+from difrob.metrics import frechet
+from difrob.metrics.frechet import (
+    Gaussian,
+    frechet_distance,
+    frechet_measure,
+    pixel_frechet_measure,
+    require_enough,
+)
 
 
 def random_covariance(random: np.random.Generator, size: int) -> np.ndarray:
@@ -55,15 +63,53 @@ def draw(random: np.random.Generator, count: int, mean: float, std: float) -> np
     return np.clip(np.rint(random.normal(mean, std, (count, 2, 2, 1))), 0, 255).astype(np.uint8)
 
 
-def test_components_keep_the_variance_and_drop_dead_pixels() -> None:
-    random = np.random.default_rng(0)
+def test_a_set_has_no_distance_from_itself() -> None:
     images = np.zeros((300, 4, 4, 1), np.uint8)
-    images[:, :2] = random.integers(0, 256, (300, 2, 4, 1))
-    components = PixelComponents.of(images)
-    assert components.basis.shape == (16, 8)
-    np.testing.assert_allclose(components.basis.T @ components.basis, np.eye(8), atol=1e-12)
-    np.testing.assert_allclose(np.cov(components.coordinates(images), rowvar=False), components.covariance, atol=1e-12)
+    images[:, :2] = np.random.default_rng(0).integers(0, 256, (300, 2, 4, 1))
     assert pixel_frechet_measure(images, images).value == pytest.approx(0, abs=1e-9)
+
+
+def test_large_sets_are_summed_up_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    a, b = random.normal(0.2, 1.5, (500, 4)), random.standard_normal((300, 4)).astype(np.float32)
+    gaussian = Gaussian.of(b)
+    np.testing.assert_allclose(gaussian.mean, b.mean(axis=0, dtype=np.float64), atol=1e-12)
+    np.testing.assert_allclose(gaussian.covariance, np.cov(b.astype(np.float64), rowvar=False), atol=1e-12)
+    whole = frechet_measure(a, b)
+    monkeypatch.setattr(frechet, "CHUNK", 7)
+    monkeypatch.setattr("difrob.metrics.extractors.CHUNK", 11)
+    asked: list[None] = []
+    pieces = frechet_measure(a, b, lambda: asked.append(None), features="some")
+    assert (pieces.value, pieces.low, pieces.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-9)
+    assert len(asked) == 2 * 46 + 2 * 28 + 72
+    assert pieces.n == 500 and pieces.description.endswith("; features: some")
+
+
+def test_features_of_gaussians_approach_the_closed_form() -> None:
+    """Two correlated Gaussians in three dimensions, 200,000 draws each; the bias is about 10^-4 here."""
+    random = np.random.default_rng(4)
+    cov_a, cov_b = random_covariance(random, 3), random_covariance(random, 3)
+    mean = np.array([0.5, 0, -0.2])
+    a = random.multivariate_normal(mean, cov_a, 200_000)
+    b = random.multivariate_normal(np.zeros(3), cov_b, 200_000)
+    measure = frechet_measure(a, b)
+    cross = sqrtm(cov_a @ cov_b).real
+    assert measure.value == pytest.approx(mean @ mean + np.trace(cov_a + cov_b - 2 * cross), rel=0.02)
+
+
+def test_too_few_images_for_a_covariance_are_refused() -> None:
+    require_enough(64, generated=65, reference=65)
+    message = (
+        "64 reference images cannot tell the covariance of 64 features.* more than 64.* 'pca' with fewer components"
+    )
+    with pytest.raises(UserError, match=message):
+        require_enough(64, generated=65, reference=64)
+
+
+def test_what_generation_reports_states_sizes_and_features() -> None:
+    images = draw(np.random.default_rng(5), 60, 128, 30)
+    description = pixel_frechet_measure(images[:40], images).description
+    assert "; generated: 40 images; reference: 60 training images; features: pca of 60 training images (" in description
 
 
 def test_the_interval_covers_the_true_distance() -> None:
@@ -92,4 +138,4 @@ def test_degenerate_sets() -> None:
     assert np.isfinite(pixel_frechet_measure(flat, varied).value)
     assert np.isfinite(pixel_frechet_measure(varied, flat).value)
     with pytest.raises(ValueError, match="at least two"):
-        PixelComponents.of(flat[:1])
+        pixel_frechet_measure(varied, flat[:1])

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from difrob.metrics.accuracy import mean_measure, share_measure
-from difrob.metrics.intervals import clopper_pearson, clopper_pearson_lower, mean_interval, wilson
+from difrob.metrics.intervals import (
+    clopper_pearson,
+    clopper_pearson_lower,
+    mean_interval,
+    median_interval,
+    separation_interval,
+    wilson,
+)
 
 COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -105,3 +112,53 @@ def test_measures_name_their_interval() -> None:
     assert (share.low, share.high) == pytest.approx((0.4901625, 0.9433178), abs=1e-6)
     assert share_measure(flags, "certified", exact=True).interval == "Clopper-Pearson 95 %"
     assert isinstance(share.low, float) and isinstance(share.value, float)
+
+
+@pytest.mark.parametrize("n", [6, 7, 20, 21, 101])
+def test_the_interval_of_a_median_covers_it_exactly_as_often_as_the_coins_say(n: int) -> None:
+    """With values 1..n the ends are ranks; the chance that both lie on one side of the median is a sum of coin tosses."""
+    median, low, high = median_interval(np.random.default_rng(n).permutation(np.arange(1, n + 1)))
+    assert median == (n + 1) / 2 and low + high == n + 1
+    coverage = stats.binom.cdf(high - 1, n, 0.5) - stats.binom.cdf(low - 1, n, 0.5)
+    tighter = stats.binom.cdf(high - 2, n, 0.5) - stats.binom.cdf(low, n, 0.5)
+    assert coverage >= 0.95 > tighter
+
+
+def test_medians_at_their_edges() -> None:
+    assert median_interval([3.0, 1.0]) == (2.0, -np.inf, np.inf)
+    assert median_interval([np.inf] * 8) == (np.inf, np.inf, np.inf)
+    for wrong in ([], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="a median needs"):
+            median_interval(wrong)
+
+
+@given(x=st.lists(st.integers(0, 6), min_size=2, max_size=12), y=st.lists(st.integers(0, 6), min_size=2, max_size=12))
+def test_separation_counts_pairs(x: list[int], y: list[int]) -> None:
+    area, low, high = separation_interval(x, y)
+    pairs = [(a < b) + 0.5 * (a == b) for a in x for b in y]
+    assert area == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert 0 <= low <= area <= high <= 1
+    turned = separation_interval(y, x)
+    assert (turned.mean, turned.low, turned.high) == pytest.approx((1 - area, 1 - high, 1 - low), abs=1e-9)
+
+
+def test_the_interval_of_a_separation_is_delongs_and_covers() -> None:
+    x, y = [1.0, 2.0, 3.0], [2.0, 4.0]
+    # P(x_i < y) = 1, 3/4, 1/2 and P(x < y_j) = 1/2, 1; their variances over 3 and over 2.
+    error = np.sqrt(0.0625 / 3 + 0.125 / 2)
+    area, low, high = separation_interval(x, y, 0.5)
+    assert (area, low, high) == pytest.approx((0.75, 0.75 - 0.6744898 * error, 0.75 + 0.6744898 * error))
+    random = np.random.default_rng(0)
+    truth = float(stats.norm.cdf(0.8 / np.sqrt(2)))
+    found = [separation_interval(random.normal(0, 1, 80), random.normal(0.8, 1, 60)) for _ in range(300)]
+    assert 275 <= sum(low <= truth <= high for _, low, high in found) <= 298
+
+
+def test_complete_separation_leaves_an_exact_bound() -> None:
+    area, low, high = separation_interval(np.zeros(30), np.ones(12))
+    exact = stats.binomtest(12, 12).proportion_ci(0.95, method="exact")
+    assert (area, low, high) == pytest.approx((1, exact.low, 1))
+    with pytest.raises(ValueError, match="at least two values"):
+        separation_interval([1.0], [2.0, 3.0])
+    with pytest.raises(ValueError, match="no NaN"):
+        separation_interval([1.0, np.nan], [2.0, 3.0])

@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as npst
 
 from difrob.errors import UserError
 from difrob.runs.journal import MAGIC, MAX_FRAME, Frame, JournalWriter, decode_payload, encode_frame, scan_journal
+from difrob.runs.schema import SCHEMA_VERSION
 
 NUMBERS = st.sampled_from(["|b1", "|i1", "|u1", "<i2", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8", ">i4", ">f8"])
 ARRAYS = NUMBERS.flatmap(
@@ -80,7 +81,7 @@ def test_batches_come_back_from_the_file_in_order(tmp_path_factory: pytest.TempP
     writer.close()
     assert numbers == list(range(41, 41 + len(batches)))
     scan = scan_journal(path)
-    assert scan.header == {"type": "header", "run_id": "x"}
+    assert scan.header == {"type": "header", "schema_version": SCHEMA_VERSION, "run_id": "x"}
     assert not scan.torn and scan.offset == path.stat().st_size == writer.size
     assert same_frames([Frame(n, batch) for n, batch in zip(numbers, batches, strict=True)], scan.frames[1:])
 

@@ -143,16 +143,28 @@ def test_records_of_unknown_type_are_passed_over(workspace: Workspace) -> None:
     assert content_of(reader) == before
 
 
-@pytest.mark.parametrize("place", ["beginning", "inside"])
-def test_a_damaged_file_is_set_aside_and_rebuilt_from_the_journal(workspace: Workspace, place: str) -> None:
+def test_a_file_damaged_in_one_place_is_replaced_by_what_is_left_of_it(workspace: Workspace) -> None:
     reader = dead_run(workspace)
     path = workspace.run_path("run")
-    whole = path.read_bytes()
-    if place == "beginning":
-        path.write_bytes(b"broken" + whole[6:])
-    else:
-        with h5py.File(path, "r+") as file:
-            del file["metrics"]["loss"]["value"]
+    with h5py.File(path, "r+") as file:
+        del file["metrics"]["loss"]["value"]
+    broken = path.read_bytes()
+    summary = recover(reader)
+    assert summary is not None and summary.state is RunState.INTERRUPTED and summary.has_checkpoint
+    assert "lost were metric 'loss'" in summary.reason and LOST in summary.reason
+    assert files_of(workspace) == {"run.h5", "run.h5.damaged"}
+    assert (workspace.runs_folder / "run.h5.damaged").read_bytes() == broken
+    assert damage(path) == "" and reader.summary() == summary and reader.checkpoint().weights == WEIGHTS
+    metrics = reader.metrics()
+    assert metrics["loss"].step.tolist() == [2] and metrics["validation/robust_accuracy"].step.tolist() == [1, 2]
+    assert reader.sample_count() == 8 and [batch.step for batch in reader.pictures()] == [1, 2]
+    assert any("written anew from a damaged one" in line.text for line in reader.log())
+
+
+def test_a_file_that_cannot_be_opened_is_set_aside_and_rebuilt_from_the_journal(workspace: Workspace) -> None:
+    reader = dead_run(workspace)
+    path = workspace.run_path("run")
+    path.write_bytes(b"broken" + path.read_bytes()[6:])
     broken = path.read_bytes()
     summary = recover(reader)
     assert summary is not None and summary.state is RunState.INTERRUPTED and not summary.has_checkpoint

@@ -283,3 +283,27 @@ def test_threads_and_processes_list_the_same_at_once(workspace: Workspace) -> No
     for process in processes:
         assert process.communicate(timeout=60)[0].split() == expected and process.returncode == 0
     assert found == [expected] * 40
+
+
+def test_without_time_the_newest_runs_come_first_and_the_others_with_the_next_calls(
+    workspace: Workspace, opened: list[str]
+) -> None:
+    names = make_runs(workspace, 4)
+    opened.clear()
+    listed = []
+    for left in (3, 2, 1, 0):
+        listed.append([summary.run_id for summary in workspace.summaries(within=0)])
+        assert workspace.unlisted_runs == left
+    assert listed == [names[:-2:-1], names[:-3:-1], names[:-4:-1], names[::-1]]
+    assert sorted(opened) == names
+    assert workspace.summaries() == truth(workspace)
+
+
+def test_a_run_that_has_changed_keeps_its_row_until_there_is_time_for_it(workspace: Workspace) -> None:
+    names = make_runs(workspace, 3)
+    before = workspace.summaries()
+    for name in names:
+        os.utime(workspace.run_path(name), (1, 1))
+    assert workspace.summaries(within=0) == before
+    assert workspace.unlisted_runs == 2
+    assert workspace.summaries() == before and workspace.unlisted_runs == 0

@@ -57,6 +57,8 @@ WRONG: dict[str, bytes] = {
     "no JSON": b"{",
     "no text": b"\xff\xfe\x00",
     "a list": b"[]",
+    "not a number of JSON": json.dumps({**GOOD, "spec": {"x": float("nan")}}).encode(),
+    "nested deeply": json.dumps({**GOOD, "spec": {"x": json.loads("[" * 20 + "]" * 20)}}).encode(),
     "a number": b"5",
     "deep": b"[" * 100_000,
     "long number": b"1" * 10_000,

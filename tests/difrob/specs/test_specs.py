@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from difrob.errors import UserError
 from difrob.specs import KINDS, JobSpec, face_of, input_runs, parse_spec, spec_class, value_at, walk_fields
 
-NEEDED = {"generate": {"denoiser": "a"}, "evaluate": {"classifier": "b"}, "certify": {"classifier": "c"}}
+NEEDED = {
+    "generate": {"denoiser": "a"}, "evaluate": {"classifier": "b"}, "certify": {"classifier": "c"},
+    "measure": {"generated": "d"},
+}  # fmt: skip
 SCHEMA_FIELDS = {"kind", "version"}
 FIELDS = [(kind, path) for kind, spec in KINDS.items() for path, _ in walk_fields(spec) if path not in SCHEMA_FIELDS]
 NUMBERS = [

@@ -10,6 +10,7 @@ import pytest
 from support.waiting import wait_until
 
 from difrob.cli import main
+from difrob.cli.queue import read_state
 from difrob.runs import Measure, RunState, Workspace
 from difrob.runs.recorder import RunRecorder
 from difrob.studies.declaration import parse_study
@@ -125,7 +126,7 @@ def test_a_study_through_the_queue(workspace: Workspace, declaration: Path, caps
     report = json.loads(capsys.readouterr().out)
     assert report["states"] == {"finished": 8} and report["verdicts"][0]["seeds"] == 2
     assert all(0 < cell["mean"] < 1 for cell in report["cells"])
-    wait_until(lambda: not any(workspace.runs_folder.glob("*.journal")))
+    wait_until(lambda: all(entry.state.is_end for entry in read_state(workspace).entries))
     workspace.remove_run(begun["runs"][-1])
     assert main(["study", "report", "longer", *where]) == 3
     assert "study continue longer" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -59,7 +60,8 @@ def test_each_grade_of_stop_ends_the_run_and_keeps_its_file(
     connection.call("stop", run_id="endless", grade=grade)
     entry = wait_state(connection, "endless", state, 20)
     assert time.monotonic() - began < 10
-    assert "request" in entry.reason
+    assert "request" in entry.reason and entry.cause == "request"
+    assert entry.stop_grade == "" and entry.stop_deadline is None
     summary = workspace.reader("endless").summary()
     assert summary.state is state and summary.has_checkpoint
     steps = workspace.reader("endless").metrics("loss")["loss"].step
@@ -115,7 +117,8 @@ def test_a_dead_worker_is_explained_and_the_queue_goes_on(workspace: Workspace, 
     assert pid is not None
     os.kill(pid, signal.SIGSEGV)
     entry = wait_state(connection, "dies", RunState.INTERRUPTED)
-    assert "SIGSEGV" in entry.reason
+    assert "SIGSEGV" in entry.reason and entry.cause == "signal"
+    assert workspace.reader("dies").summary().cause == "signal"
     wait_state(connection, "other", RunState.FINISHED)
     needs = entry_of(connection, "needs")
     assert needs.state is RunState.QUEUED and "needs 'dies', which is interrupted" in needs.reason
@@ -156,6 +159,7 @@ def test_a_second_supervisor_steps_back(workspace: Workspace, connection: Connec
     second = subprocess.run(supervisor_command(workspace), capture_output=True, text=True, timeout=30)
     assert second.returncode == 4
     assert "another supervisor already serves" in second.stderr
+    assert f"process {connection.call('state')['pid']} on host '{socket.gethostname()}'" in second.stderr
     assert connection.call("state")["paused"] is False
 
 
@@ -173,6 +177,11 @@ def test_the_socket_is_private(workspace: Workspace, connection: Connection) -> 
         ("submit", {"entries": [{"spec": {"kind": "train_denoiser", "steps": 0}}]}, "'steps' = 0"),
         ("submit", {"entries": [{"run_id": "../../etc/x", "spec": SMALL}]}, "not a run id"),
         ("submit", {"wrong": 1}, "do not fit"),
+        ("submit", {"entries": [{"spec": SMALL, "priority": 101}]}, "from -100 to 100"),
+        ("submit", {"entries": [{"spec": SMALL, "lane": "mps"}]}, "unknown lane 'mps'"),
+        ("set_cpu_lanes", {"count": 0}, "from 1 to 64"),
+        ("set_stuck_minutes", {"minutes": -1}, "above 0"),
+        ("undo", {}, "nothing to take back"),
         ("stop", {"run_id": "gone", "grade": "stop"}, "no run 'gone'"),
         ("move", {"run_ids": [], "before": "gone"}, "no run 'gone'"),
     ],
@@ -187,8 +196,6 @@ def test_bad_requests_are_answered_with_a_sentence(
 
 
 def test_garbage_on_the_socket_harms_nobody(workspace: Workspace, connection: Connection) -> None:
-    import socket
-
     for garbage in (b"\x00\xff\n", b"[]\n", b"{" * 100_000 + b"\n", b'{"id":"x","call":1}\n', b"a" * 5_000_000):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
             stranger.connect(workspace.socket_path)
@@ -238,7 +245,7 @@ def test_a_full_disk_is_answered_with_a_sentence_and_nothing_half_done(workspace
     listener = Listener()
     entries = [{"spec": {**SMALL, "name": "x" * 80}} for _ in range(50)]
     request = encode({"id": 7, "call": "submit", "args": {"entries": entries}})
-    asyncio.run(supervisor._answer(listener, request))  # type: ignore[arg-type]
+    asyncio.run(supervisor._clients.answer(listener, request))  # type: ignore[arg-type]
     (answer,) = listener.sent
     assert answer["id"] == 7 and not answer["ok"] and "free some room" in answer["error"]
     assert supervisor._store.load() == [] and supervisor._queue.entries == []

@@ -1,0 +1,31 @@
+"""The version of what run files and journals hold, and the refusal of what a newer difrob wrote.
+
+Version 1 is the first. Version 2 names the interval of a metric: in the attribute ``interval`` of its group, and once per
+metric in the journal. Everything of version 1 is read like version 2 with the name missing, and written as version 2 by the
+next fold.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from difrob.errors import UserError
+
+SCHEMA_VERSION = 2
+
+
+class Newer(UserError):
+    """A newer difrob wrote it: nothing is wrong with it, and it is to be left as it is."""
+
+
+def check_version(version: Any, name: str) -> None:
+    """Raise :class:`Newer` for a version that this difrob does not know, ValueError or TypeError for what is none.
+
+    Args:
+        version: as it was read.
+        name: of the file, for the message.
+    """
+    if int(version) > SCHEMA_VERSION:
+        raise Newer(
+            f"'{name}' has schema version {int(version)}; this difrob reads up to {SCHEMA_VERSION}: install a newer difrob"
+        )

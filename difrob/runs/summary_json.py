@@ -1,0 +1,57 @@
+"""The summary of a run as plain JSON data: one attribute of its file, the header of its journal, a row of the index."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from difrob.runs.interface import Measure
+from difrob.runs.records import Progress, RunSummary
+from difrob.runs.states import RunState
+
+
+def summary_to_json(summary: RunSummary) -> dict[str, Any]:
+    """A summary as plain JSON data; size and damage are facts about the file, not in it."""
+    values = asdict(summary)
+    values["state"] = summary.state.value
+    del values["size"], values["damaged"]
+    return values
+
+
+def summary_from_json(values: dict[str, Any], run_id: str, size: int = 0) -> RunSummary:
+    """The inverse of :func:`summary_to_json`. Raises KeyError, TypeError or ValueError for foreign data.
+
+    Args:
+        run_id: as the file's name has it, which counts where a file was copied or renamed.
+    """
+    fields = {key: value for key, value in values.items() if key in RunSummary.__dataclass_fields__}
+    fields["state"] = RunState(fields["state"])
+    fields["progress"] = _progress(**fields.get("progress", {}))
+    fields["results"] = {str(name): _measure(**measure) for name, measure in fields.get("results", {}).items()}
+    for name in ("spec", "parents"):
+        fields[name] = dict(fields.get(name, {}))
+    fields["kind"], fields["name"] = str(fields["kind"]), str(fields["name"])
+    for name in ("reason", "cause", "host", "device"):
+        fields[name] = str(fields.get(name, ""))
+    for name in ("started", "ended"):
+        fields[name] = _optional_number(fields.get(name))
+    fields["created"] = float(fields.get("created", 0.0))
+    fields["has_checkpoint"] = bool(fields.get("has_checkpoint", False))
+    return RunSummary(**{**fields, "run_id": run_id, "size": size, "damaged": False})
+
+
+def _progress(done: Any = 0, total: Any = 0, unit: Any = "steps", seconds_left: Any = None, **newer: Any) -> Progress:
+    return Progress(int(done), int(total), str(unit), _optional_number(seconds_left))
+
+
+def _measure(
+    value: Any, low: Any = None, high: Any = None, n: Any = None, interval: Any = "", unit: Any = "",
+    description: Any = "", **newer: Any,
+) -> Measure:  # fmt: skip
+    size = None if n is None else int(n)
+    ends = _optional_number(low), _optional_number(high)
+    return Measure(float(value), *ends, size, str(interval), str(unit), str(description))
+
+
+def _optional_number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,98 @@
+"""Specification of ``measure``: how near a generated set is to real images, and how much of it is only remembered."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from difrob.specs.base import JobSpec, parameter
+from difrob.specs.evaluate import Split, Weights
+
+ExtractorName = Literal["pixels", "pca", "classifier"]
+MeasureName = Literal[
+    "frechet", "kernel", "precision_recall", "density_coverage", "memorisation", "duplicates", "label_agreement"
+]
+
+
+class MeasureSpec(JobSpec):
+    """Distances, overlap, memorisation and label agreement of a generated set."""
+
+    title = "Measure a generated set"
+    summary = "Fréchet and kernel distance, precision and recall, memorised and repeated images, agreement of labels."
+
+    kind: Literal["measure"] = "measure"
+    generated: str = parameter(
+        ..., "The generated set that is measured.", group="Inputs", run_kinds=("generate",), min_length=1
+    )
+    classifier: str | None = parameter(
+        None, "A classifier, for its features or for the agreement of labels. For labels it must not have learnt from the set.",
+        group="Inputs", run_kinds=("train_classifier",),
+    )  # fmt: skip
+    weights: Weights = parameter("best", "The classifier's best checkpoint on validation, or the last one.",
+                                 group="Inputs", advanced=True)  # fmt: skip
+    measures: tuple[MeasureName, ...] = parameter(
+        ("frechet", "kernel", "precision_recall", "density_coverage", "memorisation", "duplicates"),
+        "What is measured. label_agreement needs a classifier.", group="Measures", min_length=1, max_length=7,
+    )  # fmt: skip
+    images: int | None = parameter(
+        None, "How many images of the set, the first ones, which are class-balanced; empty for all. Distances depend on it.",
+        unit="images", group="Data", ge=1,
+    )  # fmt: skip
+    reference: Split = parameter(
+        "test", "Real images that distances and overlap are measured against; train: those that the denoiser learnt from.",
+        group="Data", source="Heusel et al. 2017 take the training images, which rewards copies of them",
+    )  # fmt: skip
+    reference_images: int | None = parameter(
+        None,
+        "How many of them, class-balanced; empty for all. Distances depend on it.",
+        unit="images",
+        group="Data",
+        ge=2,
+    )
+    held_out: Literal["test", "validation"] = parameter(
+        "test", "Images that the denoiser has never seen, against which nearness to its training images is judged.",
+        group="Data", advanced=True, source="Meehan et al. 2020",
+    )  # fmt: skip
+    extractor: ExtractorName = parameter(
+        "pca", "Features of distances and overlap. pca: principal components of the reference images' pixels; classifier: "
+        "activations in front of its head. Numbers in different features cannot be compared.",
+        group="Features",
+    )  # fmt: skip
+    components: int = parameter(
+        32, "Number of principal components.", unit="features", group="Features", ge=1, le=4096,
+        shown_when={"extractor": ("pca",)},
+    )  # fmt: skip
+    kernel_subset: int = parameter(
+        100, "Images of the smaller set in each of the disjoint subsets over which the kernel distance is averaged.",
+        unit="images", group="Measures", ge=2, source="Bińkowski et al. 2018, section 4",
+    )  # fmt: skip
+    neighbours: int = parameter(
+        5, "The ball of an image reaches to this neighbour of it (precision, recall, density, coverage).", unit="images",
+        group="Measures", ge=1, le=1000, source="Naeem et al. 2020: 5; Kynkäänniemi et al. 2019: 3",
+    )  # fmt: skip
+    near_copy: float = parameter(
+        0.05, "Root mean square difference of the pixels up to which an image counts as a copy of another.",
+        unit="[0,1] intensity", group="Measures", ge=0, le=1,
+    )  # fmt: skip
+    batch_size: int = parameter(
+        500,
+        "Images compared at once; results do not depend on it.",
+        unit="images",
+        group="Measures",
+        ge=1,
+        advanced=True,
+    )
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> MeasureSpec:
+        if not self.classifier:
+            if self.extractor == "classifier":
+                raise ValueError("extractor = classifier needs a run in 'classifier'; choose one, or another extractor")
+            if "label_agreement" in self.measures:
+                raise ValueError(
+                    "label_agreement needs a run in 'classifier'; choose one, or leave label_agreement out"
+                )
+        if len(set(self.measures)) < len(self.measures):
+            raise ValueError(f"measures = {', '.join(self.measures)}: each can be named only once")
+        return self

@@ -1,0 +1,138 @@
+"""Weights from anywhere: what is harmless is read, what would run code or take memory is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from difrob.errors import UserError
+from difrob.foreign import read_safetensors, read_torch_state
+
+STATE = {
+    "weight": torch.arange(6.0).reshape(2, 3),
+    "count": torch.tensor(7),
+    "half": torch.ones(2, dtype=torch.bfloat16),
+}
+
+
+def test_safetensors_come_back(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file(STATE, tmp_path / "x.safetensors")
+    found = read_safetensors(tmp_path / "x.safetensors")
+    assert found.keys() == STATE.keys() and all(torch.equal(found[name], STATE[name]) for name in STATE)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"a": {"dtype": "F32", "shape": [250_000_000_000], "data_offsets": [0, 1_000_000_000_000]}},
+        {"a": {"dtype": "F32", "shape": [1 << 62, 1 << 62], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}},
+        {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "pickle", "shape": [1], "data_offsets": [0, 4]}},
+        [],
+    ],
+)
+def test_safetensors_that_lie_are_refused(tmp_path: Path, head: Any) -> None:
+    text = json.dumps(head).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+    with pytest.raises(UserError, match=r"x.safetensors' is no safetensors file"):
+        read_safetensors(path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff" * 8, struct.pack("<Q", 1 << 50) + b"{}", b"not at all a file of weights"]
+)
+def test_what_is_no_safetensors_file_is_said(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(UserError, match="no safetensors file"):
+        read_safetensors(tmp_path / "x")
+
+
+def test_torch_states_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(
+        {"state_dict": OrderedDict(STATE), "epoch": 3, "losses": [0.5, None], "p": torch.nn.Parameter(torch.ones(2))},
+        path,
+    )
+    found = read_torch_state(path)
+    assert found["epoch"] == 3 and found["losses"] == [0.5, None] and found["p"].tolist() == [1, 1]
+    assert all(torch.equal(found["state_dict"][name], STATE[name]) for name in STATE)
+
+
+class Trap:
+    def __init__(self, place: Path) -> None:
+        self.place = str(place)
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.place,)
+
+
+class Hungry:
+    def __reduce__(self) -> Any:
+        return bytearray, (1 << 40,)
+
+
+def test_what_would_run_code_or_take_memory_is_refused_by_name(tmp_path: Path) -> None:
+    path, ran = tmp_path / "x.pt", tmp_path / "ran"
+    torch.save({"a": Trap(ran)}, path)
+    with pytest.raises(UserError, match=r"wants 'posix.mkdir'|wants 'nt.mkdir'"):
+        read_torch_state(path)
+    torch.save({"a": Hungry()}, path)
+    with pytest.raises(UserError, match="bytearray"):
+        read_torch_state(path)
+    torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(UserError, match="wants 'torch.nn"):
+        read_torch_state(path)
+    assert not ran.exists()
+
+
+def test_old_formats_and_other_things_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(STATE, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(UserError, match=r"since PyTorch 1.6; save its tensors with safetensors"):
+        read_torch_state(path)
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(UserError, match=r"since PyTorch 1.6"):
+        read_torch_state(path)
+    torch.save([torch.ones(1)], path)
+    with pytest.raises(UserError, match="holds a list, not a dictionary"):
+        read_torch_state(path)
+    torch.save({"a": torch.ones(1).expand(1 << 40)}, path)
+    with pytest.raises(UserError, match="claims a tensor"):
+        read_torch_state(path)
+    with pytest.raises(UserError, match="there is no file"):
+        read_torch_state(tmp_path / "nothing")
+
+
+def test_packed_entries_are_refused(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "x.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "x.pt") as source,
+        zipfile.ZipFile(tmp_path / "y.pt", "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for info in source.infolist():
+            target.writestr(info.filename, source.read(info))
+    with pytest.raises(UserError, match="packed entry"):
+        read_torch_state(tmp_path / "y.pt")
+
+
+@pytest.mark.parametrize("place", range(0, 1600, 53))
+def test_damage_is_one_sentence(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(STATE, path)
+    data = path.read_bytes()
+    path.write_bytes(data[: place % len(data)])
+    with pytest.raises(UserError, match=r"x.pt"):
+        read_torch_state(path)
