@@ -36,7 +36,7 @@ class MeasureSpec(JobSpec):
         "What is measured. label_agreement needs a classifier.", group="Measures", min_length=1, max_length=7,
     )  # fmt: skip
     images: int | None = parameter(
-        None, "How many images of the set, the first ones, which are class-balanced; empty for all. Distances depend on it.",
+        None, "How many images of the set, the first ones; empty for all. Distances depend on it.",
         unit="images", group="Data", ge=1,
     )  # fmt: skip
     reference: Split = parameter(

@@ -92,7 +92,7 @@ def full_name(name: str) -> str:
 
 
 def interval_of(name: str) -> str:
-    """What the recorded intervals of a metric are; jobs give Wilson's for shares and Student's for means of images."""
+    """What the intervals of a metric are where its file does not say (schema version 1)."""
     return "Wilson 95 %" if scale_of(name) is Scale.SHARE else "Student t 95 %"
 
 

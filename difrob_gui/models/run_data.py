@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from difrob.runs import Curve, FeedUpdate, LogLine, Measure, Pictures, RunSummary
 from difrob_gui.charts.series_data import SeriesData
+from difrob_gui.models.metric_groups import interval_of
 
 
 class RunData:
@@ -17,6 +18,7 @@ class RunData:
         self.generation = 0
         self.summary: RunSummary | None = None
         self.metrics: dict[str, SeriesData] = {}
+        self._intervals: dict[str, str] = {}
         self.curves: dict[str, Curve] = {}
         self.pictures: dict[str, list[Pictures]] = {}
         self.log: list[LogLine] = []
@@ -33,6 +35,7 @@ class RunData:
             self.generation += 1
             self.metrics, self.curves, self.pictures, self.log = {}, {}, {}, []
         for name, series in update.metrics.items():
+            self._intervals[name] = series.interval or self._intervals.get(name, "")
             data = self.metrics.get(name)
             if data is None:
                 data = self.metrics[name] = SeriesData()
@@ -45,6 +48,10 @@ class RunData:
             batches.append(pictures)
             batches.sort(key=lambda batch: batch.step)
         self.log.extend(update.log)
+
+    def interval(self, name: str) -> str:
+        """What the recorded intervals of a metric are; worked out from its name where an old file does not say."""
+        return self._intervals.get(name) or interval_of(name)
 
 
 def curve_data(curve: Curve) -> SeriesData:

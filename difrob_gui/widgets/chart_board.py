@@ -8,7 +8,7 @@ from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.series_data import XAxis
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.models.metric_groups import full_name, interval_of, label_of, plan_charts, words
+from difrob_gui.models.metric_groups import full_name, label_of, plan_charts, words
 from difrob_gui.models.run_data import RunData, curve_data
 from difrob_gui.widgets.chart_controls import ChartControls
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
@@ -71,7 +71,7 @@ class ChartBoard(QWidget):
                 data = run.metrics[name]
                 known = chart.curves.get(name)
                 if known is None or known.data is not data or known.style != style:
-                    chart.add_curve(name, label_of(name), data, style, interval=interval_of(name), hint=full_name(name))
+                    chart.add_curve(name, label_of(name), data, style, interval=run.interval(name), hint=full_name(name))
             chart.touch()
         self._shown = {key: self._charts[key] for key in wanted}
         self.grid.set_widgets(list(self._shown.values()))

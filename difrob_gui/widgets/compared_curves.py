@@ -9,7 +9,7 @@ from difrob.comparison import shared_names, without
 from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.models.metric_groups import full_name, interval_of, scale_of, words
+from difrob_gui.models.metric_groups import full_name, scale_of, words
 from difrob_gui.models.run_data import RunData, curve_data
 from difrob_gui.theme import set_role
 from difrob_gui.widgets.chart_controls import ChartControls
@@ -128,7 +128,7 @@ class MetricsTab(QWidget):
             data = run.metrics[name]
             known = self.chart.curves.get(run.run_id)
             if known is None or (known.data, known.label, known.style) != (data, label, style):
-                self.chart.add_curve(run.run_id, label, data, style, interval=interval_of(name), hint=run.run_id)
+                self.chart.add_curve(run.run_id, label, data, style, interval=run.interval(name), hint=run.run_id)
             self.chart.set_curve_shown(run.run_id, shown)
         live = any(run.summary is not None and run.summary.state.is_live for run, *_ in having)
         self.chart.set_growing(live)

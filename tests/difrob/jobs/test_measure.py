@@ -16,6 +16,7 @@ from difrob.jobs import measure, train_classifier
 from difrob.metrics.frechet import frechet_measure
 from difrob.metrics.memorisation import nearest_neighbours
 from difrob.specs import DataSpec, GenerateSpec, MeasureSpec, TrainClassifierSpec, TrainDenoiserSpec
+from difrob.specs.diffusion_parts import SelectionSpec
 
 CPU = torch.device("cpu")
 DATA = DataSpec(train_size=200)
@@ -206,6 +207,15 @@ def test_a_classifier_that_learnt_from_the_set_cannot_judge_it() -> None:
     assert recorder.notes == [
         ("warning", "the classifier 'judge' was trained on the set that its features measure; distances are too small")
     ]
+
+
+def test_a_classifier_that_chose_the_images_cannot_judge_them() -> None:
+    chosen = MemoryInputRun(
+        "set", GenerateSpec(denoiser="model", selection=SelectionSpec(keep_share=0.5, judge="judge")),
+        arrays={f"samples/{name}": honest_set().array(f"samples/{name}") for name in ("images", "label", "index")},
+    )  # fmt: skip
+    with pytest.raises(UserError, match="the set 'set' was made with the classifier 'judge'"):
+        measured(chosen, judge(), classifier="judge", measures=("label_agreement",))
 
 
 def test_a_classifier_that_learnt_from_a_sister_set_may_judge_with_a_warning() -> None:

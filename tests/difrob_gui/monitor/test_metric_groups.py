@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from support.gui_fakes import summary
 
+from difrob.runs import FeedUpdate, Series
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.models.metric_groups import full_name, interval_of, label_of, plan_charts
+from difrob_gui.models.run_data import RunData
 
 TRAINING = [
     "loss", "loss/clean", "gradient_norm", "loss/robust", "train/attack_success", "learning_rate",
@@ -63,3 +67,12 @@ def test_bands_are_named_for_what_they_are() -> None:
 
 def test_nothing_makes_no_charts() -> None:
     assert plan_charts([]) == []
+
+
+def test_the_file_knows_better_than_the_name() -> None:
+    columns = [np.array([1]), np.array([0.0]), np.array([0.1]), np.array([0.05]), np.array([0.2])]
+    run = RunData("run")
+    run.apply(FeedUpdate(summary("run"), metrics={"abstentions": Series(*columns, interval="Clopper-Pearson 95 %")}))
+    assert run.interval("abstentions") == "Clopper-Pearson 95 %" and run.interval("loss") == "Student t 95 %"
+    run.apply(FeedUpdate(summary("run"), metrics={"abstentions": Series(*columns)}))
+    assert run.interval("abstentions") == "Clopper-Pearson 95 %"
