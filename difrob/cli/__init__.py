@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from difrob.cli import data, demo, doctor, queue, run, show, study, window
+from difrob.cli import data, demo, doctor, exchange, queue, run, show, study, window
 from difrob.errors import UserError
 
 EXIT_CODES = (
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (run, demo, show, data, queue, study, window, doctor):
+for module in (run, demo, show, data, exchange, queue, study, window, doctor):
     module.register(app)
 
 

@@ -11,12 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from difrob import words
 from difrob.cli.common import JsonOption, WorkspaceOption, console, open_workspace, print_json
 from difrob.cli.queue import read_state
-from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.runs.datasets import DataSetRecord
+from difrob.specs import parse_spec
 
 data_app = typer.Typer(
     help="The data sets of the workspace. Without a further word: list them.",
@@ -144,17 +143,8 @@ def check(
 def remove(context: typer.Context, name: Name, workspace_folder: WorkspaceOption = None) -> None:
     """Move a data set into the workspace's bin, unless live or waiting runs use it."""
     workspace = _workspace(context, workspace_folder)
-    waiting = [
-        entry.run_id
-        for entry in read_state(workspace).entries
-        if not entry.state.is_end and (entry.spec.get("data") or {}).get("dataset") == name
-    ]
-    if waiting:
-        raise UserError(
-            f"data set '{name}' is used by {words.plural(len(waiting), 'entry')} of the queue, e.g. '{waiting[0]}'; wait "
-            "for them, or take them out with 'difrob queue remove'"
-        )
-    target = workspace.remove_data_set(name)
+    entries = [entry for entry in read_state(workspace).entries if not entry.state.is_end]
+    target = workspace.remove_data_set(name, [parse_spec(entry.spec) for entry in entries])
     place = workspace.datasets.folder / name
     console.print(f"moved [bold]{name}[/bold] to {target}; to take it back, move it to {place}", soft_wrap=True)
 

@@ -35,7 +35,6 @@ from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import (
     KINDS,
-    DataSpec,
     JobSpec,
     apply_overrides,
     face_of,
@@ -113,8 +112,7 @@ def build_spec(
     if seed is not None:
         values["seed"] = seed
     parsed = parse_spec({"kind": kind, **resolve_inputs(workspace, values, spec)})
-    if isinstance(data := getattr(parsed, "data", None), DataSpec):
-        workspace.data_set(data.dataset)
+    workspace.require_data_of(parsed)
     return parsed
 
 

@@ -25,6 +25,8 @@ from difrob.runs.records import Curve, LogLine, Pictures, Series
 from difrob.runs.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from difrob.runs.schema import check_version
 
+MAPPED_BYTES = 32 << 20  # columns from this size on are mapped instead of read
+
 # difrob itself compresses nothing, but somebody may have since. A data set may then unpack to so many bytes, or to so many
 # times its file: constant columns pack a thousandfold, so a bound on the ratio alone would refuse honest small files.
 MAX_UNPACKED = 256 << 20
@@ -224,6 +226,21 @@ def sample_columns(file: h5py.File) -> dict[str, h5py.Dataset]:
     """The columns of per-sample results, not read yet."""
     group = _child(file, "samples", h5py.Group)
     return {name: numbers(group, name) for name in group}
+
+
+def read_column(column: h5py.Dataset, path: Path) -> np.ndarray:
+    """The rows of one of :func:`sample_columns`; read-only.
+
+    A large one that lies in the file in one piece is mapped, so that a set of a million images costs no memory. The map
+    stays good when the file is replaced, because files are only ever replaced by renaming.
+    """
+    place = column.id.get_offset()
+    if place is not None and column.chunks is None and column.nbytes >= MAPPED_BYTES and column.dtype.isnative:
+        mapped = np.memmap(path, dtype=column.dtype, mode="r", offset=place, shape=column.shape)
+        return mapped.view(np.ndarray)
+    values = column[...]
+    values.flags.writeable = False
+    return values
 
 
 def read_attributes(file: h5py.File) -> dict[str, Any]:

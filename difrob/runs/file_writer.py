@@ -31,7 +31,6 @@ from difrob.runs.schema import SCHEMA_VERSION
 from difrob.runs.summary_json import summary_to_json
 
 _SECTIONS = ("summary", "metrics", "curves", "images", "samples", "log", "checkpoints")
-_CHUNK_BYTES = 1 << 20
 _COPY_BYTES = 8 << 20
 _ROOT_FACTS = ("difrob_version", "torch_version", "python", "platform", "git_commit")
 
@@ -139,11 +138,9 @@ class FileWriter:
         """Write arrays (or data sets) as one column, block by block."""
         rows, shape = sum(len(part) for part in parts), parts[0].shape[1:]
         row_bytes = max(1, int(np.prod(shape, dtype=np.int64)) * parts[0].dtype.itemsize)
-        chunk = max(1, min(_CHUNK_BYTES // row_bytes, 1 << 16, max(256, rows)))
-        column = group.create_dataset(
-            name, (rows, *shape), parts[0].dtype, chunks=(chunk, *shape), maxshape=(None, *shape)
-        )
-        block, done = chunk * max(1, _COPY_BYTES // (chunk * row_bytes)), 0
+        # Contiguous, since the file is never written again, so that readers can map a large column into memory.
+        column = group.create_dataset(name, (rows, *shape), parts[0].dtype)
+        block, done = max(1, _COPY_BYTES // row_bytes), 0
         for part in parts:
             for start in range(0, len(part), block):
                 values = part[start : start + block]

@@ -200,7 +200,7 @@ class RunReader:
             return {name: (c.dtype, c.shape[1:]) for name, c in file_contents.sample_columns(file).items()}
 
     def array(self, name: str) -> np.ndarray:
-        """A per-sample column, e.g. ``samples/images``.
+        """A per-sample column, e.g. ``samples/images``; read-only, and mapped into memory where it is large.
 
         Raises:
             UserError: when the run has no such column.
@@ -208,10 +208,10 @@ class RunReader:
         column = name.removeprefix("samples/")
         with self.look() as look:
             folded = {} if look.file is None else file_contents.sample_columns(look.file)
-            parts = [folded[column][...]] if column in folded else []
+            parts = [file_contents.read_column(folded[column], self.h5_path)] if column in folded else []
             parts += [batch[column] for batch in look.contents.samples if column in batch]
             if parts:
-                return np.concatenate(parts)
+                return parts[0] if len(parts) == 1 else np.concatenate(parts)
         raise UserError(f"run '{self.run_id}' has no '{name}'; is it a finished run of the right kind?")
 
     def checkpoint(self, which: str = "last") -> Checkpoint:

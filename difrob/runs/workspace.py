@@ -7,8 +7,10 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from difrob.errors import UserError
 from difrob.runs.datasets import DataSetRecord, DataSets
@@ -18,7 +20,11 @@ from difrob.runs.locks import is_locked
 from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
 
+if TYPE_CHECKING:
+    from difrob.specs import JobSpec
+
 ENVIRONMENT = "DIFROB_WORKSPACE"
+_DATA_SET_FIELDS = ("data.dataset", "corruption.outliers")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 
 
@@ -81,16 +87,29 @@ class Workspace:
         """The record of a data set. Raises UserError when there is none of that name, naming those that there are."""
         return self.datasets.get(name)
 
-    def remove_data_set(self, name: str) -> Path:
+    def require_data_of(self, spec: JobSpec) -> None:
+        """Raise UserError when a specification names a data set that there is not; for asking before a run is queued."""
+        from difrob.specs import value_at, walk_fields
+
+        for path, _ in walk_fields(type(spec)):
+            if path in _DATA_SET_FIELDS and (name := value_at(spec, path)):
+                self.data_set(name)
+
+    def remove_data_set(self, name: str, waiting: Iterable[JobSpec] = ()) -> Path:
         """Move a data set into the workspace's bin and return where it lies now; see :meth:`DataSets.remove`.
 
+        Args:
+            name: of the set.
+            waiting: specifications in the queue, which the workspace does not know.
+
         Raises:
-            UserError: also while a live run uses it.
+            UserError: also while live runs or waiting ones need it.
         """
-        users = data_set_users(name, self.summaries())
+        users = data_set_users(name, self.summaries(), waiting)
         if users:
             raise UserError(
-                f"data set '{name}' is used by {len(users)} live run(s), e.g. '{users[0]}'; wait for them or stop them"
+                f"data set '{name}' is needed by {len(users)} live or waiting run(s), e.g. '{users[0]}'; wait for them, "
+                "or stop them and take them out of the queue"
             )
         return self.datasets.remove(name, self.bin_folder)
 
@@ -234,18 +253,30 @@ def _no_link(path: Path) -> Path:
     return path
 
 
-def data_set_users(name: str, summaries: list[RunSummary]) -> list[str]:
-    """The live runs that read a data set: their specification names it, or that of a run which they build on."""
+def data_set_users(name: str, summaries: list[RunSummary], waiting: Iterable[JobSpec] = ()) -> list[str]:
+    """What needs a data set: live runs (by id) and waiting specifications (by name or kind).
+
+    A specification needs the set that it names, and those of the runs that it builds on.
+    """
+    from difrob.specs import input_runs
+
     known = {summary.run_id: summary for summary in summaries}
 
-    def reads(summary: RunSummary, seen: frozenset[str]) -> bool:
-        data = summary.spec.get("data") if isinstance(summary.spec, dict) else None
-        if isinstance(data, dict) and data.get("dataset") == name:
+    def reads(spec: dict[str, Any], parents: dict[str, str], seen: frozenset[str]) -> bool:
+        if any(_value_in(spec, path) == name for path in _DATA_SET_FIELDS):
             return True
-        parents = (known[run_id] for run_id in summary.parents.values() if run_id in known and run_id not in seen)
-        return any(reads(parent, seen | {parent.run_id}) for parent in parents)
+        new = [known[run_id] for run_id in parents.values() if run_id in known and run_id not in seen]
+        return any(reads(parent.spec, parent.parents, seen | {parent.run_id}) for parent in new)
 
-    return [s.run_id for s in summaries if s.state.is_live and reads(s, frozenset({s.run_id}))]
+    live = [s.run_id for s in summaries if s.state.is_live and reads(s.spec, s.parents, frozenset({s.run_id}))]
+    specs = [s for s in waiting if reads(s.model_dump(mode="json"), input_runs(s), frozenset())]
+    return live + [spec.name or spec.kind for spec in specs]
+
+
+def _value_in(values: Any, path: str) -> Any:
+    for part in path.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def _runtime_folder() -> Path:

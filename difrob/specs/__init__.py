@@ -4,6 +4,7 @@ from difrob.specs.base import JobSpec, Spec, face_of, input_runs, parameter, val
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
+from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
 from difrob.specs.parts import AttackSpec, DataSpec, MemorySpec
 from difrob.specs.presets import Preset, list_presets, load_preset
@@ -20,6 +21,7 @@ __all__ = [
     "DenoiserNetworkSpec",
     "EvaluateSpec",
     "GenerateSpec",
+    "ImportImagesSpec",
     "JobSpec",
     "MeasureSpec",
     "MemorySpec",

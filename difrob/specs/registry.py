@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -14,13 +14,22 @@ from difrob.specs.base import JobSpec, Spec, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
+from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
 from difrob.specs.train_classifier import TrainClassifierSpec
 from difrob.specs.train_denoiser import TrainDenoiserSpec
 
 KINDS: dict[str, type[JobSpec]] = {
     spec.model_fields["kind"].default: spec
-    for spec in (TrainDenoiserSpec, GenerateSpec, TrainClassifierSpec, EvaluateSpec, CertifySpec, MeasureSpec)
+    for spec in (
+        TrainDenoiserSpec,
+        GenerateSpec,
+        TrainClassifierSpec,
+        EvaluateSpec,
+        CertifySpec,
+        MeasureSpec,
+        ImportImagesSpec,
+    )
 }
 
 
@@ -113,6 +122,8 @@ def _override_value(text: str, info: FieldInfo) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = {"none": None, "true": True, "false": False}.get(text.lower(), text)
+    if get_origin(info.annotation) is tuple:
+        return value if isinstance(value, list) else [value]  # a single one needs no brackets
     choices = get_args(info.annotation) or (info.annotation,)
     if isinstance(value, str) or str not in choices or (value is None and NoneType in choices):
         return value

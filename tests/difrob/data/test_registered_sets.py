@@ -272,7 +272,7 @@ def test_a_run_notes_what_it_reads_and_goes_on_with_nothing_else(
     spec = TrainDenoiserSpec(data=DataSpec(dataset="small"))
     recorder = RunRecorder(workspace, "run", spec)
     assert len(load_split(recorder, spec.data, "train")) == 108
-    with pytest.raises(UserError, match="used by 1 live run"):
+    with pytest.raises(UserError, match="needed by 1 live or waiting run"):
         workspace.remove_data_set("small")
     recorder.finish(RunState.INTERRUPTED)
     noted = workspace.reader("run").attributes()["data_sets"]
@@ -299,8 +299,18 @@ def test_a_set_is_in_use_while_runs_built_on_its_runs_are_live(workspace: Worksp
     generating = RunRecorder(workspace, "generated", GenerateSpec(denoiser="denoiser"))
     assert data_set_users("small", workspace.summaries()) == ["generated"]
     assert data_set_users("digits", workspace.summaries()) == []
+    waiting = [GenerateSpec(denoiser="denoiser", name="later"), TrainDenoiserSpec()]
+    assert data_set_users("small", workspace.summaries(), waiting) == ["generated", "later"]
     generating.finish(RunState.FINISHED)
     assert data_set_users("small", workspace.summaries()) == []
+
+
+def test_specifications_are_held_against_what_there_is(workspace: Workspace, record: DataSetRecord) -> None:
+    for values in ({}, {"data": {"dataset": "small"}}, {"data": {"dataset": "toy-ring"}}):
+        workspace.require_data_of(TrainDenoiserSpec.model_validate(values))
+    for field in ({"data": {"dataset": "x"}}, {"corruption": {"kind": "outliers", "outliers": "x"}}):
+        with pytest.raises(UserError, match="no data set 'x'"):
+            workspace.require_data_of(TrainDenoiserSpec.model_validate(field))
 
 
 def test_removing_what_cannot_be_removed(workspace: Workspace, record: DataSetRecord) -> None:

@@ -1,0 +1,27 @@
+"""Specification of ``import_images``: labelled images from files become a run, like a generated set."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from difrob.specs.base import JobSpec, parameter
+
+
+class ImportImagesSpec(JobSpec):
+    """Read labelled images that were made elsewhere, e.g. the released .npz files of Wang et al. 2023."""
+
+    title = "Import labelled images"
+    summary = "A set made elsewhere (.npz, folders of pictures, HDF5 runs exported before) becomes a run to train with."
+
+    kind: Literal["import_images"] = "import_images"
+    paths: tuple[str, ...] = parameter(
+        ..., "Files or folders, read one after the other as one set: .npz with 'image' and 'label', folders of pictures per "
+        "class, or any format of 'difrob data add'.", group="Inputs", min_length=1, max_length=100,
+    )  # fmt: skip
+    format: Literal["auto", "arrays", "folders", "idx", "cifar", "svhn"] = parameter(
+        "auto", "Format of the files; auto looks.", group="Inputs", advanced=True
+    )
+    split: str = parameter(
+        "train", "Which split, where the files have several.", group="Inputs", advanced=True, max_length=64
+    )
+    images: int | None = parameter(None, "Only the first so many; empty for all.", unit="images", group="Inputs", ge=1)
