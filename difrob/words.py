@@ -17,6 +17,7 @@ _KIND_WORDS = {
     "evaluate": "Evaluation",
     "certify": "Certification",
     "measure": "Measurement",
+    "import_images": "Imported set",
 }
 _KIND_ICONS = {
     "train_denoiser": "waves",
@@ -25,6 +26,7 @@ _KIND_ICONS = {
     "evaluate": "target",
     "certify": "certificate",
     "measure": "results",
+    "import_images": "import",
 }
 _TIME = re.compile(r"^\d{8}T\d{6}Z-")
 _HEADLINES = ("robust_accuracy", "certified", "robust", "clean_accuracy", "accuracy", "loss")

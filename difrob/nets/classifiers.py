@@ -1,88 +1,45 @@
-"""Classifiers: images in [0,1] to logits, standardised inside the network."""
+"""Classifiers by name."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
+from difrob.nets.classifier_base import PIXEL_MEAN, PIXEL_STD, Classifier
+from difrob.nets.preact_resnet import PreActResNet18
+from difrob.nets.small_cnn import SmallCNN
+from difrob.nets.vision_transformer import VisionTransformer
+from difrob.nets.wide_resnet import WideResNet
 from difrob.specs.train_classifier import ClassifierNetworkSpec
 
-# Pixels in [0,1] become numbers in [-1,1].
-PIXEL_MEAN = 0.5
-PIXEL_STD = 0.5
+__all__ = ["PIXEL_MEAN", "PIXEL_STD", "Classifier", "build_classifier"]
 
+# Depth and widening factor of the wide residual networks that have a name of their own.
+WIDE_RESNETS = {"wide_resnet_28_10": (28, 10), "wide_resnet_70_16": (70, 16), "wide_resnet_94_16": (94, 16)}
 
-class Classifier(nn.Module):
-    """SiLU convolutions, one hidden layer of features and a linear head, without batch normalisation.
-
-    The first convolution keeps the image size and each further one halves it. Without batch statistics, one image's
-    logits do not depend on the others of its batch, in training as in evaluation.
-
-    Args:
-        channels: output channels of the convolutions.
-        features: width of the penultimate layer.
-        image_shape: (C, H, W).
-        num_classes: number of classes K.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, *, channels: tuple[int, ...], features: int, image_shape: tuple[int, int, int], num_classes: int
-    ) -> None:
-        super().__init__()
-        colours, height, width = image_shape
-        self.image_shape = image_shape
-        self.num_classes = num_classes
-        # Standardisation belongs to the network, so that noise and radii are always in [0,1] units.
-        self.register_buffer("mean", torch.full((colours, 1, 1), PIXEL_MEAN))
-        self.register_buffer("std", torch.full((colours, 1, 1), PIXEL_STD))
-
-        layers: list[nn.Module] = []
-        incoming = colours
-        for position, outgoing in enumerate(channels):
-            stride = 1 if position == 0 else 2
-            layers += [nn.Conv2d(incoming, outgoing, 3, stride=stride, padding=1), nn.SiLU()]
-            height, width = -(-height // stride), -(-width // stride)
-            incoming = outgoing
-        self.convolutions = nn.Sequential(*layers)
-        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(incoming * height * width, features), nn.SiLU())
-        self.head = nn.Linear(features, num_classes)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Weights that keep the size of the activations through SiLU (He et al. 2015); the head starts undecided.
-
-        With torch's own smaller weights the signal fades from layer to layer, and the first fifty or so steps of
-        adversarial training are lost on a plateau.
-        """
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        nn.init.normal_(self.head.weight, std=self.head.in_features**-0.5)
-
-    def features(self, x: Tensor) -> Tensor:
-        """Penultimate activations [B, features] of images [B, C, H, W] in [0,1]."""
-        hidden: Tensor = self.hidden(self.convolutions((x - self.mean) / self.std))
-        return hidden
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, K] of images [B, C, H, W] in [0,1]."""
-        logits: Tensor = self.head(self.features(x))
-        return logits
+# Patch, width, blocks, heads; base is that of Dosovitskiy et al. 2021, table 1.
+VIT_BASE_2 = (2, 768, 12, 12)
 
 
 def build_classifier(spec: ClassifierNetworkSpec, image_shape: tuple[int, int, int], num_classes: int) -> Classifier:
     """A freshly initialised classifier; its weights come from torch's global generator, which the caller seeds.
 
     Args:
-        spec: architecture and widths.
+        spec: architecture and sizes.
         image_shape: (C, H, W).
         num_classes: number of classes K, at least 2.
+
+    Raises:
+        UserError: for images that the architecture cannot take.
     """
-    if num_classes < 2:
-        raise ValueError(f"a classifier needs at least 2 classes, not {num_classes}")
-    return Classifier(channels=spec.channels, features=spec.features, image_shape=image_shape, num_classes=num_classes)
+    if spec.architecture == "small_cnn":
+        return SmallCNN(
+            channels=spec.channels, features=spec.features, image_shape=image_shape, num_classes=num_classes
+        )
+    if spec.architecture == "preact_resnet_18":
+        return PreActResNet18(image_shape=image_shape, num_classes=num_classes)
+    if spec.architecture in ("vit", "vit_base_2"):
+        free = (spec.patch, spec.width, spec.blocks, spec.heads)
+        patch, width, blocks, heads = free if spec.architecture == "vit" else VIT_BASE_2
+        return VisionTransformer(
+            patch=patch, width=width, blocks=blocks, heads=heads, image_shape=image_shape, num_classes=num_classes
+        )
+    depth, widen = WIDE_RESNETS.get(spec.architecture, (spec.depth, spec.widen))
+    return WideResNet(depth=depth, widen=widen, image_shape=image_shape, num_classes=num_classes)

@@ -74,5 +74,5 @@ class AlignmentSpec(Spec):
 
     @property
     def is_on(self) -> bool:
-        """Whether there is a teacher at all; a weight of 0 still trains the head, so that arms cost the same."""
+        """Whether there is a teacher at all."""
         return self.teacher != "none"

@@ -98,3 +98,19 @@ class MemorySpec(Spec):
         True, "When memory runs out, go on with half as many images at once instead of failing; the log says so.",
         group="Memory", advanced=True,
     )  # fmt: skip
+
+
+class ComputeSpec(Spec):
+    """How the device computes; what a device cannot do is left out with a note in the log."""
+
+    precision: Literal["float32", "bfloat16"] = parameter(
+        "float32", "bfloat16: networks compute in half the width where that is safe (autocast); faster on recent GPUs.",
+        group="Compute", advanced=True,
+    )  # fmt: skip
+    channels_last: bool = parameter(
+        False, "Lay images out with channels last, which tensor cores prefer.", group="Compute", advanced=True
+    )
+    compile: bool = parameter(
+        False, "Compile the network (torch.compile): minutes at the start, faster steps afterwards.", group="Compute",
+        advanced=True,
+    )  # fmt: skip

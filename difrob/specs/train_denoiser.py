@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import model_validator
 
 from difrob.specs.base import JobSpec, Spec, parameter
-from difrob.specs.diffusion_parts import ComputeSpec, CorruptionSpec, RegulariserSpec
-from difrob.specs.parts import DataSpec, MemorySpec
+from difrob.specs.diffusion_parts import CorruptionSpec, RegulariserSpec
+from difrob.specs.parts import ComputeSpec, DataSpec, MemorySpec
 
 
 class DenoiserNetworkSpec(Spec):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from difrob.specs.diffusion_parts import ComputeSpec
+from difrob.specs.parts import ComputeSpec
 
 Tell = Callable[[str], None]
 

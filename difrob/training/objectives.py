@@ -18,12 +18,16 @@ class Terms:
         clean: cross-entropy part, detached.
         robust: robust part before its weight, detached; None where the objective has none.
         attack_success: share of the rightly classified images that the attack flipped; None without an attack.
+        alignment: 1 - cosine to a teacher's features before its weight, detached; None without a teacher.
+        adversarial: what the attack found, [B,C,H,W], a constant; None without an attack, and for a whole batch of pieces.
     """
 
     loss: Tensor
     clean: Tensor
     robust: Tensor | None = None
     attack_success: Tensor | None = None
+    alignment: Tensor | None = None
+    adversarial: Tensor | None = None
 
 
 def weighted_terms(parts: list[tuple[float, Terms]]) -> Terms:
@@ -41,7 +45,7 @@ def weighted_terms(parts: list[tuple[float, Terms]]) -> Terms:
 
     loss, clean = mean("loss"), mean("clean")
     assert loss is not None and clean is not None
-    return Terms(loss.detach(), clean, mean("robust"), mean("attack_success"))
+    return Terms(loss.detach(), clean, mean("robust"), mean("attack_success"), mean("alignment"))
 
 
 def standard_loss(network: nn.Module, images: Tensor, labels: Tensor, *, label_smoothing: float) -> Terms:

@@ -76,7 +76,9 @@ def trades_loss(
         right = clean_logits.argmax(1) == labels
         flipped = right & (adversarial_logits.argmax(1) != labels)
         attack_success = flipped.sum() / right.sum().clamp_min(1)
-    return Terms(clean + beta * robust, clean.detach(), robust.detach(), attack_success)
+    return Terms(
+        clean + beta * robust, clean.detach(), robust.detach(), attack_success, adversarial=adversarial.detach()
+    )
 
 
 def _starts_uniformly(attack: AttackSpec) -> bool:

@@ -78,7 +78,7 @@ def test_shapes() -> None:
     assert train["data.train_size"].empty_means == "empty = all"
     assert train["generated_fraction"].limits == "at least 0, at most 1"
     network = {field.path: field for field in fields_of(KINDS["train_denoiser"])}
-    assert network["network.width"].shown_when == {"network.architecture": ["residual_mlp"]}
+    assert network["network.width"].shown_when == {"network.architecture": ["residual_mlp", "straight_mlp"]}
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,13 @@ def read(path: Path) -> Source:
         raise UserError(
             f"'{path}' has no training images; put train-images-idx3-ubyte(.gz) and its labels beside the test's"
         )
-    sizes = {shape[1:] for shape in shapes.values()}
-    if len(sizes) > 1:
-        raise UserError(f"training and test images in '{path}' differ in size: {sorted(sizes)}")
-    height, width = sizes.pop()
+    height, width = shapes["train"][1:]
+    for split, shape in shapes.items():
+        if shape[1:] != (height, width):
+            raise UserError(
+                f"the images in '{found['train', 'images'].name}' are {height}x{width}, those in "
+                f"'{found[split, 'images'].name}' {shape[1]}x{shape[2]}; they do not belong together"
+            )
     files = fingerprint({file.name: file for file in found.values()})
     known = recognise(files)
     names = known.class_names if known else numbered_classes(*labels.values())

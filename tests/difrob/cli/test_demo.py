@@ -27,7 +27,7 @@ def test_the_pipeline_is_accepted_and_each_run_waits_for_what_it_reads(workspace
         assert kinds == ["train_denoiser", "generate", *["train_classifier"] * 2, *["evaluate"] * 2, *["certify"] * 2]
         for entry, (_, spec) in zip(queue.entries, pipeline.entries.values(), strict=True):
             assert entry.after == list(input_runs(spec).values())
-        first = queue.next_start(["cpu"])
+        first = queue.next_start()
         assert first is not None and first[0].run_id == pipeline.entries["denoiser"][0]
     finally:
         store.close()

@@ -15,7 +15,8 @@ from difrob.errors import Stopped, UserError
 from difrob.jobs import train_denoiser
 from difrob.nets.storage import unpack
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainDenoiserSpec
-from difrob.specs.diffusion_parts import ComputeSpec, CorruptionSpec, RegulariserSpec
+from difrob.specs.diffusion_parts import CorruptionSpec, RegulariserSpec
+from difrob.specs.parts import ComputeSpec
 
 CPU = torch.device("cpu")
 SMALL = DenoiserNetworkSpec(width=32, blocks=2)

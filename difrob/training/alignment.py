@@ -1,0 +1,277 @@
+"""Diffusion representation alignment (Huang et al. 2026; the details are our reading, see below).
+
+    L = L_AT + lambda (1 - mean_i cos(P(h(x'_i)), r(x_i) - c))
+
+h are the student's penultimate features, P a small projection head, r the pooled features of a frozen teacher at the
+clean image, c their mean over the training images: without it all cosines begin near one, and the term says little. The
+attack knows nothing of the term, the teacher gets no gradient, and the head is dropped after training. Which block, noise
+level, weight and input the paper takes is not known to us; they are fields of the specification.
+
+    alignment = open_alignment(spec.alignment, recorder, real, network, spec.seed, device)
+    optimiser = SGD(decay_groups(network, decay) + decay_groups(alignment.head, decay), ...)
+    targets = alignment.targets(images, step, real_rows, generated_rows, pieces)
+    terms = alignment.added(terms, network, images, targets)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from difrob.attacks.modes import frozen_statistics
+from difrob.data import ImageSet, as_float
+from difrob.errors import UserError
+from difrob.memory import MicroBatches
+from difrob.nets.storage import load_weights
+from difrob.randomness import generator, normal_per_sample, seeded_globally
+from difrob.runs.interface import Recorder
+from difrob.specs.alignment_parts import AlignmentSpec
+from difrob.training.objectives import Terms
+from difrob.training.teachers import (
+    DenoiserTeacher,
+    Source,
+    Teacher,
+    feature_width,
+    features_of,
+    open_classifier_teacher,
+    open_denoiser,
+)
+
+# Training images whose mean feature is the centre, and how many go through the teacher at once. Both are fixed, so that
+# the centre depends on the data, the seed and the teacher alone.
+CENTRE_IMAGES = 10_000
+CENTRE_BATCH = 256
+
+
+class AlignmentHead(nn.Module):
+    """The projection P and the centre c of the targets: all of the alignment that a checkpoint holds.
+
+    Linear layers with SiLU between them and no batch normalisation, whose statistics would mix clean and attacked images.
+
+    Args:
+        features: width d of the student's features.
+        targets: width m of the teacher's.
+        layers: number of linear layers, at least 1.
+        width: of the hidden layers; None for 2 m.
+    """
+
+    centre: Tensor
+
+    def __init__(self, features: int, targets: int, layers: int = 2, width: int | None = None) -> None:
+        super().__init__()
+        hidden = 2 * targets if width is None else width
+        widths = [features, *[hidden] * (layers - 1), targets]
+        stack: list[nn.Module] = []
+        for position, (incoming, outgoing) in enumerate(zip(widths, widths[1:], strict=False)):
+            stack += [nn.SiLU()] if position else []
+            stack.append(nn.Linear(incoming, outgoing))
+        self.projection = nn.Sequential(*stack)
+        self.register_buffer("centre", torch.zeros(targets))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, d] -> [B, m]."""
+        projected: Tensor = self.projection(features)
+        return projected
+
+
+def alignment_loss(projected: Tensor, targets: Tensor) -> Tensor:
+    """1 - mean cosine of the rows of two matrices [B, m], a scalar in [0, 2]; a row of zeros has cosine 0."""
+    return 1 - functional.cosine_similarity(projected, targets, dim=1).mean()
+
+
+class Alignment:
+    """Teacher, head and loss of one training.
+
+    Args:
+        spec: what is aligned with what.
+        teacher: frozen, on the device.
+        head: on the device, in training mode.
+        seed: seed of the run; the noise of the teacher's input depends on it and on the step, or the image.
+
+    Attributes:
+        head: its parameters belong to the optimiser, its state to the checkpoint.
+    """
+
+    def __init__(self, spec: AlignmentSpec, teacher: Teacher, head: AlignmentHead, seed: int) -> None:
+        self.head = head
+        self._spec = spec
+        self._teacher = teacher
+        self._seed = seed
+        self._noise = spec.noise if teacher.takes_noise else "none"
+        self._known: Tensor | None = None
+
+    def find_centre(self, images: ImageSet) -> None:
+        """Set the centre to the mean feature of the unaugmented training images, the first 10,000 if there are more."""
+        some = images.take(np.arange(min(len(images), CENTRE_IMAGES)))
+        features = self._features_of_set(some)
+        self.head.centre.copy_(features.double().mean(dim=0))
+
+    def remember(self, images: ImageSet, *, augmented: bool) -> bool:
+        """Compute the features of all real training images once and for all, where they never change.
+
+        They change with fresh noise at every step, and with augmentation. Features of generated images, of which there may
+        be millions, are always computed when they come.
+
+        Returns:
+            Whether they are remembered now.
+        """
+        if augmented or self._noise == "step":
+            return False
+        self._known = self._features_of_set(images)
+        return True
+
+    def targets(
+        self, images: Tensor, step: int, real_rows: np.ndarray, generated_rows: np.ndarray, pieces: MicroBatches
+    ) -> Tensor:
+        """The centred teacher features of a batch, [B, m], without a graph.
+
+        Args:
+            images: the clean (augmented) images in the order of the rows, real ones first, [B,C,H,W] in [0,1].
+            step: of the training, from 0.
+            real_rows, generated_rows: places of the images in their sets.
+            pieces: how many images go through the teacher at once.
+        """
+        noise = self._noise_of(images, step, real_rows, generated_rows)
+        known = len(real_rows) if self._known is not None else 0
+        found = []
+        if self._known is not None and known:
+            found.append(self._known[torch.from_numpy(np.asarray(real_rows)).to(images.device)])
+        rest = images[known:]
+        for part in pieces.slices(len(rest)):
+            found.append(self._features(rest[part], None if noise is None else noise[known:][part]))
+        targets = torch.cat(found) - self.head.centre
+        if self._spec.targets == "shuffled":
+            order = torch.randperm(len(targets), generator=generator(self._seed, "shuffled targets", step))
+            targets = targets[order.to(targets.device)]
+        return targets
+
+    def loss(self, network: nn.Module, images: Tensor, adversarial: Tensor | None, targets: Tensor) -> Tensor:
+        """The term before its weight, a scalar with a graph to student and head.
+
+        The passes are further training passes; running statistics of normalisation layers do not count them.
+
+        Args:
+            network: the student; its method ``features`` gives [B, d].
+            images: clean images [B,C,H,W] in [0,1].
+            adversarial: what the attack of the objective found, a constant; None for an objective without one.
+            targets: rows of :meth:`targets` that belong to the images.
+
+        Raises:
+            UserError: when attacked images are to be aligned and there are none.
+        """
+        inputs = []
+        if self._spec.student != "adversarial":
+            inputs.append(images)
+        if self._spec.student != "clean":
+            if adversarial is None:
+                raise UserError(
+                    f"alignment.student = {self._spec.student} needs attacked images, but this objective attacks none; "
+                    "set it to 'clean', or choose the objective 'trades'"
+                )
+            inputs.append(adversarial)
+        with frozen_statistics(network):
+            losses = [alignment_loss(self.head(features_of(network)(x)), targets) for x in inputs]
+        return torch.stack(losses).mean()
+
+    def added(self, terms: Terms, network: nn.Module, images: Tensor, targets: Tensor) -> Terms:
+        """The terms of the objective with lambda times :meth:`loss` added."""
+        loss = self.loss(network, images, terms.adversarial, targets)
+        return replace(terms, loss=terms.loss + self._spec.weight * loss, alignment=loss.detach())
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from ``head.state_dict()``, the centre included. UserError when it does not fit."""
+        load_weights(self.head, tensors)
+
+    def facts(self) -> dict[str, Any]:
+        """What the run's record says about it, as plain JSON data."""
+        return {
+            "teacher": self._teacher.name,
+            "teacher_features": self._teacher.width,
+            "head_parameters": sum(parameter.numel() for parameter in self.head.parameters()),
+            "centre": f"mean over at most {CENTRE_IMAGES:,} unaugmented real training images",
+            "noise": self._noise,
+            "targets_remembered": self._known is not None,
+        }
+
+    def _features_of_set(self, images: ImageSet) -> Tensor:
+        """Features of real training images in their own order, with the noise that belongs to each of them."""
+        found = []
+        nothing = np.empty(0, dtype=np.int64)
+        device = self.head.centre.device
+        for first in range(0, len(images), CENTRE_BATCH):
+            rows = np.arange(first, min(first + CENTRE_BATCH, len(images)))
+            x = as_float(images.images[rows], device)
+            noise = None if self._noise == "none" else self._noise_of_images(x, rows, nothing)
+            found.append(self._features(x, noise))
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def _features(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        return self._teacher(x, noise)
+
+    def _noise_of(self, x: Tensor, step: int, real_rows: np.ndarray, generated_rows: np.ndarray) -> Tensor | None:
+        if self._noise == "none":
+            return None
+        if self._noise == "image":
+            return self._noise_of_images(x, real_rows, generated_rows)
+        return torch.randn(x.shape, generator=generator(self._seed, "teacher noise", step)).to(x.device)
+
+    def _noise_of_images(self, x: Tensor, real_rows: np.ndarray, generated_rows: np.ndarray) -> Tensor:
+        shape = x.shape[1:]
+        drawn = [
+            normal_per_sample(self._seed, ("teacher noise", name), rows, shape)
+            for name, rows in (("real", real_rows), ("generated", generated_rows))
+        ]
+        return torch.cat(drawn).to(x.device)
+
+
+def open_alignment(
+    spec: AlignmentSpec,
+    recorder: Recorder,
+    real: ImageSet,
+    network: nn.Module,
+    seed: int,
+    device: torch.device,
+    *,
+    augmented: bool = False,
+) -> Alignment | None:
+    """The alignment that a specification asks for, its centre found; None for one without a teacher.
+
+    The head's weights are drawn from a stream of their own, so that the student begins like one that is not aligned.
+
+    Args:
+        spec: the part of the training's specification.
+        recorder: opens the teacher's run.
+        real: real training images.
+        network: the student, on the device.
+        seed: seed of the run.
+        device: where the teacher is put.
+        augmented: whether the training varies its images.
+
+    Raises:
+        UserError: for a teacher that does not fit the images, has no such block, or no null class.
+    """
+    if not spec.is_on:
+        return None
+    teacher: Teacher
+    if spec.teacher == "classifier":
+        assert spec.classifier is not None
+        teacher = open_classifier_teacher(recorder, spec.classifier, real.shape, device)
+    else:
+        assert spec.denoiser is not None
+        source: Source = "random" if spec.teacher == "random" else "trained"
+        denoiser = open_denoiser(recorder, spec.denoiser, source, real.shape, seed, device)
+        teacher = DenoiserTeacher(denoiser, spec.block, spec.sigma, source)
+    with seeded_globally(torch.device("cpu"), seed, "alignment head"):
+        head = AlignmentHead(feature_width(network, real.shape), teacher.width, spec.head_layers, spec.head_width)
+    alignment = Alignment(spec, teacher, head.to(device).train(), seed)
+    alignment.find_centre(real)
+    alignment.remember(real, augmented=augmented)
+    recorder.attribute("alignment", alignment.facts())
+    return alignment
