@@ -46,6 +46,13 @@ class MicroBatches:
         for part in range(parts):
             yield slice(part * count // parts, (part + 1) * count // parts)
 
+    def interleaved(self, count: int) -> Iterator[slice]:
+        """The same number of pieces, each of every so-many-th image, for a batch whose order has a meaning: batch
+        normalisation should see in each piece what it would see in the whole."""
+        parts = -(-count // self.size)
+        for part in range(parts):
+            yield slice(part, count, parts)
+
     def attempt(self, work: Callable[[], Result]) -> Result:
         """Do ``work``, which cuts by :meth:`slices`, as often as it takes; it must be fit to be begun anew."""
         while True:

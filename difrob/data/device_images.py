@@ -59,7 +59,10 @@ class DeviceImages:
         """
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows {rows.min()}..{rows.max()} of a set of {len(self)} images")
-        places = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(self.device)
+        places = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
+        if self.device.type == "cuda":  # from pinned memory the GPU fetches it without the host waiting for queued work
+            places = places.pin_memory()
+        places = places.to(self.device, non_blocking=True)
         levels = self._levels.index_select(0, places) if self._levels is not None else self._collected(rows)
         if augmentation:
             levels = augment(levels, augmentation, seed, step)

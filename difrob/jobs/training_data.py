@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from difrob.data import ImageSet, load_split
+from difrob.data import Augmentation, ImageSet, load_split
 from difrob.data.corruption import Corruption, corrupt
 from difrob.data.points import PointSet
 from difrob.data.toy import GaussianMixture
@@ -43,7 +43,7 @@ def training_data(spec: TrainDenoiserSpec, recorder: Recorder) -> TrainingData:
     """Read the data of a training and spoil them as asked; what was done is recorded as the fact ``corruption``.
 
     Raises:
-        UserError: for an unknown data set, or a corruption that does not fit it.
+        UserError: for an unknown data set, or a corruption or flips that do not fit it.
     """
     truth = toy_mixture(spec.data.dataset)
     clean: ImageSet | PointSet
@@ -51,6 +51,8 @@ def training_data(spec: TrainDenoiserSpec, recorder: Recorder) -> TrainingData:
     if truth is not None:
         clean, validation = toy_splits(spec.data, truth)
     else:
+        if spec.flips:
+            Augmentation(flips=True).check_fit(recorder.data_set(spec.data.dataset))
         clean = load_split(recorder, spec.data, "train")
         validation = load_split(recorder, spec.data, "validation")
     if spec.corruption.kind == "none":

@@ -71,7 +71,13 @@ def rank_measures(
 
         value, low, high = jackknife_interval(of_rows, len(features), seed, between)
         found[name] = Measure(
-            value, low, high, n=len(features), interval=JACKKNIFE, unit="directions", description=stated(what, **conditions)
+            value,
+            low,
+            high,
+            n=len(features),
+            interval=JACKKNIFE,
+            unit="directions",
+            description=stated(what, **conditions),
         )
     return found
 

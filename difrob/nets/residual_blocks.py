@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -95,43 +92,3 @@ class ResidualStages(nn.Module):
         """[B, C, H, W] to [B, last width]."""
         activated: Tensor = functional.silu(self.norm(self.blocks(self.first(x))))
         return activated.mean(dim=(2, 3))
-
-
-def batch_norms(network: nn.Module) -> Iterator[nn.modules.batchnorm._BatchNorm]:
-    """The batch normalisation layers of a network; none means that images of a batch do not see each other."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            yield module
-
-
-def set_statistics_momentum(network: nn.Module, momentum: float) -> None:
-    """How much of the next batch enters the running statistics; 1 replaces them, as Wang et al. do in the first step."""
-    for layer in batch_norms(network):
-        layer.momentum = momentum
-
-
-def statistics_of(network: nn.Module) -> list[Tensor]:
-    """The running statistics themselves, not copies."""
-    return [tensor for layer in batch_norms(network) for tensor in layer.buffers(recurse=False)]
-
-
-class StatisticsGuard:
-    """Puts running statistics back to where a step began, for a step that is begun anew after it ran out of memory.
-
-    Args:
-        network: the network in training.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self._live = statistics_of(network)
-        self._kept = [tensor.clone() for tensor in self._live]
-
-    def remember(self) -> None:
-        """Note the statistics at the start of a step."""
-        if self._live:
-            torch._foreach_copy_(self._kept, self._live)
-
-    def put_back(self) -> None:
-        """Undo what has happened to them since."""
-        if self._live:
-            torch._foreach_copy_(self._live, self._kept)

@@ -19,10 +19,11 @@ import h5py
 import numpy as np
 
 from difrob.errors import UserError
-from difrob.runs.heap_check import endless_heap
+from difrob.runs.guard import require_harmless
 from difrob.runs.interface import Checkpoint
 from difrob.runs.records import Curve, LogLine, Pictures, Series
 from difrob.runs.schema import SCHEMA_VERSION as SCHEMA_VERSION
+from difrob.runs.schema import Damaged as Damaged
 from difrob.runs.schema import check_version
 
 MAPPED_BYTES = 32 << 20  # columns from this size on are mapped instead of read
@@ -34,10 +35,6 @@ MAX_UNPACKED_TIMES = 50
 UNREADABLE = (KeyError, OSError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError)
 
 
-class Damaged(UserError):
-    """What lies in a run file contradicts itself; no other time, version or machine would read it better."""
-
-
 @contextmanager
 def open_run_file(path: Path) -> Iterator[h5py.File]:
     """Open a run file for reading, without locking it.
@@ -47,8 +44,7 @@ def open_run_file(path: Path) -> Iterator[h5py.File]:
         Damaged: when it is damaged; also when the body finds damage, i.e. raises what h5py raises.
     """
     try:
-        if (heap := endless_heap(path)) is not None:
-            raise Damaged(f"run file '{path}' is damaged: the texts at byte {heap} of it cannot be read")
+        require_harmless(path)
         file = h5py.File(path, "r", locking=False)
     except FileNotFoundError:
         raise UserError(f"there is no run file '{path}'") from None
@@ -263,27 +259,6 @@ def read_checkpoint(group: h5py.Group) -> Checkpoint | None:
     if digest(weights) != group.attrs["digest"]:
         return None
     return Checkpoint(int(group.attrs["step"]), weights, json.loads(text(group, "state")))
-
-
-def damage(path: Path) -> str:
-    """What is damaged in a run file, in one sentence, after reading all of it; "" when nothing is.
-
-    Raises:
-        UserError: when it cannot be read for another reason.
-    """
-    try:
-        with open_run_file(path) as file:
-            json.loads(file.attrs["summary"])
-            read_metrics(file), read_curves(file), read_pictures(file, 1 << 30), read_attributes(file), read_log(file)
-            for column in sample_columns(file).values():
-                for start in range(0, len(column), 4096):
-                    column[start : start + 4096]
-            for key, group in groups_in(file, "checkpoints").items():
-                if read_checkpoint(group) is None:
-                    return f"the checkpoint at step {int(key)} in '{path}' is damaged"
-    except Damaged as error:
-        return str(error)
-    return ""
 
 
 def digest(data: bytes) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from difrob.runs.contents import Contents
 from difrob.runs.file_contents import (
     digest,
+    group_in,
     groups_in,
     numbers,
     read_attributes,
@@ -101,27 +102,32 @@ class FileWriter:
 
     def _write_curves(self) -> None:
         new = {(curve.name, _step_key(curve.step)): curve for curve in self._contents.curves}
-        target = self._copy_steps("curves", new.keys())
+        target = self._copy_steps("curves", group_in, new.keys())
         for (name, key), curve in new.items():
             _write_curve(_named_group(target, name).create_group(key), curve)
             self._check()
 
     def _write_pictures(self) -> None:
         new = {(batch.name, _step_key(batch.step)): batch for batch in self._contents.pictures}
-        target = self._copy_steps("images", new.keys())
+        target = self._copy_steps("images", numbers, new.keys())
         for (name, key), batch in new.items():
             _write_batch(_named_group(target, name), key, batch)
             self._check()
 
-    def _copy_steps(self, name: str, replaced: Set[tuple[str, str]]) -> h5py.Group:
-        """Copy what stands in the old file by name and step, but for what is gone back behind or replaced."""
+    def _copy_steps(
+        self, name: str, item: Callable[[h5py.Group, str], h5py.HLObject], replaced: Set[tuple[str, str]]
+    ) -> h5py.Group:
+        """Copy what stands in the old file by name and step, but for what is gone back behind or replaced.
+
+        Of two things with the same name and step, as only another program writes them, the first one stays.
+        """
         target = self._target[name]
         if self._source is not None:
             for old in groups_in(self._source, name).values():
                 thing = str(old.attrs["name"])
                 for key in steps_until(old, self._contents.rewind):
-                    if (thing, key) not in replaced:
-                        self._source.copy(old[key], _named_group(target, thing), key)
+                    if (thing, key) not in replaced and key not in (group := _named_group(target, thing)):
+                        self._source.copy(item(old, key), group, key)
                         self._check()
         return target
 

@@ -1,66 +1,91 @@
-"""A look at the heaps of an HDF5 file before HDF5 reads texts from them.
+"""The heaps of an HDF5 file, looked through without HDF5.
 
 Texts of variable length (the summary, the log, captions) lie in "global heaps". HDF5 walks through the objects of a heap by
-the size that each one states, and a size of zero, as a blanked page of a disk leaves it, makes it walk on the spot for ever:
-the whole program stands still, and no time limit in Python can help it.
+the size that each one states. Two sizes make it walk on the spot for ever: none at all, as a blanked page of a disk leaves
+it, and one that with the object's own header overflows to nothing. The whole program then stands still, and no time limit
+in Python can help it. A size that leads out of the heap makes it give up all texts of that heap, the sound ones too.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-LOOKED_AT = 64 << 20  # bytes at each end of the file: a larger file is not read in full for the sake of its summary
 _SIGNATURE = b"GCOL\x01\x00\x00\x00"
-_SIZE = struct.Struct("<Q")
+_HEAP = struct.Struct("<8sQ")  # signature, size of the heap with this header
 _OBJECT = struct.Struct(
     "<HHIQ"
 )  # number, references, nothing, size of the data that follow, which are padded to 8 bytes
+_BLOCK = 8 << 20
+_WORD = 1 << 64
 
 
-def endless_heap(path: Path) -> int | None:
-    """Where in the file a heap begins that HDF5 would walk for ever; None when there is none.
+@dataclass(frozen=True)
+class BrokenHeap:
+    """A heap through which HDF5 does not get.
+
+    Attributes:
+        start: the byte of the file at which it begins.
+        at: the byte at which the object begins where the walk ends; the texts before it are sound.
+        rest: bytes from there to the end of the heap.
+        is_endless: HDF5 never leaves this place.
+    """
+
+    start: int
+    at: int
+    rest: int
+    is_endless: bool
+
+    @property
+    def mend(self) -> bytes:
+        """What must stand at :attr:`at` for HDF5 to read the texts before it and to miss those behind it."""
+        return _OBJECT.pack(0, 0, 0, self.rest)  # object 0 is the free room of a heap, and counts its own header
+
+
+def broken_heaps(path: Path) -> list[BrokenHeap]:
+    """All heaps of a file through which HDF5 does not get, in order; the file is read from end to end.
 
     Raises:
         OSError: when the file cannot be read.
     """
-    status = path.stat()
-    return _endless_heap(os.fspath(path), status.st_size, status.st_mtime_ns, status.st_ino)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        starts = list(_signatures(file))
+        found = (_broken(file, start, size) for start in starts)
+        return [heap for heap in found if heap is not None]
 
 
-@lru_cache(1024)
-def _endless_heap(path: str, size: int, changed: int, inode: int) -> int | None:
-    if not size:
+def _signatures(file: BinaryIO) -> Iterator[int]:
+    """Where heaps begin."""
+    kept, at = b"", 0  # the end of the block before, in which a signature may begin
+    while block := file.read(_BLOCK):
+        data = kept + block
+        found = data.find(_SIGNATURE)
+        while found >= 0:
+            yield at - len(kept) + found
+            found = data.find(_SIGNATURE, found + 1)
+        at += len(block)
+        kept = data[1 - len(_SIGNATURE) :]
+
+
+def _broken(file: BinaryIO, start: int, file_size: int) -> BrokenHeap | None:
+    file.seek(start)
+    head = file.read(_HEAP.size)
+    if len(head) < _HEAP.size:
         return None
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        stretches = [(0, len(data))]
-        if len(data) > 2 * LOOKED_AT:
-            stretches = [(0, LOOKED_AT), (len(data) - LOOKED_AT, len(data))]
-        for start, end in stretches:
-            at = data.find(_SIGNATURE, start, end)
-            while at >= 0:
-                if _is_endless(data, at):
-                    return at
-                at = data.find(_SIGNATURE, at + 1, end)
+    size = _HEAP.unpack(head)[1]
+    if size < _HEAP.size or start + size > file_size:
+        return None  # HDF5 refuses it, or it is cut off with the file
+    data = file.read(size - _HEAP.size)
+    at = 0
+    while len(data) - at >= _OBJECT.size:  # less is room that no object fits into
+        number, _, _, length = _OBJECT.unpack_from(data, at)
+        taken = length if number == 0 else (_OBJECT.size + (length + 7) // 8 * 8) % _WORD
+        if taken == 0 or taken > len(data) - at:
+            return BrokenHeap(start, start + _HEAP.size + at, len(data) - at, taken == 0)
+        at += taken
     return None
-
-
-def _is_endless(data: mmap.mmap, heap: int) -> bool:
-    """Whether walking through the objects of a heap comes to one that takes no room."""
-    first = heap + len(_SIGNATURE) + _SIZE.size
-    if first > len(data):
-        return False
-    end = min(heap + _SIZE.unpack_from(data, heap + len(_SIGNATURE))[0], len(data))
-    at = first
-    while at + _OBJECT.size <= end:
-        number, _, _, size = _OBJECT.unpack_from(data, at)
-        if number == 0:  # what is left of the heap, free; it counts its own header in its size
-            if size == 0:
-                return True
-            at += size
-        else:
-            at += _OBJECT.size + (size + 7) // 8 * 8
-    return False

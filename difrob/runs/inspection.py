@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from difrob.errors import UserError
-from difrob.runs.file_contents import Damaged
+from difrob.runs.schema import Damaged
 
 LIMIT_SECONDS = 30.0
 BYTES_PER_SECOND = 5e6  # what the slowest disk gives
@@ -33,11 +33,13 @@ class Inspection:
         lost: why a piece cannot be read, by its name; empty for a whole file.
         read: how many pieces could be read.
         refused: why the file could not be looked at although it need not be damaged, e.g. a newer difrob's; else "".
+        peril: what would become of a process that reads the file without this care, in words; "" where it gets through.
     """
 
     lost: dict[str, str] = field(default_factory=dict)
     read: int = 0
     refused: str = ""
+    peril: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -60,11 +62,24 @@ class Inspector:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, if there is one; a later question starts another."""
         self._end()
 
     def inspect(self, path: Path) -> Inspection:
         """Read every piece of a file, changing nothing."""
         return self._until_done(path, None, "")
+
+    def peril(self, path: Path) -> str:
+        """Why no process should read a file that has to live; "" for one that is read to its end, damaged or not.
+
+        Samples and weights are looked at, not read in full.
+        """
+        lost: dict[str, str] = {}
+        found = self._once(path, None, "", lost, bulk=False)
+        return found.peril if found is not None else "; ".join(f"{name}: {why}" for name, why in lost.items())
 
     def save(self, path: Path, target: Path, run_id: str) -> Inspection:
         """Write everything readable in ``path`` into the new file ``target``, which is not there if nothing could be saved.
@@ -81,11 +96,12 @@ class Inspector:
             if found is not None:
                 return found
 
-    def _once(self, path: Path, target: Path | None, run_id: str, lost: dict[str, str]) -> Inspection | None:
+    def _once(
+        self, path: Path, target: Path | None, run_id: str, lost: dict[str, str], *, bulk: bool = True
+    ) -> Inspection | None:
         """One walk over the pieces but those ``lost``; None when it ended at one more, which was added to them."""
-        self._ask([str(path), None if target is None else str(target), run_id, lost])
-        patience = self._limit / 5 if lost else self._limit  # where one piece hung, others will
-        limit = patience + path.stat().st_size / BYTES_PER_SECOND
+        self._ask([str(path), None if target is None else str(target), run_id, lost, bulk])
+        limit = self._limit / 5 ** min(len(lost), 2) + path.stat().st_size / BYTES_PER_SECOND
         found, at, begun = Inspection(dict(lost)), "", set[str]()
         while True:
             try:
@@ -101,6 +117,8 @@ class Inspector:
                 begun.add(at)
             elif word == "lost":
                 found.lost[values[0]] = values[1]
+            elif word == "peril":
+                found.peril = values[0]
             elif word == "refused":
                 found.refused = values[0]
                 return found
@@ -113,12 +131,14 @@ class Inspector:
         if target is not None:
             target.unlink(missing_ok=True)
         if at in ("", THE_FILE) or at in lost:
-            found.lost[THE_FILE] = why
+            found.lost[THE_FILE] = found.peril = why
             return found
         lost[at] = why
         return None
 
     def _ask(self, question: list[Any]) -> None:
+        if self._process is not None and self._process.poll() is not None:  # killed from outside between two files
+            self._end()
         if self._process is None:
             self._answers = queue.Queue()
             self._process = subprocess.Popen(
@@ -163,18 +183,20 @@ def _say(*words: Any) -> None:
 def _serve() -> None:
     _say("ready")
     for line in sys.stdin:
-        path, target, run_id, skip = json.loads(line)
-        _end_by_itself(Path(path))
-        _serve_one(Path(path), None if target is None else Path(target), run_id, skip)
+        path, target, run_id, skip, bulk = json.loads(line)
+        _set_end(Path(path))
+        _serve_one(Path(path), None if target is None else Path(target), run_id, skip, bulk)
+        _set_end(None)
 
 
-def _end_by_itself(path: Path) -> None:
+def _set_end(path: Path | None) -> None:
     """Let the system end this process when HDF5 reads for ever and whoever would have ended it was killed meanwhile."""
-    if hasattr(signal, "alarm") and path.exists():
-        signal.alarm(60 + int(20 * (LIMIT_SECONDS + path.stat().st_size / BYTES_PER_SECOND)))
+    if hasattr(signal, "alarm"):
+        size = path.stat().st_size if path is not None and path.exists() else 0
+        signal.alarm(0 if path is None else 60 + int(20 * (LIMIT_SECONDS + size / BYTES_PER_SECOND)))
 
 
-def _serve_one(path: Path, target: Path | None, run_id: str, lost: dict[str, str]) -> None:
+def _serve_one(path: Path, target: Path | None, run_id: str, lost: dict[str, str], bulk: bool) -> None:
     from difrob.runs.salvage import Remains, walk, write_remains
 
     def note(name: str, why: str) -> None:
@@ -186,7 +208,10 @@ def _serve_one(path: Path, target: Path | None, run_id: str, lost: dict[str, str
             write_remains(target, run_id, file, remains, lost)
 
     try:
-        walk(path, lost.keys(), lambda name: _say("begin", name), note, work)
+        broken = walk(path, lost.keys(), lambda name: _say("begin", name), note, work, bulk=bulk)
+        for heap in broken:
+            if heap.is_endless:
+                _say("peril", f"HDF5 reads the texts at byte {heap.start} for ever")
         _say("end")
     except Damaged as error:
         _say("lost", THE_FILE, str(error))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -19,15 +20,18 @@ from difrob.runs.file_contents import (
     group_in,
     groups_in,
     numbers,
+    open_run_file,
     read_attributes,
     read_batch,
     read_checkpoint,
     read_curve,
     read_log,
     read_series,
+    system_error,
     text,
 )
 from difrob.runs.interface import Checkpoint
+from difrob.runs.schema import Damaged
 
 _BLOCK_ROWS = 4096
 
@@ -52,8 +56,13 @@ class StoredCheckpoint:
     best: bool
 
 
-def pieces_of(file: h5py.File) -> Iterator[Piece]:
-    """All pieces of an open run file. What cannot even be listed is a piece as well, which cannot be read."""
+def pieces_of(file: h5py.File, *, bulk: bool = True) -> Iterator[Piece]:
+    """All pieces of an open run file. What cannot even be listed is a piece as well, which cannot be read.
+
+    Args:
+        bulk: False for whoever wants to know only whether HDF5 gets through them: of samples the first and the last row are
+            then read, and of checkpoints everything but the weights, and :attr:`Piece.read` gives nothing for both.
+    """
     yield Piece("summary", "the summary", lambda: json.loads(file.attrs["summary"]))
     yield Piece("spec", "the specification", lambda: dict(json.loads(text(file, "spec"))))
     yield Piece("sequence", "the link to the journal", lambda: int(file.attrs["folded_sequence"]))
@@ -66,8 +75,8 @@ def pieces_of(file: h5py.File) -> Iterator[Piece]:
     yield from _listed(
         file, "images", "the list of pictures", lambda group, key: _steps("pictures", group, key, read_batch)
     )
-    yield from _listed(file, "samples", "the list of sample columns", _sample_column)
-    yield from _listed(file, "checkpoints", "the list of checkpoints", _checkpoint)
+    yield from _listed(file, "samples", "the list of sample columns", _sample_column if bulk else _sample_ends)
+    yield from _listed(file, "checkpoints", "the list of checkpoints", _checkpoint if bulk else _checkpoint_facts)
     yield Piece("results", "the results", lambda: _results(file))
 
 
@@ -130,6 +139,23 @@ def _checkpoint(section: h5py.Group, key: str) -> Iterator[Piece]:
     yield Piece("checkpoint", f"the checkpoint at step {_number(key)}", read)
 
 
+def _sample_ends(section: h5py.Group, key: str) -> Iterator[Piece]:
+    def read() -> None:
+        column = numbers(section, key)
+        if len(column):
+            column[0], column[-1]
+
+    yield Piece("look", f"sample column '{key}'", read)
+
+
+def _checkpoint_facts(section: h5py.Group, key: str) -> Iterator[Piece]:
+    def read() -> None:
+        group = group_in(section, key)
+        numbers(group, "weights"), text(group, "state"), dict(group.attrs)
+
+    yield Piece("look", f"the checkpoint at step {_number(key)}", read)
+
+
 def _results(file: h5py.File) -> dict[str, dict[str, Any]]:
     found = {}
     for group in groups_in(file, "summary").values():
@@ -142,10 +168,30 @@ def _number(key: str) -> str:
     return str(int(key)) if key.isdecimal() else f"'{key}'"
 
 
+def damage(path: Path) -> str:
+    """The first thing that is damaged in a run file, in one sentence, after reading all of it; "" when nothing is.
+
+    Raises:
+        UserError: when it cannot be read for another reason.
+    """
+    try:
+        with open_run_file(path) as file:
+            for piece in pieces_of(file):
+                try:
+                    piece.read()
+                except UNREADABLE as error:
+                    if system_error(error) is not None:
+                        raise
+                    return f"{piece.name} in '{path}' is damaged: {why_unreadable(error)}"
+    except Damaged as error:
+        return str(error)
+    return ""
+
+
 def why_unreadable(error: Exception) -> str:
     """The first line of an error of h5py, which may have many."""
     message = error.args[0] if isinstance(error, KeyError) and error.args else error
     return (str(message).splitlines() or [type(error).__name__])[0]
 
 
-__all__ = ["Piece", "StoredCheckpoint", "UNREADABLE", "pieces_of", "why_unreadable"]
+__all__ = ["Piece", "StoredCheckpoint", "UNREADABLE", "damage", "pieces_of", "why_unreadable"]

@@ -20,8 +20,9 @@ from typing import Any
 import h5py
 
 from difrob.runs.contents import Contents
-from difrob.runs.file_contents import Damaged, damage, system_error
+from difrob.runs.file_contents import Damaged, system_error
 from difrob.runs.file_writer import FileWriter, NewCheckpoint
+from difrob.runs.pieces import damage
 from difrob.runs.records import RunSummary
 from difrob.runs.retention import Retention
 from difrob.runs.summary_json import summary_from_json as summary_from_json
@@ -91,6 +92,7 @@ def write_whole(
         with h5py.File(disk, "w") as target:
             writer = FileWriter(target, source, contents, disk.check, retention)
             summary = writer.write(summary, new_checkpoints, facts)
+        disk.put_seal()
         disk.make_durable()
     return summary
 

@@ -17,10 +17,11 @@ import h5py
 
 from difrob.errors import UserError
 from difrob.runs.contents import Contents
-from difrob.runs.cut_off_file import CutOffFile, full_size
 from difrob.runs.file_contents import UNREADABLE, check_file_version, has_link, system_error
 from difrob.runs.file_writer import NewCheckpoint
+from difrob.runs.heap_check import BrokenHeap, broken_heaps
 from difrob.runs.inspection import THE_FILE
+from difrob.runs.mended_file import MendedFile, full_size
 from difrob.runs.pieces import Piece, StoredCheckpoint, pieces_of, why_unreadable
 from difrob.runs.records import LogLine, RunSummary
 from difrob.runs.run_file import summary_from_json, write_whole
@@ -75,19 +76,20 @@ class Remains:
 
 
 class _Sources:
-    """Opens a run file; one that was cut off is opened as if it were whole."""
+    """Opens a run file; one that was cut off, or whose texts HDF5 would not get through, is opened as if it were whole."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.full_size = full_size(path)
-        self.cut_off: CutOffFile | None = None
+        self.heaps = broken_heaps(path)
+        self.mended: MendedFile | None = None
 
     def open(self, stack: ExitStack) -> h5py.File:
-        if self.full_size is None:
+        if self.full_size is None and not self.heaps:
             return stack.enter_context(h5py.File(self._path, "r", locking=False))
-        self.cut_off = CutOffFile(self._path, self.full_size)
-        stack.callback(self.cut_off.close)
-        return stack.enter_context(h5py.File(self.cut_off, "r"))
+        self.mended = MendedFile(self._path, self.full_size, self.heaps)
+        stack.callback(self.mended.close)
+        return stack.enter_context(h5py.File(self.mended, "r"))
 
 
 def walk(
@@ -96,12 +98,18 @@ def walk(
     begin: Callable[[str], None],
     lost: Callable[[str, str], None],
     work: Callable[[h5py.File, Remains], None],
-) -> None:
+    *,
+    bulk: bool = True,
+) -> list[BrokenHeap]:
     """Read all pieces of a file but those to ``skip``, then do ``work`` with the open file and what was read.
 
     Args:
         begin: told the name of each piece before it is read.
         lost: told the name of each piece that cannot be read, and why.
+        bulk: read samples and weights in full as well, see :func:`difrob.runs.pieces.pieces_of`.
+
+    Returns:
+        The broken heaps of texts, where pieces were lost.
 
     Raises:
         UserError: when nothing is wrong with the file but that it cannot be read here, e.g. one of a newer difrob.
@@ -119,10 +127,10 @@ def walk(
                 if (failure := system_error(error)) is not None:
                     raise UserError(f"'{path}' cannot be read: {failure.strerror}") from None
                 lost(THE_FILE, why_unreadable(error))
-                return
+                return []
             _check_version(file, path, lost)
             remains, again = Remains(), ""
-            for piece in pieces_of(file):
+            for piece in pieces_of(file, bulk=bulk):
                 if piece.name in skipped:
                     continue
                 begin(piece.name)
@@ -135,11 +143,14 @@ def walk(
                     break  # what HDF5 has read ahead into its caches is not to be trusted: once more without this piece
             else:
                 begin("")
+                broken = sources.heaps if skipped else []  # HDF5 leaves heaps behind that nothing needs any more
+                for heap in broken:
+                    lost(f"texts from byte {heap.at} on", f"the heap of texts at byte {heap.start} is broken there")
                 if remains.is_empty:
                     lost(THE_FILE, "nothing in it can be read")
                 else:
                     work(file, remains)
-                return
+                return broken
 
 
 def _check_version(file: h5py.File, path: Path, lost: Callable[[str, str], None]) -> None:
@@ -158,15 +169,15 @@ def _check_version(file: h5py.File, path: Path, lost: Callable[[str, str], None]
 
 def _take(piece: Piece, remains: Remains, sources: _Sources) -> str:
     why = ""
-    if sources.cut_off is not None:
-        sources.cut_off.touched = False
+    if sources.mended is not None:
+        sources.mended.touched = False
     try:
         remains.take(piece.kind, piece.read())
     except UNREADABLE as error:
         if (failure := system_error(error)) is not None:
             raise UserError(f"the file cannot be read: {failure.strerror}") from None
         why = why_unreadable(error)
-    return CUT_OFF if sources.cut_off is not None and sources.cut_off.touched else why
+    return CUT_OFF if sources.mended is not None and sources.mended.touched else why
 
 
 def write_remains(target: Path, run_id: str, file: h5py.File, remains: Remains, lost: Mapping[str, str]) -> None:

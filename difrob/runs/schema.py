@@ -1,4 +1,4 @@
-"""The version of what run files and journals hold, and the refusal of what a newer difrob wrote.
+"""The version of what run files and journals hold, and the refusal of what is damaged or a newer difrob wrote.
 
 Version 1 is the first. Version 2 names the interval of a metric: in the attribute ``interval`` of its group, and once per
 metric in the journal. Everything of version 1 is read like version 2 with the name missing, and written as version 2 by the
@@ -12,6 +12,10 @@ from typing import Any
 from difrob.errors import UserError
 
 SCHEMA_VERSION = 2
+
+
+class Damaged(UserError):
+    """What lies in a run file contradicts itself; no other time, version or machine would read it better."""
 
 
 class Newer(UserError):

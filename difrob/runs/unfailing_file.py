@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from difrob.runs import seal
+
 LARGEST_KEPT = 4 << 20  # larger writes than this are numbers, which HDF5 never reads back while it closes a file
 
 
@@ -27,6 +29,7 @@ class UnfailingFile:
         self._size = 0
         self._failure: OSError | None = None
         self._kept: list[tuple[int, bytes]] = []  # what was written since the failure
+        self._numbers: list[tuple[int, int]] = []  # what the seal leaves out: first byte, end
 
     def __enter__(self) -> UnfailingFile:
         return self
@@ -40,6 +43,13 @@ class UnfailingFile:
         """Raise the failure that was kept back, if there is one."""
         if self._failure is not None:
             raise OSError(self._failure.errno, self._failure.strerror)
+
+    def put_seal(self) -> None:
+        """Write the seal behind the file, which HDF5 has closed. Raises OSError for any failure so far."""
+        mark = seal.seal_of(self, self._size, self._numbers)
+        self.check()
+        self.seek(0, os.SEEK_END)
+        self.write(mark)
 
     def make_durable(self) -> None:
         """Force everything onto the disk. Raises OSError for any failure so far."""
@@ -89,6 +99,8 @@ class UnfailingFile:
                 self._failure = error
         if self._failure is not None and len(view) <= LARGEST_KEPT:
             self._kept.append((self._position, bytes(view)))
+        if seal.is_left_out(view):
+            self._numbers.append((self._position, self._position + len(view)))
         self._position += len(view)
         self._size = max(self._size, self._position)
         return len(view)

@@ -1,5 +1,7 @@
 """Job specifications: one pydantic model per kind, from which form, command line, presets and records come."""
 
+from difrob.specs.alignment_parts import AlignmentSpec
+from difrob.specs.analyse import AnalyseSpec
 from difrob.specs.base import JobSpec, Spec, face_of, input_runs, parameter, value_at, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
@@ -8,12 +10,15 @@ from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
 from difrob.specs.parts import AttackSpec, DataSpec, MemorySpec
 from difrob.specs.presets import Preset, list_presets, load_preset
+from difrob.specs.probe_teacher import ProbeTeacherSpec
 from difrob.specs.registry import KINDS, apply_overrides, parse_spec, spec_class
 from difrob.specs.train_classifier import ClassifierNetworkSpec, TrainClassifierSpec
 from difrob.specs.train_denoiser import DenoiserNetworkSpec, TrainDenoiserSpec
 
 __all__ = [
     "KINDS",
+    "AlignmentSpec",
+    "AnalyseSpec",
     "AttackSpec",
     "CertifySpec",
     "ClassifierNetworkSpec",
@@ -26,6 +31,7 @@ __all__ = [
     "MeasureSpec",
     "MemorySpec",
     "Preset",
+    "ProbeTeacherSpec",
     "Spec",
     "TrainClassifierSpec",
     "TrainDenoiserSpec",

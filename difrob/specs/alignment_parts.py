@@ -38,11 +38,16 @@ class AlignmentSpec(Spec):
         source=f"{HUANG}: one fixed level, not named; to be swept",
     )  # fmt: skip
     weight: float = parameter(
-        1.0, "lambda, the weight of the term 1 - cosine.", group="Alignment", shown_when={"teacher": TAUGHT}, ge=0, le=1000
+        1.0,
+        "lambda, the weight of the term 1 - cosine.",
+        group="Alignment",
+        shown_when={"teacher": TAUGHT},
+        ge=0,
+        le=1000,
     )
     student: Literal["adversarial", "clean", "both"] = parameter(
-        "adversarial", "Whose features are aligned: those of the attacked image, of the clean one, or both, averaged. The "
-        "teacher always sees the clean one.", group="Alignment", shown_when={"teacher": TAUGHT},
+        "adversarial", "Whose features are aligned: those of the attacked (or noisy) image, of the clean one, or both, "
+        "averaged. The teacher always sees the clean one.", group="Alignment", shown_when={"teacher": TAUGHT},
     )  # fmt: skip
     targets: Literal["own", "shuffled"] = parameter(
         "own", "shuffled: each image gets the target of another one of its batch, anew at every step; a control.",

@@ -10,12 +10,14 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
+from difrob.specs.analyse import AnalyseSpec
 from difrob.specs.base import JobSpec, Spec, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
 from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
+from difrob.specs.probe_teacher import ProbeTeacherSpec
 from difrob.specs.train_classifier import TrainClassifierSpec
 from difrob.specs.train_denoiser import TrainDenoiserSpec
 
@@ -28,6 +30,8 @@ KINDS: dict[str, type[JobSpec]] = {
         EvaluateSpec,
         CertifySpec,
         MeasureSpec,
+        ProbeTeacherSpec,
+        AnalyseSpec,
         ImportImagesSpec,
     )
 }

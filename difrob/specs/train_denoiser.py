@@ -100,6 +100,11 @@ class TrainDenoiserSpec(JobSpec):
         1000, "Steps T of the schedule.", unit="steps", group="Objective", shown_when={"parameterisation": ("ddpm",)}, ge=2,
         le=100_000,
     )  # fmt: skip
+    flips: bool = parameter(
+        False,
+        "Mirror every other image; refused where the data set says that mirror images mean something else.",
+        group="Data",
+    )
     class_conditional: bool = parameter(True, "Give the network the class label.", group="Objective")
     label_dropout: float = parameter(
         0.1,

@@ -9,14 +9,17 @@ level, weight and input the paper takes is not known to us; they are fields of t
 
     alignment = open_alignment(spec.alignment, recorder, real, network, spec.seed, device)
     optimiser = SGD(decay_groups(network, decay) + decay_groups(alignment.head, decay), ...)
+    ...
     targets = alignment.targets(images, step, real_rows, generated_rows, pieces)
-    terms = alignment.added(terms, network, images, targets)
+    with outer_inputs(network) as seen:
+        terms = trades_loss(network, images, labels, ...)
+    loss = terms.loss + alignment.weight * alignment.loss(network, images, seen.attacked(images), targets)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -28,17 +31,16 @@ from difrob.attacks.modes import frozen_statistics
 from difrob.data import ImageSet, as_float
 from difrob.errors import UserError
 from difrob.memory import MicroBatches
+from difrob.nets.classifiers import Classifier
 from difrob.nets.storage import load_weights
 from difrob.randomness import generator, normal_per_sample, seeded_globally
 from difrob.runs.interface import Recorder
 from difrob.specs.alignment_parts import AlignmentSpec
-from difrob.training.objectives import Terms
 from difrob.training.teachers import (
     DenoiserTeacher,
     Source,
     Teacher,
     feature_width,
-    features_of,
     open_classifier_teacher,
     open_denoiser,
 )
@@ -85,6 +87,39 @@ def alignment_loss(projected: Tensor, targets: Tensor) -> Tensor:
     return 1 - functional.cosine_similarity(projected, targets, dim=1).mean()
 
 
+class OuterInputs:
+    """What a network was trained on while an objective was worked out: its passes with a graph from a constant input.
+
+    The passes of the attack have an input with a gradient, or no graph at all, and are not noted. So every objective that
+    trains on attacked images can be aligned without a word about it.
+    """
+
+    def __init__(self) -> None:
+        self._inputs: list[Tensor] = []
+
+    def note(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Forward pre-hook of the network."""
+        x = inputs[0]
+        if torch.is_grad_enabled() and not x.requires_grad:
+            self._inputs.append(x)
+
+    def attacked(self, images: Tensor) -> Tensor | None:
+        """The last of the inputs that is not ``images`` itself; None where there is no other."""
+        others = [x for x in self._inputs if x.data_ptr() != images.data_ptr()]
+        return others[-1].detach() if others else None
+
+
+@contextmanager
+def outer_inputs(network: nn.Module) -> Iterator[OuterInputs]:
+    """Watch a network while an objective is worked out; see :class:`OuterInputs`."""
+    seen = OuterInputs()
+    handle = network.register_forward_pre_hook(seen.note)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
 class Alignment:
     """Teacher, head and loss of one training.
 
@@ -96,10 +131,12 @@ class Alignment:
 
     Attributes:
         head: its parameters belong to the optimiser, its state to the checkpoint.
+        weight: lambda.
     """
 
     def __init__(self, spec: AlignmentSpec, teacher: Teacher, head: AlignmentHead, seed: int) -> None:
         self.head = head
+        self.weight = spec.weight
         self._spec = spec
         self._teacher = teacher
         self._seed = seed
@@ -151,7 +188,7 @@ class Alignment:
             targets = targets[order.to(targets.device)]
         return targets
 
-    def loss(self, network: nn.Module, images: Tensor, adversarial: Tensor | None, targets: Tensor) -> Tensor:
+    def loss(self, network: Classifier, images: Tensor, adversarial: Tensor | None, targets: Tensor) -> Tensor:
         """The term before its weight, a scalar with a graph to student and head.
 
         The passes are further training passes; running statistics of normalisation layers do not count them.
@@ -172,17 +209,12 @@ class Alignment:
             if adversarial is None:
                 raise UserError(
                     f"alignment.student = {self._spec.student} needs attacked images, but this objective attacks none; "
-                    "set it to 'clean', or choose the objective 'trades'"
+                    "set it to 'clean', or choose an adversarial objective"
                 )
             inputs.append(adversarial)
         with frozen_statistics(network):
-            losses = [alignment_loss(self.head(features_of(network)(x)), targets) for x in inputs]
+            losses = [alignment_loss(self.head(network.features(x)), targets) for x in inputs]
         return torch.stack(losses).mean()
-
-    def added(self, terms: Terms, network: nn.Module, images: Tensor, targets: Tensor) -> Terms:
-        """The terms of the objective with lambda times :meth:`loss` added."""
-        loss = self.loss(network, images, terms.adversarial, targets)
-        return replace(terms, loss=terms.loss + self._spec.weight * loss, alignment=loss.detach())
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from ``head.state_dict()``, the centre included. UserError when it does not fit."""
@@ -235,7 +267,7 @@ def open_alignment(
     spec: AlignmentSpec,
     recorder: Recorder,
     real: ImageSet,
-    network: nn.Module,
+    network: Classifier,
     seed: int,
     device: torch.device,
     *,

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from difrob.specs.parts import ComputeSpec
 
@@ -43,6 +43,13 @@ class Compute:
             return torch.autocast(self._device.type, dtype=torch.bfloat16)
         return nullcontext()
 
+    def logits_of(self, classifier: nn.Module) -> nn.Module:
+        """The classifier as an objective should see it: its passes in half precision where asked for, its logits in float32.
+
+        Losses, and the gradients that an attack takes the signs of, are worked out from full numbers.
+        """
+        return HalfPass(classifier, self) if self._half else classifier
+
     def compile(self, network: nn.Module) -> None:
         """Have a network compiled at its first call, if that is asked for; when it fails, go on without."""
         if not self._spec.compile:
@@ -72,6 +79,28 @@ class Compute:
             return True
         self._tell(f"'{self._device.type}' has no bfloat16 here; computing in float32")
         return False
+
+
+class HalfPass(nn.Module):
+    """A network whose forward passes run under autocast and answer in float32; mode and weights are those of the network."""
+
+    def __init__(self, network: nn.Module, compute: Compute) -> None:
+        super().__init__()
+        self.network = network
+        self._compute = compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network answers, float32."""
+        with self._compute.autocast():
+            answer: Tensor = self.network(x)
+        return answer.float()
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """To the device; from pinned memory a GPU fetches it without the host waiting for queued work."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _is_compiler_error(error: Exception) -> bool:

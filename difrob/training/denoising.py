@@ -12,11 +12,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from difrob.attacks.noise_ascent import RadiusSchedule
-from difrob.data import EpochOrder, ImageSet
+from difrob.data import Augmentation, DeviceImages, EpochOrder, ImageSet
 from difrob.data.points import PointSet, in_diffusion_range
 from difrob.diffusion.parameterisations import TrainedDenoiser, parameterisation_of
 from difrob.memory import MicroBatches
@@ -87,37 +88,64 @@ def learning_rate(spec: TrainDenoiserSpec, step: int) -> float:
 
 
 class NoisyBatches:
-    """The training images on the device, and the batch of any step."""
+    """The batch of any step: images or points, noise levels, noise, and the perturbation where one is drawn."""
 
     def __init__(self, spec: TrainDenoiserSpec, training: ImageSet | PointSet, device: torch.device) -> None:
         self.spec = spec
         self.device = device
         self.parameterisation = parameterisation_of(spec)
         self.rule = equivariance_rule(spec.regulariser)
-        self.u = in_diffusion_range(training, device)
-        self.labels = torch.from_numpy(training.labels.copy()).to(device)
+        self.shape = training.shape
         self.null_class = training.num_classes
         self.order = EpochOrder(len(training), spec.batch_size, spec.seed)
+        self._clean = _Images(training, spec, device) if isinstance(training, ImageSet) else _Points(training, device)
 
     def batch(self, step: int) -> NoisyBatch:
         """Images, labels with the null class dropped in, noise levels and noise of this step."""
         spec, random = self.spec, generator(self.spec.seed, "denoiser_step", step)
         sigma = self.parameterisation.draw_sigma(spec.batch_size, random)
-        noise = torch.randn(spec.batch_size, *self.u.shape[1:], generator=random)
+        noise = torch.randn(spec.batch_size, *self.shape, generator=random)
         dropped = torch.rand(spec.batch_size, generator=random) < spec.label_dropout
-        rows = self._send(torch.from_numpy(self.order.batch(step)))
-        labels = None
-        if spec.class_conditional:
-            labels = self.labels[rows].masked_fill(self._send(dropped), self.null_class)
+        u, labels = self._clean.batch(self.order.batch(step), step)
+        seen = labels.masked_fill(self._send(dropped), self.null_class) if spec.class_conditional else None
         drawn = None if self.rule is None else draw_perturbation(self.rule, noise.shape, spec.seed, step)
         draws = None if drawn is None else Draws(*map(self._send, drawn))
-        return NoisyBatch(self.u[rows], labels, self._send(sigma), self._send(noise), draws)
+        return NoisyBatch(u, seen, self._send(sigma), self._send(noise), draws)
 
     def _send(self, tensor: Tensor) -> Tensor:
-        """To the device; from pinned memory a GPU fetches it without the host waiting for queued work."""
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+        return send(tensor, self.device)
+
+
+class _Images:
+    """Batches of images as u = 2x - 1, mirrored at random where the data allow it."""
+
+    def __init__(self, images: ImageSet, spec: TrainDenoiserSpec, device: torch.device) -> None:
+        self._images = DeviceImages(images, device)
+        self._augmentation = Augmentation(flips=spec.flips)
+        self._seed = spec.seed
+
+    def batch(self, rows: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
+        images, labels = self._images.batch(rows, self._augmentation, self._seed, step)
+        return images.mul_(2).sub_(1), labels
+
+
+class _Points:
+    """Batches of points, which need no conversion."""
+
+    def __init__(self, points: PointSet, device: torch.device) -> None:
+        self._u = in_diffusion_range(points, device)
+        self._labels = torch.from_numpy(points.labels.copy()).to(device)
+
+    def batch(self, rows: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
+        places = send(torch.from_numpy(rows), self._u.device)
+        return self._u[places], self._labels[places]
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """To the device; from pinned memory a GPU fetches it without the host waiting for queued work."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class DenoiserTraining:

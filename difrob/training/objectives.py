@@ -1,4 +1,7 @@
-"""What one training step minimises, when no adversary is involved, and the form in which all objectives answer."""
+"""What one training step minimises, when no adversary is involved, and the form in which all objectives answer.
+
+Labels are either classes, int64 [B], or distributions over the classes, float [B, K], as CutMix makes them.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,27 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Terms:
-    """The value of an objective on one batch; all are scalars on the device, so nothing is waited for.
+    """The value of an objective on one batch; all are on the device, so nothing is waited for.
 
     Attributes:
-        loss: what is minimised, with its graph.
-        clean: cross-entropy part, detached.
-        robust: robust part before its weight, detached; None where the objective has none.
-        attack_success: share of the rightly classified images that the attack flipped; None without an attack.
-        alignment: 1 - cosine to a teacher's features before its weight, detached; None without a teacher.
+        loss: what is minimised, with its graph, [].
+        clean: part that clean images contribute, detached, []; None where they contribute none.
+        robust: part of the attacked images before its weight, detached, []; None where the objective has none.
+        attack_success: share of the rightly classified images that the attack flipped, []; None without an attack, or
+            where no clean pass was needed.
+        alignment: 1 - cosine to a teacher's features before its weight, detached, []; None without a teacher.
         adversarial: what the attack found, [B,C,H,W], a constant; None without an attack, and for a whole batch of pieces.
+        wrong_by_step: share of the batch that is misclassified after 0, 1, ..., K steps of the attack, [K + 1]; None unless
+            it was asked for.
     """
 
     loss: Tensor
-    clean: Tensor
+    clean: Tensor | None = None
     robust: Tensor | None = None
     attack_success: Tensor | None = None
     alignment: Tensor | None = None
     adversarial: Tensor | None = None
+    wrong_by_step: Tensor | None = None
 
 
 def weighted_terms(parts: list[tuple[float, Terms]]) -> Terms:
@@ -41,20 +48,45 @@ def weighted_terms(parts: list[tuple[float, Terms]]) -> Terms:
 
     def mean(name: str) -> Tensor | None:
         values = [share * value for share, terms in parts if (value := getattr(terms, name)) is not None]
-        return torch.stack(values).sum() if values else None
+        return torch.stack(values).sum(dim=0) if values else None
 
-    loss, clean = mean("loss"), mean("clean")
-    assert loss is not None and clean is not None
-    return Terms(loss.detach(), clean, mean("robust"), mean("attack_success"), mean("alignment"))
+    loss = mean("loss")
+    assert loss is not None
+    return Terms(
+        loss.detach(), mean("clean"), mean("robust"), mean("attack_success"), mean("alignment"),
+        wrong_by_step=mean("wrong_by_step"),
+    )  # fmt: skip
+
+
+def classes_of(labels: Tensor) -> Tensor:
+    """The class of each image, int64 [B]: of a mixed label the one with the largest share."""
+    return labels if labels.dim() == 1 else labels.argmax(dim=1)
+
+
+def as_distribution(
+    labels: Tensor, num_classes: int, label_smoothing: float = 0.0, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Labels as distributions, [B, K]: (1 - l) y + l / K."""
+    target = (functional.one_hot(labels, num_classes) if labels.dim() == 1 else labels).to(dtype)
+    return target * (1 - label_smoothing) + label_smoothing / num_classes
+
+
+def flipped_share(clean_logits: Tensor, adversarial_logits: Tensor, labels: Tensor) -> Tensor:
+    """Of the images that are classified rightly without an attack, the share that is not under it, []."""
+    with torch.no_grad():
+        classes = classes_of(labels)
+        right = clean_logits.argmax(1) == classes
+        flipped = right & (adversarial_logits.argmax(1) != classes)
+        return flipped.sum() / right.sum().clamp_min(1)
 
 
 def standard_loss(network: nn.Module, images: Tensor, labels: Tensor, *, label_smoothing: float) -> Terms:
-    """Cross-entropy with the target (1 - l) onehot + l / K.
+    """Cross-entropy with the target (1 - l) y + l / K. One forward and one full backward pass.
 
     Args:
         network: [0,1] images to logits.
         images: [B, C, H, W] in [0,1].
-        labels: int64 [B].
+        labels: int64 [B], or float [B, K].
         label_smoothing: l in [0, 1).
     """
     loss = functional.cross_entropy(network(images), labels, label_smoothing=label_smoothing)
@@ -71,7 +103,7 @@ def gaussian_loss(
     Args:
         network: [0,1] images to logits.
         images: [B, C, H, W] in [0,1].
-        labels: int64 [B].
+        labels: int64 [B], or float [B, K].
         noise: standard normal draws [B, C, H, W].
         sigma: standard deviation in [0,1] intensity units.
         label_smoothing: l in [0, 1).

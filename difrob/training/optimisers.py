@@ -1,7 +1,8 @@
-"""Which parameters are decayed, and noticing a diverged loss without waiting for the device at every step."""
+"""Which parameters are decayed, how gradients are clipped, and noticing a diverged loss without waiting for the device."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -31,6 +32,15 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
         {"params": [p for p in parameters if id(p) in undecayed], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def clip_gradients(parameters: Iterable[Tensor], largest_norm: float | None) -> Tensor:
+    """Scale the gradients down to ``largest_norm`` if they exceed it; the norm they had, [], stays on the device."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.stack(torch._foreach_norm(gradients)).norm()
+    if largest_norm is not None:
+        torch._foreach_mul_(gradients, (largest_norm / (norm + 1e-6)).clamp(max=1))
+    return norm
 
 
 class LossWatch:

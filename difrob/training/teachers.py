@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 import torch
@@ -13,6 +12,7 @@ from difrob.diffusion.features import BlockFeatures
 from difrob.diffusion.loading import load_denoiser
 from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.errors import UserError
+from difrob.nets.classifiers import Classifier
 from difrob.nets.denoisers import DenoiserNetwork
 from difrob.randomness import seeded_globally
 from difrob.runs.interface import Recorder
@@ -54,14 +54,14 @@ class ClassifierTeacher(nn.Module):
     """The penultimate features of a classifier as a teacher; noise is ignored.
 
     Args:
-        classifier: frozen, in evaluation mode; its method ``features`` gives [B, m].
+        classifier: frozen, in evaluation mode.
         image_shape: (C, H, W).
         name: how results call it.
     """
 
     takes_noise = False
 
-    def __init__(self, classifier: nn.Module, image_shape: tuple[int, int, int], name: str = "classifier") -> None:
+    def __init__(self, classifier: Classifier, image_shape: tuple[int, int, int], name: str = "classifier") -> None:
         super().__init__()
         self.classifier = classifier
         self.name = name
@@ -69,22 +69,16 @@ class ClassifierTeacher(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Penultimate features [B, m] of images [B,C,H,W] in [0,1]."""
-        features: Tensor = features_of(self.classifier)(x)
+        features: Tensor = self.classifier.features(x)
         return features
 
 
-def features_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The method of a classifier that gives its penultimate features."""
-    method: Callable[[Tensor], Tensor] = network.features  # type: ignore[assignment]
-    return method
-
-
-def feature_width(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
+def feature_width(network: Classifier, image_shape: tuple[int, int, int]) -> int:
     """How many penultimate features a classifier has, found by asking it about a black image."""
     parameter = next(network.parameters())
     image = torch.zeros(1, *image_shape, dtype=parameter.dtype, device=parameter.device)
     with evaluation_mode(network), torch.no_grad():
-        return int(features_of(network)(image).shape[1])
+        return int(network.features(image).shape[1])
 
 
 def open_denoiser(

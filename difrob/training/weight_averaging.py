@@ -13,7 +13,7 @@ step (Gowal et al. 2020, Wang et al. 2023); both start faster, so that the rando
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 import torch
@@ -61,9 +61,19 @@ class WeightAverage(Generic[Network]):
             torch._foreach_copy_(averaged, current)
         else:
             torch._foreach_lerp_(averaged, current, 1 - decay)
-        for kept, live in zip(self.module.buffers(), network.buffers(), strict=True):
-            kept.copy_(live)
+        for kept, live in _by_dtype(self.module, network):
+            torch._foreach_copy_(kept, live)
         self.updates += 1
+
+
+def _by_dtype(average: nn.Module, network: nn.Module) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Pairs of their buffers, those of one type together: so many small copies in one call need all of one type."""
+    groups: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    for kept, live in zip(average.buffers(), network.buffers(), strict=True):
+        pair = groups.setdefault(kept.dtype, ([], []))
+        pair[0].append(kept)
+        pair[1].append(live)
+    yield from groups.values()
 
 
 class HalfLifeAverage(WeightAverage[Network]):

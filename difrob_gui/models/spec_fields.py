@@ -16,6 +16,8 @@ from difrob.specs import JobSpec, Spec, face_of, parse_spec, spec_class, walk_fi
 
 MISSING = "must be given"
 HEADER_FIELDS = ("kind", "version", "name", "seed")
+DATA_SET_FIELDS = ("data.dataset", "corruption.outliers")
+POINTS_LEARNT_BY = "train_denoiser"  # the one kind that takes points of a toy distribution for images
 
 
 class Shape(Enum):
@@ -29,6 +31,8 @@ class Shape(Enum):
     TEXT = "text"
     INTEGERS = "integers"
     NUMBERS = "numbers"
+    TEXTS = "texts"
+    DATA_SET = "data set"
     RUN = "run"
 
 
@@ -52,6 +56,17 @@ class Field:
     shown_when: dict[str, list[Any]] = field(default_factory=dict)
     limits: str = ""
     empty_means: str = ""
+    takes_points: bool = False
+
+    @property
+    def is_input(self) -> bool:
+        """Whether a job reads what this names before anything else."""
+        return bool(self.run_kinds) and (self.required or self.group == "Inputs")
+
+    @property
+    def takes_paths(self) -> bool:
+        """Whether its texts are paths of files and folders."""
+        return self.shape is Shape.TEXTS and self.path.rsplit(".", 1)[-1].endswith("paths")
 
     def tooltip(self) -> str:
         """Help, range, default and source, one per line."""
@@ -77,11 +92,14 @@ def fields_of(spec: type[JobSpec]) -> list[Field]:
 
 
 def groups_of(fields: list[Field]) -> dict[str, list[Field]]:
-    """Fields by group. Groups with inputs come first, because nothing can start without them."""
+    """Fields by group. Groups with inputs come first, because nothing can start without them.
+
+    An optional run in a group of its own, e.g. the judge of a selection, does not bring that group forward.
+    """
     groups: dict[str, list[Field]] = {}
     for item in fields:
         groups.setdefault(item.group or "General", []).append(item)
-    return dict(sorted(groups.items(), key=lambda pair: not any(item.run_kinds for item in pair[1])))
+    return dict(sorted(groups.items(), key=lambda pair: not any(item.is_input for item in pair[1])))
 
 
 def nest(values: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +180,8 @@ def _problem(item: Any, paths: list[str]) -> Problem:
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] in _SAYINGS:
         message = _SAYINGS[item["type"]]
+    elif item["type"] == "too_short":
+        message = MISSING
     elif message.startswith("Input should be "):
         message = f"must be {message.removeprefix('Input should be ')}"
     for length in range(len(location), 0, -1):
@@ -179,6 +199,8 @@ def _problem(item: Any, paths: list[str]) -> Problem:
 def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
     face = face_of(info)
     shape, optional, choices = _shape(info.annotation)
+    if path in DATA_SET_FIELDS:
+        shape = Shape.DATA_SET
     prefix = path.rpartition(".")[0]
     siblings = {
         f"{prefix}.{name}" if prefix else name: list(values) for name, values in (face.get("shown_when") or {}).items()
@@ -201,6 +223,7 @@ def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
         run_kinds=tuple(face.get("run_kinds") or ()),
         shown_when=siblings,
         limits=_limits(info),
+        takes_points=path == DATA_SET_FIELDS[0] and spec.model_fields["kind"].default == POINTS_LEARNT_BY,
         empty_means=_empty_means(help_text) if optional or shape in (Shape.INTEGERS, Shape.NUMBERS) else "",
     )
 
@@ -216,7 +239,7 @@ def _shape(annotation: Any) -> tuple[Shape, bool, tuple[str, ...]]:
     if get_origin(annotation) is tuple:
         shape, _, choices = _shape(arguments[0])
         many = {Shape.INTEGER: Shape.INTEGERS, Shape.NUMBER: Shape.NUMBERS, Shape.CHOICE: Shape.CHOICES}
-        return many.get(shape, Shape.TEXT), False, choices
+        return many.get(shape, Shape.TEXTS), False, choices
     simple = {bool: Shape.FLAG, int: Shape.INTEGER, float: Shape.NUMBER}
     return simple.get(annotation, Shape.TEXT), False, ()
 

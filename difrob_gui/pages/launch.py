@@ -6,18 +6,20 @@ from typing import Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from difrob import words
+from difrob.runs.datasets import DataSetRecord
 from difrob.specs import KINDS, Preset
 from difrob.worker.messages import Entry
 from difrob_gui.client import SupervisorClient
 from difrob_gui.feeds import FeedHub
 from difrob_gui.theme import icon, set_role
-from difrob_gui.widgets.field_editors import CalmComboBox
-from difrob_gui.widgets.method_card import MethodCard
+from difrob_gui.widgets.field_editor import CalmComboBox
+from difrob_gui.widgets.method_cards import MethodCards
 from difrob_gui.widgets.run_header import RunHeader
 from difrob_gui.widgets.run_picker import RunOption
+from difrob_gui.widgets.scrolling import scroll_area
 from difrob_gui.widgets.spec_form import SpecForm
 from difrob_gui.widgets.tone_label import ToneLabel
 
@@ -37,6 +39,7 @@ class LaunchPage(QWidget):
         self._client = client
         self._forms: dict[str, SpecForm] = {}
         self._options: list[RunOption] = []
+        self._data_sets: list[DataSetRecord] = []
         self._presets: list[Preset] = []
         self._editing = ""
         self._busy = False
@@ -44,7 +47,10 @@ class LaunchPage(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 12, 16, 12)
         row.setSpacing(16)
-        row.addWidget(self._make_cards(), 3)
+        self._methods = MethodCards()
+        self._methods.chosen.connect(self.choose_kind)
+        self._cards = self._methods.cards
+        row.addWidget(self._methods, 3)
         row.addLayout(self._make_middle(), 7)
         feeds.presets_changed.connect(self._on_presets)
         client.state_changed.connect(self._on_state)
@@ -84,6 +90,12 @@ class LaunchPage(QWidget):
         for form in self._forms.values():
             form.set_run_options(options)
         self._describe()
+
+    def set_data_sets(self, records: list[DataSetRecord]) -> None:
+        """The data sets of the workspace, built-in ones included."""
+        self._data_sets = records
+        for form in self._forms.values():
+            form.set_data_sets(records)
 
     def duplicate(self, spec: dict[str, Any], title: str) -> None:
         """Fill the form with the settings of a run; what is changed from then on is marked."""
@@ -140,26 +152,6 @@ class LaunchPage(QWidget):
 
     # ------------------------------------------------------------------ parts
 
-    def _make_cards(self) -> QWidget:
-        holder = QWidget()
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(2, 2, 2, 2)
-        column.setSpacing(8)
-        self._group = QButtonGroup(self)
-        self._cards: dict[str, MethodCard] = {}
-        for kind, spec in KINDS.items():
-            card = MethodCard(spec.title, spec.summary, words.kind_icon(kind))
-            card.clicked.connect(lambda _checked=False, kind=kind: self.choose_kind(kind))
-            self._group.addButton(card)
-            self._cards[kind] = card
-            column.addWidget(card)
-        column.addStretch(1)
-        self._card_area = _scroll(holder)
-        self._card_area.setAccessibleName("Methods")
-        self._card_area.setMinimumWidth(150)
-        self._card_area.setMaximumWidth(280)
-        return self._card_area
-
     def _make_middle(self) -> QVBoxLayout:
         self._title = QLabel()
         set_role(self._title, "title")
@@ -187,7 +179,7 @@ class LaunchPage(QWidget):
         self._content.addLayout(preset_row)
         self._content.addWidget(self._preset_text)
         self._content.addWidget(self.header)
-        self._area = _scroll(content)
+        self._area = scroll_area(content)
         self._help = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
         self._help.setAccessibleName("Help for the chosen setting")
         self._help.setMinimumHeight(2 * self._help.fontMetrics().lineSpacing())
@@ -243,6 +235,7 @@ class LaunchPage(QWidget):
         form.validated.connect(self._describe)
         form.field_focused.connect(self._show_help)
         form.set_run_options(self._options)
+        form.set_data_sets(self._data_sets)
         self._forms[kind] = form
         self._content.addWidget(form, 1)
 
@@ -392,14 +385,6 @@ class LaunchPage(QWidget):
             return
         self._start_over()
         self.saved.emit(run_id)
-
-
-def _scroll(widget: QWidget) -> QScrollArea:
-    area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(widget)
-    set_role(widget, "plain")
-    return area
 
 
 def _line() -> QFrame:

@@ -71,7 +71,9 @@ class ChartBoard(QWidget):
                 data = run.metrics[name]
                 known = chart.curves.get(name)
                 if known is None or known.data is not data or known.style != style:
-                    chart.add_curve(name, label_of(name), data, style, interval=run.interval(name), hint=full_name(name))
+                    chart.add_curve(
+                        name, label_of(name), data, style, interval=run.interval(name), hint=full_name(name)
+                    )
             chart.touch()
         self._shown = {key: self._charts[key] for key in wanted}
         self.grid.set_widgets(list(self._shown.values()))

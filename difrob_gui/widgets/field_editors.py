@@ -5,19 +5,15 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QWheelEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
 
 from difrob_gui.models.spec_fields import Field, Shape, show
+from difrob_gui.widgets.data_set_editor import DataSetEditor
+from difrob_gui.widgets.field_editor import CalmComboBox, FieldEditor
+from difrob_gui.widgets.list_editor import ListEditor
 from difrob_gui.widgets.run_picker import RunPicker
-
-
-class CalmComboBox(QComboBox):
-    """A combo box that leaves the mouse wheel to the page it stands on."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        event.ignore()
 
 
 class NumberEdit(QLineEdit):
@@ -44,40 +40,6 @@ class NumberEdit(QLineEdit):
         if result > 0 or number <= 0:
             self.setText(f"{result:f}")
             self.textEdited.emit(self.text())
-
-
-class FieldEditor(QWidget):
-    """Base of all editors: ``changed`` after each edit by the user, ``value``, ``set_value``, ``set_invalid``."""
-
-    changed = Signal()
-
-    def __init__(self, field: Field, inner: QWidget) -> None:
-        super().__init__()
-        self.field = field
-        self.inner = inner
-        inner.setAccessibleName(field.label)
-        inner.setAccessibleDescription(field.help)
-        inner.setToolTip(field.tooltip())
-        self.setFocusProxy(inner)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(inner)
-
-    def value(self) -> Any:
-        """What stands in the editor as plain data; text that is no number is given as it is."""
-        raise NotImplementedError
-
-    def set_value(self, value: Any) -> None:
-        """Show a value; does not emit :attr:`changed`."""
-        raise NotImplementedError
-
-    def set_invalid(self, invalid: bool) -> None:
-        """Mark the editor as holding a value that is refused."""
-        if bool(self.inner.property("invalid")) == invalid:
-            return
-        self.inner.setProperty("invalid", invalid)
-        self.inner.style().unpolish(self.inner)
-        self.inner.style().polish(self.inner)
 
 
 class FlagEditor(FieldEditor):
@@ -203,6 +165,10 @@ def make_editor(field: Field) -> FieldEditor:
         return ChoiceEditor(field)
     if field.shape is Shape.CHOICES:
         return ChoicesEditor(field)
+    if field.shape is Shape.TEXTS:
+        return ListEditor(field)
+    if field.shape is Shape.DATA_SET:
+        return DataSetEditor(field)
     return TextEditor(field)
 
 

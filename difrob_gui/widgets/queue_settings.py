@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QWidget
 
 from difrob.worker.messages import QueueState
 from difrob_gui.theme import set_role
-from difrob_gui.widgets.field_editors import CalmComboBox
+from difrob_gui.widgets.field_editor import CalmComboBox
 from difrob_gui.widgets.run_header import CalmSpinBox
 
 POLICIES = {

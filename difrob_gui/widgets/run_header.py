@@ -9,7 +9,8 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from difrob_gui.theme import set_role
-from difrob_gui.widgets.field_editors import CalmComboBox, NumberEdit
+from difrob_gui.widgets.field_editor import CalmComboBox
+from difrob_gui.widgets.field_editors import NumberEdit
 from difrob_gui.widgets.tone_label import ToneLabel
 
 MOST_SEEDS = 100

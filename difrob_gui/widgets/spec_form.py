@@ -4,129 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from difrob import words
+from difrob.runs.datasets import DataSetRecord
 from difrob.specs import JobSpec
 from difrob_gui.models.spec_fields import MISSING, Field, Problem, check, fields_of, flatten, groups_of, nest, show
 from difrob_gui.theme import icon, set_role
-from difrob_gui.widgets.field_editors import FieldEditor, RunEditor, make_editor
+from difrob_gui.widgets.data_set_editor import DataSetEditor
+from difrob_gui.widgets.field_editors import RunEditor
+from difrob_gui.widgets.field_row import FieldRow
 from difrob_gui.widgets.run_picker import RunOption
 from difrob_gui.widgets.section import Section
-from difrob_gui.widgets.tone_label import ToneLabel
 
 CHECK_MS = 120
 LEAST_LETTERS = 36
 NARROW_LETTERS = 48
-
-
-class FieldRow(QWidget):
-    """Label, editor, unit and a button that takes a change back; below them what is wrong."""
-
-    edited = Signal(str)
-    focused = Signal(str)
-
-    def __init__(self, field: Field) -> None:
-        super().__init__()
-        self.field = field
-        self.baseline: Any = field.default
-        self.baseline_name = "the default"
-        self.editor: FieldEditor = make_editor(field)
-        self.label = ToneLabel(field.label, "text")
-        self.label.setToolTip(field.tooltip())
-        self.label.setBuddy(self.editor.inner)
-        self.label.setWordWrap(True)
-        self.unit = QLabel(field.unit)
-        self.unit.setWordWrap(True)
-        set_role(self.unit, "caption")
-        self.reset = QToolButton()
-        self.reset.setIcon(icon("undo", "accent"))
-        self.reset.setIconSize(QSize(14, 14))
-        self.reset.setAccessibleName(f"Reset {field.label}")
-        self.reset.clicked.connect(self._take_back)
-        policy = self.reset.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.reset.setSizePolicy(policy)
-        self.problem = ToneLabel("", "bad")
-        self.problem.setWordWrap(True)
-        self.problem.hide()
-        line = QHBoxLayout()
-        line.setContentsMargins(0, 0, 0, 0)
-        line.setSpacing(10)
-        line.addWidget(self.label)
-        line.addWidget(self.editor, 1)
-        line.addWidget(self.unit)
-        line.addWidget(self.reset)
-        under = QHBoxLayout()
-        under.setContentsMargins(0, 0, 0, 0)
-        self._indent = under
-        under.addWidget(self.problem, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(line)
-        column.addLayout(under)
-        self.editor.changed.connect(self._on_changed)
-        for widget in (self.editor.inner, *self.editor.inner.findChildren(QWidget)):
-            widget.installEventFilter(self)
-        self.show_change()
-
-    @property
-    def path(self) -> str:
-        """Dotted name of the field."""
-        return self.field.path
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether the value differs from where the form started."""
-        return self.editor.value() != self.baseline
-
-    def set_columns(self, label: int, unit: int) -> None:
-        """Give label and unit the widths that all rows share."""
-        self.label.setFixedWidth(label)
-        self.unit.setVisible(unit > 0 and not self.field.run_kinds)
-        self.unit.setFixedWidth(unit)
-        self._indent.setContentsMargins(label + 10, 0, 0, 4)
-
-    def set_value(self, value: Any) -> None:
-        """Show a value without calling it an edit."""
-        self.editor.set_value(value)
-        self.show_change()
-
-    def set_problem(self, message: str) -> None:
-        """What is wrong with the value; empty when nothing is."""
-        self.problem.setText(message[:1].upper() + message[1:])
-        self.problem.setVisible(bool(message))
-        self.editor.set_invalid(bool(message))
-
-    def show_change(self) -> None:
-        """Mark a changed field, and say what the button would do."""
-        value = self.editor.value()
-        changed = value != self.baseline
-        target, name = (self.baseline, self.baseline_name) if changed else (self.field.default, "the default")
-        self.label.set_tone("accent" if changed else "text")
-        font = self.label.font()
-        font.setWeight(font.Weight.DemiBold if changed else font.Weight.Normal)
-        self.label.setFont(font)
-        self.reset.setVisible(value != target and not (self.field.required and target is None))
-        shown = show(target) or self.field.empty_means or "empty"
-        self.reset.setToolTip(f"Back to {name}: {shown}")
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.FocusIn:
-            self.focused.emit(self.path)
-        return False
-
-    def _on_changed(self) -> None:
-        self.show_change()
-        self.edited.emit(self.path)
-
-    def _take_back(self) -> None:
-        self.editor.set_value(self.baseline if self.is_changed else self.field.default)
-        self.editor.setFocus()
-        self._on_changed()
+# Groups that most runs leave alone: folded, with their first setting told beside the heading, until something in them differs.
+FOLDED = (
+    "Corruption", "Augmentation", "Alignment", "Regulariser", "Selection", "Sampling attack", "Compute", "Memory",
+)  # fmt: skip
 
 
 class SpecForm(QWidget):
@@ -189,6 +88,7 @@ class SpecForm(QWidget):
             row.baseline = given.get(path, row.field.default)
             row.baseline_name = source if path in given else "the default"
             row.set_value(row.baseline)
+        self._fold_groups()
         self._show_fields()
         self.validate()
 
@@ -212,6 +112,14 @@ class SpecForm(QWidget):
             if isinstance(row.editor, RunEditor):
                 row.editor.picker.set_options(options)
 
+    def set_data_sets(self, records: list[DataSetRecord]) -> None:
+        """The data sets of the workspace, built-in ones included."""
+        editors = [row.editor for row in self.rows.values() if isinstance(row.editor, DataSetEditor)]
+        for editor in editors:
+            editor.set_data_sets(records)
+        if editors:
+            self.validate()
+
     def chosen_inputs(self) -> list[RunOption]:
         """What is known of the chosen input runs."""
         pickers = [row.editor.picker for row in self.rows.values() if isinstance(row.editor, RunEditor)]
@@ -223,6 +131,9 @@ class SpecForm(QWidget):
         """Check everything now; True when it can be submitted."""
         self._clock.stop()
         self.spec, self.problems = check(self.values())
+        self.problems += self._unknown_data_sets()
+        if self.problems:
+            self.spec = None
         messages: dict[str, list[str]] = {}
         for problem in self.problems:
             if self._strict or problem.message != MISSING or problem.path in self._touched:
@@ -251,11 +162,24 @@ class SpecForm(QWidget):
 
     # ------------------------------------------------------------------ inside
 
+    def _unknown_data_sets(self) -> list[Problem]:
+        """Names that the specification allows and the workspace does not know."""
+        named = {problem.path for problem in self.problems}
+        return [
+            Problem(path, message)
+            for path, row in self.rows.items()
+            if isinstance(row.editor, DataSetEditor) and self._matters(path) and path not in named
+            if (message := row.editor.problem())
+        ]
+
     def _section(self, group: str, fields: list[Field]) -> Section:
         section = Section(group)
+        section.toggled.connect(self._clock.start)  # the note beside the heading
         self.sections[group] = section
         plain = [field for field in fields if not field.advanced]
         advanced = [field for field in fields if field.advanced]
+        if not plain or (group in FOLDED and len(advanced) <= 2):
+            plain, advanced = fields, []  # the group itself is the fold
         for field in [*plain, *advanced]:
             row = FieldRow(field)
             row.edited.connect(self._on_edited)
@@ -312,7 +236,7 @@ class SpecForm(QWidget):
 
     def _show_fields(self, _checked: bool = False) -> None:
         for group, section in self.sections.items():
-            rows = [row for row in self.rows.values() if (row.field.group or "General") == group]
+            rows = self._rows_of(group)
             fold = self._folds.get(group)
             folded = 0
             for row in rows:
@@ -327,12 +251,30 @@ class SpecForm(QWidget):
                 fold.setIcon(icon("chevron-up" if fold.isChecked() else "chevron-down", "text_muted"))
             section.setVisible(any(self._matters(row.path) for row in rows))
 
+    def _fold_groups(self) -> None:
+        """Fold what most runs leave alone, unless something in it is not as most runs have it."""
+        for group in FOLDED:
+            if group in self.sections:
+                rows = self._rows_of(group)
+                self.sections[group].set_open(any(row.editor.value() != row.field.default for row in rows))
+
+    def _rows_of(self, group: str) -> list[FieldRow]:
+        return [row for row in self.rows.values() if (row.field.group or "General") == group]
+
+    def _gist(self, group: str) -> str:
+        """The first setting of a folded group, which mostly says whether the group does anything at all."""
+        row = self._rows_of(group)[0]
+        value = row.editor.value()
+        said = show(value) or row.field.empty_means.removeprefix("empty = ") or "not set"
+        return f"{row.field.label.lower()}: {said.replace('_', ' ')}"
+
     def _note_groups(self, messages: dict[str, list[str]]) -> None:
         for group, section in self.sections.items():
-            paths = [path for path, row in self.rows.items() if (row.field.group or "General") == group]
+            paths = [row.path for row in self._rows_of(group)]
             wrong = sum(path in messages for path in paths)
             changed = sum(self.rows[path].is_changed and self._matters(path) for path in paths)
             notes = [f"{wrong} to mend" if wrong else "", f"{changed} changed" if changed else ""]
-            section.set_note(" · ".join(note for note in notes if note))
+            gist = self._gist(group) if group in FOLDED and not section.is_open else ""
+            section.set_note(" · ".join(note for note in (*notes, gist) if note))
         if messages:
             self._show_fields()

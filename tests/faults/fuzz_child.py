@@ -28,10 +28,10 @@ import numpy as np
 from faults import hostile_files, hostile_texts
 
 from difrob.errors import UserError
-from difrob.runs import Measure, RunFeed, RunReader, RunState, Workspace, replacement
-from difrob.runs.file_contents import damage
+from difrob.runs import Measure, RunFeed, RunReader, RunState, Workspace, guard, replacement
 from difrob.runs.index import RunIndex
 from difrob.runs.inspection import Inspector
+from difrob.runs.pieces import damage
 from difrob.runs.recorder import RunRecorder
 from difrob.runs.recovery import recover
 from difrob.specs import TrainDenoiserSpec, apply_overrides, list_presets, parse_spec
@@ -49,6 +49,7 @@ class Fuzzer:
         self._seed = seed
         self._workspace = Workspace(folder)
         replacement.Inspector = partial(Inspector, INSPECTION_SECONDS)  # what hangs is given up sooner than by default
+        guard.LIMIT_SECONDS = INSPECTION_SECONDS
         record_a_run(self._workspace)
         path, journal = self._workspace.run_path("run"), self._workspace.journal_path("run")
         self._file, self._journal = path.read_bytes(), journal.read_bytes()

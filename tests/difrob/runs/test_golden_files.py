@@ -17,8 +17,8 @@ from run_helpers import recording
 
 from difrob.errors import UserError
 from difrob.runs import Measure, RunReader, RunState, Workspace
-from difrob.runs.file_contents import damage
 from difrob.runs.journal import MAGIC, encode_frame, scan_journal
+from difrob.runs.pieces import damage
 from difrob.runs.recovery import recover
 from difrob.runs.schema import SCHEMA_VERSION
 

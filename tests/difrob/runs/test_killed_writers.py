@@ -20,7 +20,7 @@ import pytest
 from run_helpers import WEIGHTS, content_of, record_everything, recording
 
 from difrob.runs import RunState, Workspace
-from difrob.runs.file_contents import damage
+from difrob.runs.pieces import damage
 from difrob.runs.recovery import recover
 
 

@@ -14,10 +14,11 @@ from run_helpers import WEIGHTS, content_of, record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunReader, RunState, Workspace, run_file
-from difrob.runs.file_contents import SCHEMA_VERSION, damage
+from difrob.runs.file_contents import SCHEMA_VERSION
 from difrob.runs.file_writer import FileWriter
 from difrob.runs.journal import MAGIC, encode_frame, scan_journal
 from difrob.runs.locks import is_locked
+from difrob.runs.pieces import damage
 from difrob.runs.reader import LOST
 from difrob.runs.recovery import recover
 

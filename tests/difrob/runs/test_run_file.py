@@ -17,7 +17,8 @@ from run_helpers import WEIGHTS, content_of, pictures, record_everything, record
 
 from difrob.errors import UserError
 from difrob.runs import Measure, RunReader, RunState, Workspace
-from difrob.runs.file_contents import SCHEMA_VERSION, damage
+from difrob.runs.file_contents import SCHEMA_VERSION
+from difrob.runs.pieces import damage
 from difrob.runs.recorder import RunRecorder
 
 

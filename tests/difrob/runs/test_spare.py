@@ -15,7 +15,7 @@ from run_helpers import WEIGHTS, content_of, record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
-from difrob.runs.file_contents import damage
+from difrob.runs.pieces import damage
 from difrob.runs.retention import Retention, read_retention, write_retention
 from difrob.runs.spare import Kind, find_spare, free
 

@@ -1,7 +1,8 @@
-"""A run file that was cut off (by a copy that broke, or a full disk) as if its missing end were zeros.
+"""A damaged run file as HDF5 can read it: a missing end as if it were zeros, and broken heaps mended.
 
-HDF5 opens no file that is shorter than it ought to be, although most of it is there. Whoever reads through here must ask
-:attr:`CutOffFile.touched` after each piece: what was read from beyond the end is not what was written.
+HDF5 opens no file that is shorter than it ought to be (after a copy that broke, or on a full disk), although most of it is
+there. Whoever reads through here must ask :attr:`MendedFile.touched` after each piece: what was read from beyond the end is
+not what was written.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ from __future__ import annotations
 import io
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
+
+from difrob.runs.heap_check import BrokenHeap
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _EOF_AT = {0: 40, 1: 44, 2: 28, 3: 28}  # where the superblock says how long the file is, by its version
 _MOST = 1 << 50
 
 
-class CutOffFile:
+class MendedFile:
     """In the form that ``h5py.File`` takes instead of a name. ``touched``: something beyond the real end was asked for."""
 
-    def __init__(self, path: Path, full_size: int) -> None:
+    def __init__(self, path: Path, full_size: int | None, heaps: Iterable[BrokenHeap]) -> None:
+        """Open the file; ``full_size`` is None for one that is not cut off."""
         self._file = io.FileIO(path, "r")
         self._real = os.fstat(self._file.fileno()).st_size
-        self._full = full_size
+        self._full = self._real if full_size is None else full_size
+        self._mends = [(heap.at, heap.mend) for heap in heaps]
         self._position = 0
         self.touched = False
 
@@ -44,14 +50,18 @@ class CutOffFile:
         return bytes(buffer[: self.readinto(buffer)])
 
     def readinto(self, buffer: bytearray | memoryview) -> int:
-        view = memoryview(buffer).cast("B")
+        view, start = memoryview(buffer).cast("B"), self._position
         done = 0
-        if self._position < self._real:
-            self._file.seek(self._position)
+        if start < self._real:
+            self._file.seek(start)
             while done < len(view) and (count := self._file.readinto(view[done:])):
                 done += count
         self.touched |= done < len(view)
         view[done:] = bytes(len(view) - done)
+        for at, data in self._mends:
+            first, last = max(at, start), min(at + len(data), start + len(view))
+            if first < last:
+                view[first - start : last - start] = data[first - at : last - at]
         self._position += len(view)
         return len(view)
 

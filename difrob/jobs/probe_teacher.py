@@ -1,0 +1,295 @@
+"""Probe the blocks of a diffusion model at several noise levels: where its features tell the classes, and how robustly.
+
+Every cell of the sweep is a row of the run's samples, so that an interrupted sweep goes on with the next cell. Probes are
+fitted to training images and scored on validation images; block and noise level can be chosen by the scores, test images
+are never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from difrob.data import ImageSet, load_split
+from difrob.diffusion.features import block_names, chosen_block
+from difrob.diffusion.parameterisations import TrainedDenoiser
+from difrob.errors import UserError
+from difrob.jobs.feature_pictures import accuracy_map
+from difrob.jobs.measured_set import balanced_part
+from difrob.jobs.per_image import ResultTable, chosen_images
+from difrob.jobs.pieces import sampling_pieces
+from difrob.memory import MicroBatches
+from difrob.metrics.accuracy import share_measure
+from difrob.metrics.conditions import counted, stated
+from difrob.metrics.intervals import wilson
+from difrob.metrics.probes import AveragedFeatures, ProbedNetwork, attacked_probe, fit_probe
+from difrob.runs.interface import Measure, Recorder
+from difrob.specs import AttackSpec, ProbeTeacherSpec, TrainDenoiserSpec, parse_spec
+from difrob.specs.probe_teacher import LinearProbeSpec
+from difrob.training.teachers import DenoiserTeacher, Teacher, open_classifier_teacher, open_denoiser
+
+CLASSIFIERS = ("classifier", "second_classifier")
+
+
+def run(spec: ProbeTeacherSpec, recorder: Recorder, device: torch.device) -> None:
+    """Probe every cell, then name the best one.
+
+    Raises:
+        UserError: for a run of another kind, a block or noise level that the denoiser does not have, or unfit images.
+    """
+    trained = parse_spec(recorder.input_run(spec.denoiser).spec)
+    if not isinstance(trained, TrainDenoiserSpec):
+        raise UserError(
+            f"run '{spec.denoiser}' is of kind '{trained.kind}'; a run of kind 'train_denoiser' is needed here"
+        )
+    known = load_split(recorder, trained.data, "train")
+    if spec.train_images is not None and spec.train_images > len(known):
+        raise UserError(
+            f"train_images = {spec.train_images} is more than the {len(known)} images that '{spec.denoiser}' learnt from; "
+            "lower it, or leave it empty for all"
+        )
+    training = balanced_part(known, spec.train_images or len(known), spec.seed)
+    validation = chosen_images(recorder, trained.data, "validation", spec.images)
+    denoiser = open_denoiser(recorder, spec.denoiser, spec.weights, training.shape, spec.seed, device)
+    prober = Prober(spec.probe, training, validation, sampling_pieces(recorder, spec.batch_size), recorder, device)
+    sweep = Sweep.of(spec, denoiser, recorder, training, device)
+    recorder.attribute("blocks", list(sweep.blocks))
+
+    table = ResultTable(recorder)
+    with table.saved_when_stopped():
+        while len(table) < len(sweep.cells):
+            recorder.check_stop()
+            done = len(table)
+            cell = sweep.cells[done]
+            teacher = sweep.teacher(cell)
+            clean, robust, penalty = prober.score(spec, teacher)
+            table.add(
+                block=np.array([cell.block]),
+                sigma=np.array([cell.sigma]),
+                images=np.array([len(clean)]),
+                clean_right=np.array([int(clean.sum())]),
+                robust_right=np.array([int(robust.sum())]),
+                penalty=np.array([penalty]),
+            )
+            table.save_if_due()
+            if table.report_is_due(done, len(sweep.cells)):
+                draw(spec, recorder, sweep, table)
+            recorder.progress(len(table), len(sweep.cells), "probes")
+        report(spec, recorder, sweep, prober, table)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One probe: the number of a block and a noise level; for a classifier -1 or -2 and NaN."""
+
+    block: int
+    sigma: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All probes of a run in order: level by level, then the classifiers.
+
+    Attributes:
+        blocks: names of the blocks.
+        cells: what is probed.
+        classifiers: teachers behind the negative block numbers, -1 first.
+    """
+
+    denoiser: TrainedDenoiser
+    weights: str
+    blocks: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    classifiers: tuple[Teacher, ...]
+
+    @classmethod
+    def of(
+        cls,
+        spec: ProbeTeacherSpec,
+        denoiser: TrainedDenoiser,
+        recorder: Recorder,
+        training: ImageSet,
+        device: torch.device,
+    ) -> Sweep:
+        """The sweep of a specification; whatever cannot be probed is refused now."""
+        blocks = tuple(chosen_block(denoiser, name) for name in spec.blocks) or tuple(block_names(denoiser))
+        for sigma in spec.sigmas:
+            DenoiserTeacher(denoiser, blocks[0], sigma, spec.weights)
+        named = [run_id for name in CLASSIFIERS if (run_id := getattr(spec, name))]
+        classifiers = tuple(open_classifier_teacher(recorder, run_id, training.shape, device) for run_id in named)
+        cells = [Cell(block, sigma) for sigma in spec.sigmas for block in range(len(blocks))]
+        cells += [Cell(-1 - number, float("nan")) for number in range(len(classifiers))]
+        return cls(denoiser, spec.weights, blocks, tuple(cells), classifiers)
+
+    def teacher(self, cell: Cell) -> Teacher:
+        """The features of a cell."""
+        if cell.block < 0:
+            return self.classifiers[-1 - cell.block]
+        return DenoiserTeacher(self.denoiser, self.blocks[cell.block], cell.sigma, self.weights)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Prober:
+    """Fits linear classifiers to features of training images, and scores them on other images.
+
+    Attributes:
+        spec: how they are fitted.
+        training: what they are fitted to.
+        scored: what they are scored on.
+        pieces: how many images go through a network at once, each in all of its noise draws.
+    """
+
+    spec: LinearProbeSpec
+    training: ImageSet
+    scored: ImageSet
+    pieces: MicroBatches
+    recorder: Recorder
+    device: torch.device
+
+    def probed(self, teacher: Teacher, seed: int) -> tuple[ProbedNetwork, float]:
+        """A probe on a teacher's features as a classifier of images, and its penalty."""
+        draws = self.spec.noise_draws if teacher.takes_noise else 0
+        features = AveragedFeatures(teacher, self.training.shape, draws, seed, self.device)
+        stop = self.recorder.check_stop
+        known = self.pieces.attempt(
+            lambda: features.of_images(self.training.images, self.pieces.size, self.device, stop)
+        )
+        probe = fit_probe(known, self.training.labels, self.training.num_classes, self.spec.rule, self.spec.penalty)
+        return ProbedNetwork(features, probe, self.device), probe.penalty
+
+    def score(self, spec: ProbeTeacherSpec, teacher: Teacher) -> tuple[np.ndarray, np.ndarray, float]:
+        """Which of the scored images are right, and right under attack, two bool [N]; and the penalty."""
+        network, penalty = self.probed(teacher, spec.seed)
+        rows = np.arange(len(self.scored))
+
+        def attacked() -> list[tuple[np.ndarray, np.ndarray]]:
+            return [
+                attacked_probe(
+                    network, self.scored.take(rows[part]), spec.attack, spec.seed, self.device, self.recorder.check_stop
+                )
+                for part in self.pieces.slices(len(rows))
+            ]
+
+        found = self.pieces.attempt(attacked)
+        return np.concatenate([clean for clean, _ in found]), np.concatenate([robust for _, robust in found]), penalty
+
+    def conditions(self) -> dict[str, str]:
+        """How descriptions name the fitting."""
+        return {
+            "probe": probe_words(self.spec),
+            "fitted_to": f"{counted(len(self.training), 'training image')} of {self.training.name}",
+        }
+
+
+def probe_words(spec: LinearProbeSpec) -> str:
+    """``ridge, penalty by generalised cross-validation, 10 noise draws``."""
+    chosen = {"ridge": "by generalised cross-validation", "logistic": "0.001"}[spec.rule]
+    penalty = chosen if spec.penalty is None else f"{spec.penalty:g}"
+    return f"{spec.rule}, penalty {penalty}, {counted(spec.noise_draws, 'noise draw')}"
+
+
+def attack_words(attack: AttackSpec) -> str:
+    """How descriptions name the attack on a probe."""
+    step = "" if attack.step_size is None else f" of {attack.step_size:g}"
+    start = "1 random start" if attack.random_start else "a start at the image"
+    return f"{attack.label()}{step}, cross-entropy and margin loss, {start} each"
+
+
+def draw(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, table: ResultTable) -> None:
+    """The curves of every block over the noise level, and the maps, as far as the sweep has come."""
+    step, block, sigma, images = len(table), table["block"], table["sigma"], table["images"]
+    shares = {name: table[f"{name}_right"] for name in ("clean", "robust")}
+    for name, right in shares.items():
+        for number, block_name in enumerate(sweep.blocks):
+            _curve(
+                spec,
+                recorder,
+                step,
+                f"{name}_probe_accuracy_{block_name}",
+                *_sorted(block == number, sigma, right, images),
+            )
+        for number in range(len(sweep.classifiers)):
+            for row in np.flatnonzero(block == -1 - number):
+                ends = np.array(sorted({min(spec.sigmas), max(spec.sigmas)}))
+                alike = np.full(len(ends), row)
+                _curve(
+                    spec,
+                    recorder,
+                    step,
+                    f"{name}_probe_accuracy_{CLASSIFIERS[number]}",
+                    ends,
+                    right[alike],
+                    images[alike],
+                )
+
+    levels = sorted(spec.sigmas)
+    maps = np.full((2, len(sweep.blocks), len(levels)), np.nan)
+    for row in np.flatnonzero(block >= 0):
+        for number, right in enumerate(shares.values()):
+            maps[number, block[row], levels.index(sigma[row])] = right[row] / images[row]
+    where = (
+        f"rows {', '.join(sweep.blocks)}; columns sigma {', '.join(f'{level:g}' for level in levels)}; white is 100 %"
+    )
+    pictures = np.stack([accuracy_map(shares) for shares in maps])
+    recorder.images("probe_accuracy", step, pictures, [f"clean, {where}", f"{spec.attack.label()}, {where}"])
+
+
+def _sorted(
+    chosen: np.ndarray, sigma: np.ndarray, right: np.ndarray, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.argsort(sigma[rows])]
+    return sigma[rows], right[rows], images[rows]
+
+
+def _curve(
+    spec: ProbeTeacherSpec,
+    recorder: Recorder,
+    step: int,
+    name: str,
+    x: np.ndarray,
+    right: np.ndarray,
+    images: np.ndarray,
+) -> None:
+    if not len(x):
+        return
+    band = wilson(right, images)
+    how = "unattacked" if name.startswith("clean") else f"under {spec.attack.label()}"
+    recorder.curve(
+        name, step, x, right / images, band.low, band.high, x_label="noise level sigma ([-1,1] range)",
+        y_label=f"probe accuracy, {how}", interval="Wilson 95 %",
+    )  # fmt: skip
+
+
+def report(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, prober: Prober, table: ResultTable) -> None:
+    """The best cell by clean accuracy (of equals the most robust), and the classifiers beside it."""
+    block, clean, robust, images = (table[name] for name in ("block", "clean_right", "robust_right", "images"))
+    of_denoiser = np.flatnonzero(block >= 0)
+    best = of_denoiser[np.lexsort((robust[of_denoiser], clean[of_denoiser]))[-1]]
+    recorder.attribute(
+        "best_cell", {"block": sweep.blocks[block[best]], "sigma": float(table["sigma"][best]), "of": len(of_denoiser)}
+    )
+    scored = f"{counted(len(prober.scored), 'validation image')} of {prober.scored.name}"
+    conditions = {**prober.conditions(), "scored_on": scored}
+    swept = f"the best of {len(of_denoiser)} cells, chosen by clean accuracy on the same images"
+    rows = [("best", f"linear probe of a {spec.weights} denoiser, {swept}", int(best))]
+    for number in range(len(sweep.classifiers)):
+        (row,) = np.flatnonzero(block == -1 - number).tolist()
+        rows.append((CLASSIFIERS[number], "linear probe of a classifier's penultimate features", row))
+    for name, what, row in rows:
+        for kind, right in (("clean", clean), ("robust", robust)):
+            under = {"attack": attack_words(spec.attack)} if kind == "robust" else {}
+            description = stated(f"{kind} accuracy, {what}", **conditions, **under)
+            recorder.result(
+                f"{name}_{kind}_probe_accuracy", share_measure(np.arange(images[row]) < right[row], description)
+            )
+    recorder.result(
+        "best_sigma",
+        Measure(
+            float(table["sigma"][best]),
+            unit="[-1,1] range",
+            description=stated("noise level of the best cell", **conditions),
+        ),
+    )

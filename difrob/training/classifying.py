@@ -1,0 +1,229 @@
+"""One optimiser step of a classifier, and everything that step depends on.
+
+Batch, starting points of the attack, noise, learning rate and momentum of a step are functions of (seed, step), so the only
+state is what network, optimiser and weight average hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from difrob.data import ImageSet
+from difrob.memory import MicroBatches
+from difrob.nets.classifiers import Classifier, build_classifier
+from difrob.nets.running_statistics import RunningStatistics
+from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
+from difrob.randomness import generator, seeded_globally
+from difrob.specs import TrainClassifierSpec
+from difrob.training.compute import Compute, Tell, send
+from difrob.training.inner_attack import draw_start_noise
+from difrob.training.mart import mart_loss
+from difrob.training.objectives import Terms, gaussian_loss, standard_loss, weighted_terms
+from difrob.training.optimisers import clip_gradients, decay_groups
+from difrob.training.pgd_training import pgd_training_loss
+from difrob.training.schedules import one_cycle, one_cycle_momentum, warmup_cosine
+from difrob.training.scores import score_loss
+from difrob.training.trades import trades_loss
+from difrob.training.weight_averaging import WarmedUpAverage
+
+# All attacks start from one stream, so that arms of a comparison start at the same points. It is called after the objective
+# that was there first, so that its runs can be repeated.
+ATTACK_STREAM = "trades"
+STATISTICS_IMAGES = 10_000  # read at once when the colours of a set are averaged
+
+
+class StepRecord(NamedTuple):
+    """What one step found out, still on the device: the terms of its objective, and its gradient norm before clipping."""
+
+    terms: Terms
+    gradient_norm: Tensor
+
+
+class ClassifierTraining:
+    """Network, optimiser and weight average of a run.
+
+    Args:
+        spec: what is trained, and how.
+        real: real training images; they give shape, classes and, if asked for, the standardisation.
+        device: where it happens.
+        pieces: how many images go through the network at once.
+        tell: told, in a sentence, what the device cannot do, and what becomes of batch normalisation in pieces.
+
+    Attributes:
+        network: the network being trained.
+        average: its weight average, which is evaluated and kept.
+        warmup_steps: steps in which the learning rate rises and the average equals the network.
+    """
+
+    def __init__(
+        self, spec: TrainClassifierSpec, real: ImageSet, device: torch.device, pieces: MicroBatches, tell: Tell
+    ) -> None:
+        self.spec = spec
+        self.pieces = pieces
+        self.warmup_steps = int(spec.warmup_fraction * spec.steps)
+        self._device = device
+        self._tell = tell
+        with seeded_globally(torch.device("cpu"), spec.seed, "weights"):
+            self.network: Classifier = build_classifier(spec.network, real.shape, real.num_classes)
+        if spec.network.standardise_by == "training_images":
+            self.network.standardise_by(*colour_statistics(real.images))
+        compute = Compute(spec.compute, device, tell)
+        compute.lay_out(self.network)
+        self.network.to(device).train()
+        self.average = WarmedUpAverage(self.network, spec.averaging_decay, self.warmup_steps)
+        self._statistics = RunningStatistics(self.network, spec.network.batch_norm_momentum)
+        self._parameters = list(self.network.parameters())
+        self._optimiser = torch.optim.SGD(
+            decay_groups(self.network, spec.weight_decay),
+            lr=spec.learning_rate,
+            momentum=spec.momentum,
+            nesterov=spec.momentum > 0,
+            fused=device.type in ("cpu", "cuda"),
+        )
+        compute.compile(self.network)
+        self._seen = compute.logits_of(self.network)
+        self._pieces_are_told = False
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        rule = one_cycle if self.spec.schedule == "one_cycle" else warmup_cosine
+        return rule(step, self.spec.steps, peak=self.spec.learning_rate, warmup_steps=self.warmup_steps)
+
+    def momentum(self, step: int) -> float:
+        """The momentum of a step."""
+        if self.spec.schedule == "one_cycle" and self.spec.cycle_momentum:
+            return one_cycle_momentum(step, self.spec.steps, warmup_steps=self.warmup_steps)
+        return self.spec.momentum
+
+    def step(self, step: int, images: Tensor, labels: Tensor, *, counts: bool = False) -> StepRecord:
+        """One step of SGD and of the average. Reads nothing back from the device.
+
+        Args:
+            step: its number, from 0.
+            images: [B, C, H, W] in [0,1].
+            labels: int64 [B], or float [B, K].
+            counts: whether to count misclassified images at every step of the attack.
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.rate(step)
+            group["momentum"] = self.momentum(step)
+        self._statistics.begin(step)
+        terms = self.pieces.attempt(partial(self._leave_gradients, step, images, labels, counts))
+        gradient_norm = clip_gradients(self._parameters, self.spec.gradient_clip)
+        self._optimiser.step()
+        self.average.update(self.network)
+        return StepRecord(terms, gradient_norm)
+
+    def _leave_gradients(self, step: int, images: Tensor, labels: Tensor, counts: bool) -> Terms:
+        """Leave the gradient of one step in the parameters.
+
+        Without batch normalisation the attack on an image and its loss do not depend on the other images, so the pieces of a
+        batch add up to the batch. With it, each piece is normalised by itself.
+        """
+        self._say_what_pieces_do(len(images))
+        self._statistics.put_back()
+        noise = draw_noise(self.spec, images.shape, step)
+        self.network.zero_grad(set_to_none=True)
+        found = []
+        for part in self.pieces.interleaved(len(images)):
+            part_noise = None if noise is None else send(noise[part].contiguous(), self._device)
+            terms = self._objective(images[part].contiguous(), labels[part], part_noise, counts)
+            share = len(labels[part]) / len(labels)
+            (terms.loss * share).backward()
+            found.append((share, terms))
+        return weighted_terms(found)
+
+    def _objective(self, images: Tensor, labels: Tensor, noise: Tensor | None, counts: bool) -> Terms:
+        """The objective on a batch, or on a piece of one, with its part of :func:`draw_noise`."""
+        spec, network, smoothing = self.spec, self._seen, self.spec.label_smoothing
+        if noise is None:
+            return standard_loss(network, images, labels, label_smoothing=smoothing)
+        if spec.objective == "gaussian":
+            return gaussian_loss(
+                network, images, labels, noise=noise, sigma=spec.noise_sigma, label_smoothing=smoothing
+            )
+        adversary: dict[str, Any] = {
+            "attack": spec.attack,
+            "start_noise": noise,
+            "statistics": spec.attack_statistics,
+            "counts": counts,
+        }
+        if spec.objective == "pgd_at":
+            return pgd_training_loss(network, images, labels, label_smoothing=smoothing, **adversary)
+        if spec.objective == "mart":
+            return mart_loss(network, images, labels, beta=spec.beta, **adversary)
+        adversary |= {"beta": spec.beta, "label_smoothing": smoothing}
+        if spec.objective == "score":
+            return score_loss(network, images, labels, robust_clip=spec.robust_clip, **adversary)
+        return trades_loss(network, images, labels, **adversary)
+
+    def _say_what_pieces_do(self, batch: int) -> None:
+        if self._statistics.exist and self.pieces.size < batch and not self._pieces_are_told:
+            self._pieces_are_told = True
+            self._tell(
+                f"batch normalisation sees pieces of at most {self.pieces.size} images instead of the whole batch of "
+                f"{batch}: its statistics, and with them the training, are those of the pieces"
+            )
+
+    def tensors(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """All state as the parts of a checkpoint, and the JSON data that belongs to it."""
+        momentum, optimiser_state = pack_optimiser(self._optimiser)
+        parts = {
+            "network": dict(self.network.state_dict()), "average": self.average.state_dict(), "optimiser": momentum,
+        }  # fmt: skip
+        state = {
+            "image_shape": list(self.network.image_shape),
+            "num_classes": self.network.num_classes,
+            "optimiser": optimiser_state,
+            "average": self.average.counters(),
+            "micro_batch": self.pieces.size,
+        }
+        return parts, state
+
+    def restore(self, parts: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
+        """Go on from :meth:`tensors`. UserError when the checkpoint belongs to another network."""
+        load_weights(self.network, part_of(parts, "network"))
+        self.average.restore(part_of(parts, "average"), state["average"])
+        restore_optimiser(self._optimiser, parts.get("optimiser", {}), state["optimiser"])
+
+
+def draw_noise(spec: TrainClassifierSpec, shape: tuple[int, ...], step: int) -> Tensor | None:
+    """The random numbers that the objective needs in a step, on the CPU; None for an objective without any."""
+    if spec.is_adversarial:
+        return draw_start_noise(spec.attack, shape, generator(spec.seed, ATTACK_STREAM, step))
+    if spec.objective == "gaussian":
+        return torch.randn(shape, generator=generator(spec.seed, spec.objective, step))
+    return None
+
+
+def passes_per_image(spec: TrainClassifierSpec) -> dict[str, int]:
+    """Passes through the network that an image costs in a step: forward, backward to the input, full backward."""
+    steps, mixed = spec.attack.steps, spec.augmentation.cutmix > 0
+    if not spec.is_adversarial:
+        return {"forward": 1, "backward_to_input": 0, "backward": 1}
+    if spec.objective == "pgd_at":
+        return {"forward": steps + 1, "backward_to_input": steps, "backward": 1}
+    # The clean prediction that the attack leaves is a pass of its own, unless a mixed label takes its place.
+    anchored = spec.objective in ("trades", "score") and not mixed
+    return {"forward": steps + 2 + anchored, "backward_to_input": steps, "backward": 2}
+
+
+def colour_statistics(images: np.ndarray) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of each colour, [C] in [0,1] intensity units, of images uint8 [N,H,W,C].
+
+    A colour that is the same everywhere gets the deviation of one intensity level, by which nothing is divided too far.
+    """
+    sums = np.zeros((2, images.shape[-1]))
+    for first in range(0, len(images), STATISTICS_IMAGES):
+        levels = images[first : first + STATISTICS_IMAGES].reshape(-1, images.shape[-1])
+        counts = [np.bincount(levels[:, colour], minlength=256) for colour in range(levels.shape[1])]
+        sums += np.array([[count @ np.arange(256.0) ** power for count in counts] for power in (1, 2)])
+    mean, square = sums / (images[..., 0].size)
+    deviation = np.sqrt(np.maximum(square - mean**2, 1.0))
+    return (mean / 255).tolist(), (deviation / 255).tolist()
