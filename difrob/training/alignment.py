@@ -169,9 +169,10 @@ class Alignment:
         """The centred teacher features of a batch, [B, m], without a graph.
 
         Args:
-            images: the clean (augmented) images in the order of the rows, real ones first, [B,C,H,W] in [0,1].
+            images: the clean (augmented) images in the order of the rows, real ones first, or all of them several times
+                (mixtures of images), [B,C,H,W] in [0,1].
             step: of the training, from 0.
-            real_rows, generated_rows: places of the images in their sets.
+            real_rows, generated_rows: places of the images in their sets, or of the first of those that are mixed.
             pieces: how many images go through the teacher at once.
         """
         noise = self._noise_of(images, step, real_rows, generated_rows)
@@ -251,7 +252,8 @@ class Alignment:
         if self._noise == "none":
             return None
         if self._noise == "image":
-            return self._noise_of_images(x, real_rows, generated_rows)
+            noise = self._noise_of_images(x, real_rows, generated_rows)
+            return noise.repeat(len(x) // len(noise), 1, 1, 1)
         return torch.randn(x.shape, generator=generator(self._seed, "teacher noise", step)).to(x.device)
 
     def _noise_of_images(self, x: Tensor, real_rows: np.ndarray, generated_rows: np.ndarray) -> Tensor:

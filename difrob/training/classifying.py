@@ -82,8 +82,8 @@ class ClassifierTraining:
         self._optimiser = torch.optim.SGD(
             decay_groups(self.network, spec.weight_decay),
             lr=spec.learning_rate,
-            momentum=spec.momentum,
-            nesterov=spec.momentum > 0,
+            momentum=self.momentum(0),
+            nesterov=self.momentum(0) > 0,
             fused=device.type in ("cpu", "cuda"),
         )
         compute.compile(self.network)
@@ -191,6 +191,9 @@ class ClassifierTraining:
         load_weights(self.network, part_of(parts, "network"))
         self.average.restore(part_of(parts, "average"), state["average"])
         restore_optimiser(self._optimiser, parts.get("optimiser", {}), state["optimiser"])
+        for parameter, quantities in self._optimiser.state.items():
+            # Stored tensors are contiguous, whatever the layout of the weights; a fused step needs one layout for both.
+            quantities["momentum_buffer"] = torch.empty_like(parameter).copy_(quantities["momentum_buffer"])
 
 
 def draw_noise(spec: TrainClassifierSpec, shape: tuple[int, ...], step: int) -> Tensor | None:
@@ -224,6 +227,6 @@ def colour_statistics(images: np.ndarray) -> tuple[Sequence[float], Sequence[flo
         levels = images[first : first + STATISTICS_IMAGES].reshape(-1, images.shape[-1])
         counts = [np.bincount(levels[:, colour], minlength=256) for colour in range(levels.shape[1])]
         sums += np.array([[count @ np.arange(256.0) ** power for count in counts] for power in (1, 2)])
-    mean, square = sums / (images[..., 0].size)
+    mean, square = sums * (images.shape[-1] / images.size)
     deviation = np.sqrt(np.maximum(square - mean**2, 1.0))
     return (mean / 255).tolist(), (deviation / 255).tolist()

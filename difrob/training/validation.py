@@ -42,9 +42,11 @@ class FixedImages:
     Args:
         images: the set.
         device: where the measurement runs.
+        at_once: how many images go through the network at once; None for all.
     """
 
-    def __init__(self, images: ImageSet, device: torch.device) -> None:
+    def __init__(self, images: ImageSet, device: torch.device, *, at_once: int | None = None) -> None:
+        self._at_once = at_once or max(len(images), 1)
         self.images = as_float(images.images, device)
         self.labels = torch.from_numpy(np.array(images.labels)).to(device)
         self.indices = images.indices
@@ -54,39 +56,43 @@ class FixedImages:
 
     def measure(self, network: nn.Module, attack: AttackSpec) -> Scores:
         """Clean accuracy, and robust accuracy under PGD with the margin loss from one fixed start per image."""
-        with evaluation_mode(network):
-            with torch.no_grad():
-                clean = network(self.images).argmax(1) == self.labels
-            right = clean.nonzero().squeeze(1)
-            ball = Ball(self.images[right], norm=attack.norm, eps=attack.eps)
-            start = starting_points(
-                ball,
-                random_start=attack.random_start,
-                seed=VALIDATION_SEED,
-                stream=("validation attack",),
-                indices=self.indices[right.cpu().numpy()],
-            )
-            verdict = search(
-                network,
-                ball,
-                start,
-                self.labels[right],
-                margin,
-                steps=attack.steps,
-                step_size=attack.resolved_step_size,
-            )
+        clean = self._right(network, self.images)
         robust, adversarial = clean.clone(), self.images.clone()
-        robust[right] = ~verdict.broken
-        adversarial[right] = verdict.adversarial
+        with evaluation_mode(network):
+            for rows in clean.nonzero().squeeze(1).split(self._at_once):
+                ball = Ball(self.images[rows], norm=attack.norm, eps=attack.eps)
+                start = starting_points(
+                    ball,
+                    random_start=attack.random_start,
+                    seed=VALIDATION_SEED,
+                    stream=("validation attack",),
+                    indices=self.indices[rows.cpu().numpy()],
+                )
+                verdict = search(
+                    network,
+                    ball,
+                    start,
+                    self.labels[rows],
+                    margin,
+                    steps=attack.steps,
+                    step_size=attack.resolved_step_size,
+                )
+                robust[rows] = ~verdict.broken
+                adversarial[rows] = verdict.adversarial
         return Scores(clean.cpu().numpy(), robust.cpu().numpy(), adversarial)
 
     def right_under_noise(self, network: nn.Module, sigma: float) -> np.ndarray:
         """Which images are right under one fixed draw of Gaussian noise each, bool [N]."""
         noise = normal_per_sample(VALIDATION_SEED, "validation noise", self.indices, self.images.shape[1:])
         noisy = torch.add(self.images, noise.to(self.images.device), alpha=sigma)
-        with evaluation_mode(network), torch.no_grad():
-            right: np.ndarray = (network(noisy).argmax(1) == self.labels).cpu().numpy()
+        right: np.ndarray = self._right(network, noisy).cpu().numpy()
         return right
+
+    def _right(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Which of these versions of the images are classified rightly, bool [N]."""
+        with evaluation_mode(network), torch.no_grad():
+            predictions = [network(part).argmax(1) for part in images.split(self._at_once)]
+        return torch.cat(predictions) == self.labels
 
 
 def training_probe(train: ImageSet, size: int) -> ImageSet:

@@ -196,6 +196,9 @@ def _problem(item: Any, paths: list[str]) -> Problem:
     return Problem(min(named)[1] if named else "", message)
 
 
+_EMPTY_LISTS = (Shape.INTEGERS, Shape.NUMBERS, Shape.TEXTS)
+
+
 def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
     face = face_of(info)
     shape, optional, choices = _shape(info.annotation)
@@ -224,7 +227,7 @@ def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
         shown_when=siblings,
         limits=_limits(info),
         takes_points=path == DATA_SET_FIELDS[0] and spec.model_fields["kind"].default == POINTS_LEARNT_BY,
-        empty_means=_empty_means(help_text) if optional or shape in (Shape.INTEGERS, Shape.NUMBERS) else "",
+        empty_means=_empty_means(help_text) if optional or shape in _EMPTY_LISTS else "",
     )
 
 

@@ -235,8 +235,8 @@ class LaunchPage(QWidget):
         form.validated.connect(self._describe)
         form.field_focused.connect(self._show_help)
         form.set_run_options(self._options)
-        form.set_data_sets(self._data_sets)
         self._forms[kind] = form
+        form.set_data_sets(self._data_sets)
         self._content.addWidget(form, 1)
 
     # ------------------------------------------------------------------ events

@@ -232,7 +232,7 @@ def test_help_follows_the_focus(qtbot: QtBot, page: LaunchPage) -> None:
 
 
 def test_cards_shrink_before_the_form_does(qtbot: QtBot, page: LaunchPage) -> None:
-    wide = page._card_area.width()
+    wide = page._methods.width()
     page.resize(COMPACT_BELOW - 60, 600)
-    assert page._card_area.width() < wide
+    assert page._methods.width() < wide
     assert all(card.height() >= card.heightForWidth(card.width()) for card in page._cards.values())

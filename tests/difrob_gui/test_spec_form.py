@@ -50,11 +50,16 @@ def choose(form: SpecForm, path: str, data: Any) -> None:
     box.activated.emit(place)
 
 
+def required_values(kind: str) -> dict[str, Any]:
+    required = [field for field in fields_of(KINDS[kind]) if field.required]
+    return {field.path: ["a.npz"] if field.shape is Shape.TEXTS else "run" for field in required}
+
+
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, kind: str) -> None:
     form = SpecForm(KINDS[kind])
     qtbot.addWidget(form)
-    required = {field.path: "run" for field in fields_of(KINDS[kind]) if field.required}
+    required = required_values(kind)
     assert form.validate() == (not required)
     form.set_values(nest(required), "the test")
     assert form.spec == parse_spec({"kind": kind, **nest(required)})
@@ -65,7 +70,7 @@ def test_an_untouched_form_gives_the_defaults(qtbot: QtBot, kind: str) -> None:
 def test_every_preset_fills_the_form(qtbot: QtBot, preset: Any) -> None:
     form = SpecForm(KINDS[preset.kind])
     qtbot.addWidget(form)
-    required = {field.path: "run" for field in fields_of(KINDS[preset.kind]) if field.required}
+    required = required_values(preset.kind)
     form.set_values(nest(required), "x")
     form.set_header(**{key: preset.spec[key] for key in ("name", "seed") if key in preset.spec})
     form.apply_preset(preset.spec, "the preset")
@@ -129,9 +134,14 @@ def test_advanced_fields_are_folded_until_asked_for_or_changed(qtbot: QtBot, for
     row = form.rows["momentum"]
     assert not row.isVisible()
     fold = form._folds["Optimiser"]
-    assert fold.text() == "Show 5 advanced settings"
+    folded = sum(
+        field.advanced and not field.shown_when
+        for field in fields_of(KINDS["train_classifier"])
+        if field.group == "Optimiser"
+    )
+    assert fold.text() == f"Show {folded} advanced settings"
     qtbot.mouseClick(fold, Qt.MouseButton.LeftButton)
-    assert row.isVisible() and fold.text() == "Hide 5 advanced settings"
+    assert row.isVisible() and fold.text() == f"Hide {folded} advanced settings"
     type_into(qtbot, form, "momentum", "0.5")
     qtbot.mouseClick(fold, Qt.MouseButton.LeftButton)
     assert row.isVisible(), "a changed setting is never hidden"
@@ -190,6 +200,7 @@ def test_every_editor_gives_back_what_it_shows(qtbot: QtBot, kind: str) -> None:
         examples = {
             Shape.INTEGER: [7, 2**31 - 1], Shape.NUMBER: [0.1, 5e-7, 1e6], Shape.NUMBERS: [[0.1, 2.5]],
             Shape.INTEGERS: [[8], [8, 16]], Shape.FLAG: [True, False], Shape.RUN: ["some-run"],
+            Shape.TEXTS: [["a"], ["a", "b c, d"]], Shape.DATA_SET: ["digits", "nobody-knows-it"],
             Shape.CHOICE: list(field.choices), Shape.CHOICES: [[], [field.choices[0]] if field.choices else []],
         }.get(field.shape, ["text"])  # fmt: skip
         for value in examples:
@@ -198,8 +209,8 @@ def test_every_editor_gives_back_what_it_shows(qtbot: QtBot, kind: str) -> None:
 
 
 def test_an_unknown_choice_of_an_old_run_stays_visible(qtbot: QtBot, form: SpecForm) -> None:
-    form.set_values({"objective": "mart"}, "an old run")
-    assert form.rows["objective"].editor.value() == "mart"
+    form.set_values({"objective": "magic"}, "an old run")
+    assert form.rows["objective"].editor.value() == "magic"
     assert "must be 'trades'" in form.problems[0].message
 
 

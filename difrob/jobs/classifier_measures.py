@@ -1,0 +1,196 @@
+"""What is measured and shown while a classifier learns, and when its weights are the best so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from difrob.data import as_uint8
+from difrob.metrics.accuracy import share_measure
+from difrob.metrics.intervals import wilson
+from difrob.runs.interface import Measure, Recorder
+from difrob.specs import AttackSpec, TrainClassifierSpec
+from difrob.training.classifying import StepRecord
+from difrob.training.validation import FixedImages, Scores
+
+PICTURED_IMAGES = 8
+
+
+@dataclass
+class Measurement:
+    """One measurement of the averaged weights; each entry is a pair (successes, images)."""
+
+    step: int
+    clean: tuple[int, int]
+    robust: tuple[int, int]
+    train_robust: tuple[int, int]
+    selected_by: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        for name in ("clean", "robust", "train_robust", "selected_by"):  # JSON has lists only
+            setattr(self, name, tuple(getattr(self, name)))
+
+
+@dataclass
+class Progress:
+    """Where the training stands: all that a checkpoint holds besides tensors."""
+
+    step: int = 0
+    best: Measurement | None = None
+    last: Measurement | None = None
+    measurements_without_gain: int = 0
+
+    def take(self, found: Measurement) -> bool:
+        """Note a measurement; True when it is the best so far (the newest of equals, as Wang et al.)."""
+        best = self.best
+        is_gain = best is None or found.selected_by[0] > best.selected_by[0]
+        is_best = is_gain or (best is not None and found.selected_by[0] == best.selected_by[0])
+        self.last = found
+        self.best = found if is_best else best
+        self.measurements_without_gain = 0 if is_gain else self.measurements_without_gain + 1
+        return is_best
+
+    def out_of_patience(self, patience: int | None) -> bool:
+        """Whether the selecting accuracy has failed to rise for ``patience`` measurements in a row."""
+        return patience is not None and self.measurements_without_gain >= patience
+
+
+def validation_attack(spec: TrainClassifierSpec) -> AttackSpec:
+    """The attack that chooses the best checkpoint: the training ball with more steps and the margin loss."""
+    return spec.attack.model_copy(update={"steps": spec.validation_attack_steps})
+
+
+@dataclass
+class Examiner:
+    """Measures the averaged weights on the validation images and on as many training images; never on test images."""
+
+    validation: FixedImages
+    train: FixedImages
+    attack: AttackSpec
+    spec: TrainClassifierSpec
+
+    def examine(self, network: torch.nn.Module, recorder: Recorder, progress: Progress) -> bool:
+        """Measure and record; True when these weights are the best so far."""
+        step = progress.step
+        scores = self.validation.measure(network, self.attack)
+        train_scores = self.train.measure(network, self.attack)
+        record_share(recorder, "validation/clean_accuracy", step, scores.clean)
+        record_share(recorder, "validation/robust_accuracy", step, scores.robust)
+        record_share(recorder, "train/robust_accuracy", step, train_scores.robust)
+        # Training minus validation: what has been learnt by heart (Wang et al. 2023 report 60 points without generated data).
+        recorder.metric("robust_generalisation_gap", step, float(train_scores.robust.mean() - scores.robust.mean()))
+        record_classes(recorder, step, self.validation, scores)
+        self._picture(network, recorder, step, scores)
+
+        selected_by = self._selecting(network, recorder, step, scores)
+        counted = (_count(flags) for flags in (scores.clean, scores.robust, train_scores.robust, selected_by))
+        return progress.take(Measurement(step, *counted))
+
+    def _selecting(self, network: torch.nn.Module, recorder: Recorder, step: int, scores: Scores) -> np.ndarray:
+        """Each objective is judged by what it is for."""
+        if self.spec.is_adversarial:
+            return scores.robust
+        if self.spec.objective == "standard":
+            return scores.clean
+        noisy = self.validation.right_under_noise(network, self.spec.noise_sigma)
+        record_share(recorder, "validation/noisy_accuracy", step, noisy)
+        return noisy
+
+    def _picture(self, network: torch.nn.Module, recorder: Recorder, step: int, scores: Scores) -> None:
+        """Clean and adversarial images side by side, the same ones each time."""
+        clean, adversarial = self.validation.images[:PICTURED_IMAGES], scores.adversarial[:PICTURED_IMAGES]
+        with torch.no_grad():
+            predictions = network(adversarial).argmax(1).tolist()
+        labels = self.validation.labels[:PICTURED_IMAGES].tolist()
+        pairs = torch.stack([clean, adversarial], dim=1).flatten(0, 1)
+        captions = [
+            caption
+            for label, prediction in zip(labels, predictions, strict=True)
+            for caption in (f"label {label}", f"label {label} -> {prediction}")
+        ]
+        recorder.images("adversarial", step, as_uint8(pairs), captions)
+
+
+def record_share(recorder: Recorder, name: str, step: int, flags: np.ndarray) -> None:
+    """One point of an accuracy curve with its Wilson 95 % band."""
+    measure = share_measure(flags, name)
+    recorder.metric(name, step, measure.value, measure.low, measure.high, interval=measure.interval)
+
+
+def record_classes(recorder: Recorder, step: int, images: FixedImages, scores: Scores) -> None:
+    """Robust accuracy of each class, with Wilson 95 % bands; classes without a validation image are left out."""
+    labels = images.labels.cpu().numpy()
+    counts = np.bincount(labels)
+    right = np.bincount(labels, weights=scores.robust).astype(np.int64)
+    shown = np.flatnonzero(counts)
+    counts, right = counts[shown], right[shown]
+    interval = wilson(right, counts)
+    recorder.curve(
+        "validation/robust_accuracy_by_class", step, shown.astype(np.float64), right / counts,
+        np.asarray(interval.low), np.asarray(interval.high),
+        x_label="class", y_label="robust accuracy", interval="Wilson 95 %",
+    )  # fmt: skip
+
+
+def record_step(recorder: Recorder, step: int, record: StepRecord, rate: float, momentum: float | None) -> None:
+    """The curves of the training loss; everything is read from the device at once.
+
+    Args:
+        recorder: takes the points.
+        step: how many steps have been made.
+        record: what the newest found.
+        rate: its learning rate.
+        momentum: its momentum; None where that never changes.
+    """
+    terms = record.terms
+    named = {
+        "loss": terms.loss.detach(),
+        "loss/clean": terms.clean,
+        "loss/robust": terms.robust,
+        "gradient_norm": record.gradient_norm,
+        "train/attack_success": terms.attack_success,
+    }
+    known = {name: value for name, value in named.items() if value is not None}
+    values = torch.stack([value.float() for value in known.values()]).tolist()
+    for name, value in zip(known, values, strict=True):
+        recorder.metric(name, step, value)
+    recorder.metric("learning_rate", step, rate)
+    if momentum is not None:
+        recorder.metric("momentum", step, momentum)
+
+
+def record_attack(recorder: Recorder, step: int, record: StepRecord) -> None:
+    """How the attack of the newest step went on: the share of its batch that was misclassified after each of its steps."""
+    if record.terms.wrong_by_step is not None:
+        wrong = record.terms.wrong_by_step.double().cpu().numpy()
+        recorder.curve(
+            "train/attack_success_by_step", step, np.arange(len(wrong), dtype=np.float64), wrong,
+            x_label="attack steps", y_label="misclassified share of the batch",
+        )  # fmt: skip
+
+
+def report(spec: TrainClassifierSpec, recorder: Recorder, progress: Progress) -> None:
+    """The final numbers: those of the best checkpoint, and what the last one lost against it."""
+    best, last = progress.best, progress.last
+    assert best is not None and last is not None  # the last step is always measured, and so is the first
+    attack = f"{validation_attack(spec).label()}, margin loss, 1 restart"
+    shares = {
+        "best_validation_robust_accuracy": (best.robust, f"validation images under {attack}; best checkpoint"),
+        "best_validation_clean_accuracy": (best.clean, "validation images; best checkpoint"),
+        "best_train_robust_accuracy": (best.train_robust, f"training images under {attack}; best checkpoint"),
+        "last_validation_robust_accuracy": (last.robust, f"validation images under {attack}; last measurement"),
+    }
+    if spec.objective == "gaussian":
+        noise = f"validation images under Gaussian noise of sigma {spec.noise_sigma:g}; best checkpoint"
+        shares["best_validation_noisy_accuracy"] = (best.selected_by, noise)
+    for name, ((successes, images), description) in shares.items():
+        recorder.result(name, share_measure(np.arange(images) < successes, description))
+    recorder.result(
+        "best_step", Measure(value=float(best.step), unit="steps", description="step of the best checkpoint")
+    )
+
+
+def _count(flags: np.ndarray) -> tuple[int, int]:
+    return int(flags.sum()), int(flags.size)
