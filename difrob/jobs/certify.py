@@ -65,6 +65,7 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
     # So many images at once that the short selection stage fills its batches, too.
     group_size = max(1, min(-(-spec.batch_size // spec.n0), GROUP_BATCHES * spec.batch_size // (spec.n0 + spec.n)))
 
+    recorder.progress(len(table), len(images), "images")
     with table.saved_when_stopped():
         while len(table) < len(images):
             done = len(table)

@@ -40,6 +40,7 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
     pieces = sampling_pieces(recorder, spec.batch_size)
     table = ResultTable(recorder)
 
+    recorder.progress(len(table), len(images), "images")
     with table.saved_when_stopped():
         while len(table) < len(images):
             recorder.check_stop()

@@ -68,6 +68,7 @@ def run(spec: GenerateSpec, recorder: Recorder, device: torch.device) -> None:
         recorder.progress(before + rows.stop, before + spec.images, "images")
         measured.append(images[: max(0, MEASURED_IMAGES - first)])
 
+    recorder.progress(before + spec.images, before + spec.images, "images")  # also where all rows were there already
     lost = chosen[: min(start, MEASURED_IMAGES)]
     redrawn = [drawer.draw(part) for part in batches_of(lost, spec.batch_size)]
     first_images = np.concatenate([*redrawn, *measured])

@@ -67,6 +67,7 @@ def check(sources: list[Source], spec: ImportImagesSpec) -> None:
 def copy(spec: ImportImagesSpec, recorder: Recorder, sources: list[Source], labels: np.ndarray) -> None:
     """Record the rows that are not there yet."""
     done, seen = recorder.recorded_samples, 0
+    recorder.progress(done, len(labels), "images")
     for block in _blocks(spec, sources):
         recorder.check_stop()
         rows = slice(max(done, seen), min(seen + len(block), len(labels)))

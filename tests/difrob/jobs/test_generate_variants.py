@@ -171,3 +171,12 @@ def test_what_does_not_fit_is_refused_before_anything_is_drawn(changes: dict[str
 def test_contradictions_are_refused_by_the_specification(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="selection|class_weights|sampler|probability"):
         GenerateSpec(denoiser="edm", **changes)
+
+
+@pytest.mark.parametrize("changes", [{}, SELECTED])
+def test_a_run_killed_after_its_last_row_still_ends_with_its_progress(changes: dict[str, Any]) -> None:
+    whole = generated(**changes)
+    runs = {"judge": judge(), "edm": denoiser("edm")}
+    resumed = MemoryRecorder(runs=runs, samples_before=whole.columns())  # all rows, and no checkpoint
+    generated(resumed, **changes)
+    assert resumed.progressed[-1] == whole.progressed[-1] and resumed.results == whole.results
