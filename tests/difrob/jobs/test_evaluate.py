@@ -155,7 +155,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(classifier: MemoryInputRun,
     for name, column in whole.columns().items():
         assert np.array_equal(resumed.column(name), column), name
     assert resumed.results == whole.results
-    assert resumed.progressed[0][0] > done
+    assert resumed.progressed[0][0] == done and resumed.progressed[1][0] > done
 
 
 def test_rows_that_were_recorded_after_the_last_checkpoint_are_not_recorded_twice(classifier: MemoryInputRun) -> None:
