@@ -18,6 +18,8 @@ _KIND_WORDS = {
     "certify": "Certification",
     "measure": "Measurement",
     "import_images": "Imported set",
+    "analyse": "Analysis",
+    "probe_teacher": "Probe",
 }
 _KIND_ICONS = {
     "train_denoiser": "waves",
@@ -27,6 +29,34 @@ _KIND_ICONS = {
     "certify": "certificate",
     "measure": "results",
     "import_images": "import",
+    "analyse": "lens",
+    "probe_teacher": "crosshair",
+}
+# Names of metrics and results whose parts, read one by one, say too little.
+_MEASURE_WORDS = {
+    "distance_to_average": "distance to the weight average",
+    "frechet_distance": "Fréchet distance",
+    "kernel_distance": "kernel distance (KID)",
+    "off_support_rms": "distance off the support, rms",
+    "centre_distance_rms": "distance to the centres, rms",
+    "stray_share": "share of stray points",
+    "smallest_mode_share": "share of the rarest mode",
+    "duplicate_share": "share of exact copies of each other",
+    "near_duplicate_share": "share of near copies of each other",
+    "near_copy_share": "share of near copies of training images",
+    "memorised_share": "memorised share",
+    "images_per_second": "images per second",
+    "training_to_held_out_ratio": "distance to training / held-out images",
+    "loss/penalty": "penalty of the regulariser",
+}
+_ABBREVIATIONS = {
+    "rmse": "RMSE",
+    "fid": "FID",
+    "ema": "EMA",
+    "kid": "KID",
+    "cka": "CKA",
+    "frechet": "Fréchet",
+    "pgd": "PGD",
 }
 _TIME = re.compile(r"^\d{8}T\d{6}Z-")
 _HEADLINES = ("robust_accuracy", "certified", "robust", "clean_accuracy", "accuracy", "loss")
@@ -87,8 +117,10 @@ def age(since: float, now: float | None = None) -> str:
 
 
 def measure_name(name: str) -> str:
-    """``robust_accuracy`` as ``robust accuracy``."""
-    return name.rsplit("/", 1)[-1].replace("_", " ")
+    """``robust_accuracy`` as ``robust accuracy``; names that a person would not understand, in words."""
+    last = name.rsplit("/", 1)[-1]
+    known = _MEASURE_WORDS.get(name) or _MEASURE_WORDS.get(last)
+    return known or " ".join(_ABBREVIATIONS.get(part, part) for part in last.split("_"))
 
 
 def number(value: float, unit: str = "") -> str:

@@ -26,7 +26,8 @@ class ActionInfo:
         icon: name of its icon; empty for none.
         choice: name of a group of which one is chosen; empty for a plain action.
         checkable: whether it is on or off.
-        needs: ``run`` when it works on the current run, ``entry`` on the chosen entries of the queue.
+        needs: ``run`` when it works on the current run, ``entry`` on the chosen entries of the queue, ``data`` on the
+            chosen data set, ``study`` on the chosen study.
         where: ``runs`` or ``queue`` when its keys hold only while that table has the focus; else they hold everywhere.
         separated: a line is drawn above it in the menu.
         words: further words by which the palette finds it.
@@ -56,7 +57,7 @@ def _stop_text(grade: str) -> str:
     return f"&{GRADES[grade].text}"
 
 
-MENUS = ("File", "Run", "Queue", "View", "Help")
+MENUS = ("File", "Run", "Queue", "Data", "Study", "View", "Help")
 
 ACTIONS: tuple[ActionInfo, ...] = (
     ActionInfo("file.open_workspace", "&Open workspace …", "File", "Open another workspace in a new window.",
@@ -128,10 +129,30 @@ ACTIONS: tuple[ActionInfo, ...] = (
                "Take waiting or ended entries out of the queue; files of runs stay, and it can be undone.", "Del", "remove",
                needs="entry", where="queue"),
 
+    ActionInfo("data.add", "&Add a data set …", "Data", "Take a data set over from the files in which it was published.",
+               "Ctrl+Shift+A", "add", words="import mnist cifar svhn folder"),
+    ActionInfo("data.use", "&Use in a new run", "Data", "Show the Launch page with the chosen data set filled in.",
+               icon="launch", needs="data"),
+    ActionInfo("data.check", "&Check", "Data", "Read every byte of the chosen data set again and compare digests.",
+               icon="check-circle", needs="data", separated=True, words="verify digest"),
+    ActionInfo("data.remove", "&Remove", "Data", "Move the chosen data set to the bin, unless live or waiting runs need it.",
+               icon="delete", needs="data", words="delete bin"),
+
+    ActionInfo("study.run", "&Begin …", "Study", "Write down what will be decided, and queue all runs of the chosen study.",
+               icon="launch", needs="study", words="run start"),
+    ActionInfo("study.continue", "&Continue", "Study", "Queue again what is missing of the chosen study.", icon="resume",
+               needs="study", words="resume"),
+    ActionInfo("study.compare", "C&ompare its runs", "Study", "Show the measured runs of the chosen study side by side.",
+               icon="compare", needs="study"),
+
     ActionInfo("view.launch", "&Launch", "View", "Choose a method and start runs.", "Ctrl+1", "launch", choice="page"),
     ActionInfo("view.queue", "&Queue", "View", "See and change what runs next.", "Ctrl+2", "queue", choice="page"),
     ActionInfo("view.monitor", "&Monitor", "View", "Watch one run.", "Ctrl+3", "monitor", choice="page"),
     ActionInfo("view.compare", "&Compare", "View", "See chosen runs side by side.", "Ctrl+4", "compare", choice="page"),
+    ActionInfo("view.studies", "&Studies", "View", "Comparisons declared beforehand, and how they stand.", "Ctrl+5",
+               "studies", choice="page"),
+    ActionInfo("view.data", "&Data", "View", "The data sets of the workspace.", "Ctrl+6", "data", choice="page",
+               words="dataset"),
     ActionInfo("view.find_run", "&Find a run", "View", "Jump to the search box above the table of runs.", "Ctrl+F",
                "search", separated=True, words="filter"),
     ActionInfo("view.runs_panel", "&Runs panel", "View", "Show or hide the table of runs.", "Ctrl+Shift+B", "sidebar",

@@ -22,7 +22,7 @@ def bind_actions(window: MainWindow) -> None:
     runs, queue, commands = window.runs, window.queue, window.commands
     bind("file.open_workspace", lambda: window_dialogs.open_workspace(window))
     bind("file.show_workspace", commands.show_workspace)
-    bind("file.refresh", window.feeds.reload)
+    bind("file.refresh", lambda: (window.feeds.reload(), window.more.refresh()))
     bind("file.connect", window.client.open)
     bind("file.close", window.close)
     bind("run.new", window.new_run)
@@ -49,7 +49,7 @@ def bind_actions(window: MainWindow) -> None:
     bind("queue.edit", queue.edit)
     bind("queue.duplicate", queue.commands.duplicate)
     bind("queue.remove", queue.commands.remove)
-    for name in ("launch", "queue", "monitor", "compare"):
+    for name in ("launch", "queue", "monitor", "compare", "studies", "data"):
         bind(f"view.{name}", lambda name=name: window.show_page(name))
     bind("view.find_run", window.find_run)
     bind("view.runs_panel", lambda: window.show_panel(not runs.isVisible()))
@@ -59,5 +59,6 @@ def bind_actions(window: MainWindow) -> None:
         bind(f"view.theme_{name}", lambda name=name: window.choose_theme(name))
     bind("help.keys", lambda: window.show_page("help"))
     bind("help.about", lambda: window_dialogs.about(window))
+    window.more.bind()
     window.actions_table.attach("runs", runs)
     runs.set_context_menu(lambda parent: window.actions_table.context_menu(parent, RUN_MENU))

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 TICK_MS = 200
 LIST_SECONDS = 1.5
-LIST_WITHIN = 0.5  # a first look at thousands of runs shows the newest at once and the others bit by bit
+LIST_WITHIN = 0.5  # a look at thousands of new runs shows the newest at once and the others bit by bit
+FIRST_WITHIN = 0.1  # the first one fills the table, before anybody can have scrolled
 ABSENT_SECONDS = 1.0
 CLOSE_MS = 10_000
 
@@ -155,7 +156,7 @@ class _Reader(QObject):
     def _list(self) -> None:
         started = time.monotonic()
         try:
-            summaries = self._workspace.summaries(LIST_WITHIN)
+            summaries = self._workspace.summaries(FIRST_WITHIN if self._summaries is None else LIST_WITHIN)
         except Exception as error:
             self._next_list = time.monotonic() + 5 * LIST_SECONDS
             self._complain_once("", error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QShowEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from difrob import words
@@ -12,6 +12,7 @@ from difrob.worker.messages import Entry
 from difrob_gui.actions import ACTIONS, BY_ID, ActionTable
 from difrob_gui.bindings import bind_actions
 from difrob_gui.client import Link, SupervisorClient
+from difrob_gui.data_and_studies import DataAndStudies
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
 from difrob_gui.following import Following
@@ -61,6 +62,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(f"difrob: {workspace.root.name}")
         self.setWindowIcon(icon("difrob", "accent"))
         self.setMinimumSize(860, 560)
+        self.setAcceptDrops(True)
 
         self.feeds = FeedHub(workspace, self)
         self.client = SupervisorClient(workspace.socket_path, workspace.root, autostart=autostart, parent=self)
@@ -83,13 +85,14 @@ class MainWindow(QMainWindow):
         self.session.restore()
 
     def start(self) -> None:
-        """Look for the supervisor."""
+        """Look for the supervisor, and for data sets and studies."""
         self.client.open()
+        self.more.start()
 
     # ------------------------------------------------------------------ pages
 
     def show_page(self, name: str) -> None:
-        """Show ``launch``, ``queue``, ``monitor``, ``compare`` or ``help``."""
+        """Show ``launch``, ``queue``, ``monitor``, ``compare``, ``studies``, ``data`` or ``help``."""
         focused = self.focusWidget()
         self._stack.setCurrentWidget(self.pages[name])
         if focused is None or not self.runs.isAncestorOf(focused):
@@ -106,6 +109,7 @@ class MainWindow(QMainWindow):
             self._show_checked()
         elif name == "launch":
             self._update_options()
+        self.more.refresh(name)
         self._enable()
 
     @property
@@ -168,10 +172,11 @@ class MainWindow(QMainWindow):
         self.queue = QueuePage(self.feeds, self.client, self.actions_table)
         self.monitor = MonitorPage(self.feeds, self.client)
         self.compare_page = ComparePage(self.feeds, self.client)
+        self.more = DataAndStudies(self)
         self.help = HelpPage()
         self.pages: dict[str, QWidget] = {
             "launch": self.launch, "queue": self.queue, "monitor": self.monitor, "compare": self.compare_page,
-            "help": self.help,
+            "studies": self.more.studies, "data": self.more.data, "help": self.help,
         }  # fmt: skip
         self._stack = QStackedWidget()
         for page in self.pages.values():
@@ -359,6 +364,12 @@ class MainWindow(QMainWindow):
         super().showEvent(event)
         self.session.split()
 
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        self.more.drag_enter(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        self.more.drop(event)
+
     def closeEvent(self, event: QCloseEvent) -> None:
         """Let go of supervisor and reader; runs go on."""
         if not self._closing:
@@ -367,6 +378,7 @@ class MainWindow(QMainWindow):
             for clock in (self._flush_clock, self._compare_clock):
                 clock.stop()
             self.toasts.clear()
+            self.more.close()
             self.client.close()
             self.feeds.close()
         super().closeEvent(event)

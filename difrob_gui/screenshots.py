@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difrob.errors import UserError
+from difrob.specs import KINDS
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
     from difrob_gui.main_window import MainWindow
 
-PAGES = ("launch", "queue", "monitor", "compare")
+PAGES = ("launch", "queue", "monitor", "compare", "studies", "data")
 PATIENCE_MS = 15_000
 SETTLE_MS = 900
 STEP_MS = 100
@@ -40,6 +41,8 @@ def main() -> int:
     parser.add_argument(
         "--compare", metavar="RUN", action="append", help="a run on the Compare page, may be given several times"
     )
+    parser.add_argument("--kind", choices=list(KINDS), default="train_classifier", help="form on the Launch page")
+    parser.add_argument("--data", metavar="NAME", help="data set on the Data page; by default the first")
     options = parser.parse_args()
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     os.environ["QT_SCALE_FACTOR"] = options.scale
@@ -50,6 +53,8 @@ def main() -> int:
         pages=tuple(page for page in options.pages.split(",") if page),
         monitor=options.monitor or "",
         compare=tuple(options.compare or ()),
+        kind=options.kind,
+        data=options.data or "",
     )
     try:
         for path in take(Path(options.workspace), Path(options.out), wish):
@@ -69,6 +74,8 @@ class Wish:
     pages: tuple[str, ...] = PAGES
     monitor: str = ""
     compare: tuple[str, ...] = ()
+    kind: str = "train_classifier"
+    data: str = ""
 
 
 def take(workspace_folder: Path, out: Path, wish: Wish) -> list[Path]:
@@ -145,7 +152,10 @@ class _Tour:
 
     def _steps(self) -> Iterator[int]:
         window, waited = self._window, 0
-        while not window.feeds.is_listed and waited < PATIENCE_MS:
+        more = window.more
+        while (
+            not (window.feeds.is_listed and more.shelf.is_read and more.studies.shelf.is_read) and waited < PATIENCE_MS
+        ):
             yield STEP_MS
             waited += STEP_MS
         yield SETTLE_MS
@@ -156,13 +166,15 @@ class _Tour:
         compared = list(self._wish.compare) or measured or [r.run_id for r in rows if r.kind == "train_classifier"]
         for page in self._wish.pages:
             if page == "launch":
-                window.launch.choose_kind("train_classifier")
+                window.launch.choose_kind(self._wish.kind)
             elif page == "queue":
                 window.queue.show_ended.setChecked(True)
             elif page == "monitor" and (self._wish.monitor or newest):
                 window.show_run(self._wish.monitor or newest)
             elif page == "compare":
                 window.runs.model.set_checked_ids(compared)
+            elif page == "data" and self._wish.data:
+                more.data.choose(self._wish.data)
             window.show_page(page)
             yield SETTLE_MS
             window.toasts.clear()

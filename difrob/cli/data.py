@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +25,10 @@ data_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Name = Annotated[str, typer.Argument(help="Name of a data set.")]
+LinesOption = Annotated[
+    bool, typer.Option("--lines", help="Print progress and result as one JSON object per line, for other programs.")
+]
+LINE_SECONDS = 0.2
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +85,7 @@ def add(
     ] = None,
     workspace_folder: WorkspaceOption = None,
     as_json: JsonOption = False,
+    lines: LinesOption = False,
 ) -> None:
     """Take a data set over into the workspace: read once, checked, stored for fast loading.
 
@@ -90,12 +97,14 @@ def add(
 
     workspace = _workspace(context, workspace_folder)
     chosen = [part.strip() for part in classes.split(",")] if classes is not None else None
-    with _Bar(quiet=as_json) as bar:
+    with _Bar(quiet=as_json, lines=lines) as bar:
         record = add_data_set(
             workspace.datasets, path, name=name, format_name=format_name, validation=validation, size=size,
             classes=chosen, flips=flips, progress=bar.show,
         )  # fmt: skip
-    if as_json:
+    if lines:
+        print_line(name=record.name)
+    elif as_json:
         print_json(as_plain(record))
     else:
         print_record(record)
@@ -123,28 +132,39 @@ def show(
 
 @data_app.command("check")
 def check(
-    context: typer.Context, name: Name, workspace_folder: WorkspaceOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    name: Name,
+    workspace_folder: WorkspaceOption = None,
+    as_json: JsonOption = False,
+    lines: LinesOption = False,
 ) -> None:
     """Read every byte of a data set again and hold it against its digests."""
     record = _workspace(context, workspace_folder).data_set(name)
     if record.folder is not None:
         from difrob.data.stored import check_stored
 
-        with _Bar(quiet=as_json) as bar:
+        with _Bar(quiet=as_json, lines=lines) as bar:
             for done, total in check_stored(record):
                 bar.show(done, total, "reading")
-    if as_json:
+    if lines:
+        print_line(name=record.name, digest=record.digest)
+    elif as_json:
         print_json({"name": record.name, "digest": record.digest, "whole": True})
     else:
         console.print(f"[green]whole[/green] [bold]{record.name}[/bold], digest {record.digest}")
 
 
 @data_app.command("rm")
-def remove(context: typer.Context, name: Name, workspace_folder: WorkspaceOption = None) -> None:
+def remove(
+    context: typer.Context, name: Name, workspace_folder: WorkspaceOption = None, lines: LinesOption = False
+) -> None:
     """Move a data set into the workspace's bin, unless live or waiting runs use it."""
     workspace = _workspace(context, workspace_folder)
     entries = [entry for entry in read_state(workspace).entries if not entry.state.is_end]
     target = workspace.remove_data_set(name, [parse_spec(entry.spec) for entry in entries])
+    if lines:
+        print_line(name=name, bin=str(target))
+        return
     place = workspace.datasets.folder / name
     console.print(f"moved [bold]{name}[/bold] to {target}; to take it back, move it to {place}", soft_wrap=True)
 
@@ -204,19 +224,28 @@ def _size(record: DataSetRecord) -> str:
     return f"{height}x{width} {'grey' if channels == 1 else 'colour'}"
 
 
-class _Bar:
-    """A progress bar, or nothing."""
+def print_line(**values: Any) -> None:
+    """One JSON object in one line on stdout, at once."""
+    print(json.dumps(values), flush=True)
 
-    def __init__(self, *, quiet: bool) -> None:
+
+class _Bar:
+    """A progress bar, lines for another program, or nothing."""
+
+    def __init__(self, *, quiet: bool, lines: bool = False) -> None:
+        self._lines, self._next_line = lines, 0.0
         columns = (
             TextColumn("[bold]{task.description}"), BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn(),
         )  # fmt: skip
-        self._bar = Progress(*columns, console=console, transient=True, disable=quiet)
+        self._bar = Progress(*columns, console=console, transient=True, disable=quiet or lines)
         self._task: TaskID = self._bar.add_task("reading", total=None)
 
     def show(self, done: int, total: int, what: str) -> None:
         """How far it is."""
+        if self._lines and (time.monotonic() >= self._next_line or done >= total):
+            self._next_line = time.monotonic() + LINE_SECONDS
+            print_line(done=done, total=total, what=what)
         self._bar.update(self._task, completed=done, total=total, description=escape(what))
 
     def __enter__(self) -> _Bar:

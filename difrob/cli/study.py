@@ -11,7 +11,8 @@ from rich.table import Table
 from difrob import words
 from difrob.cli.common import EXIT_INTERRUPTED, JsonOption, WorkspaceOption, console, open_workspace, print_json
 from difrob.errors import UserError
-from difrob.runs import RunState, Workspace
+from difrob.runs import Workspace
+from difrob.studies.continuing import what_is_missing
 from difrob.studies.declaration import Contrast, Study, find_study, shipped_studies
 from difrob.studies.ledger import StudyRecord, begin, digest_of, find_record, study_records
 from difrob.studies.plan import plan_study
@@ -108,18 +109,14 @@ def continue_study(study: Begun, workspace_folder: WorkspaceOption = None) -> No
     states = {s.run_id: s.state for s in workspace.summaries()}
     with connect(workspace) as connection:
         queued = {e.run_id: e.state for e in QueueState.model_validate(connection.call("state")).entries}
-        gone = [run_id for run_id in record.plan.entries if run_id not in states]
-        missing = [run_id for run_id in gone if run_id not in queued or queued[run_id].is_end]
-        if forgotten := [run_id for run_id in missing if run_id in queued]:  # ended, and their files were removed since
-            connection.call("remove", run_ids=forgotten)
-        requests = [request for request in record.plan.requests() if request["run_id"] in missing]
-        if requests:
-            connection.call("submit", entries=requests)
-        ended = [run_id for run_id in record.plan.entries if run_id not in missing]
-        again = [run_id for run_id in ended if _can_resume(queued.get(run_id) or states.get(run_id))]
-        for run_id in again:
+        missing = what_is_missing(record.plan, states, queued)
+        if missing.forgotten:
+            connection.call("remove", run_ids=missing.forgotten)
+        if missing.requests:
+            connection.call("submit", entries=missing.requests)
+        for run_id in missing.again:
             connection.call("resume", run_id=run_id)
-    console.print(f"{len(missing)} runs queued anew, {len(again)} resumed")
+    console.print(f"{len(missing.requests)} runs queued anew, {len(missing.again)} resumed")
 
 
 @study_app.command("report")
@@ -188,10 +185,6 @@ def _is_unchanged(record: StudyRecord) -> bool:
     except UserError:
         return True  # declared in a file of its own, which may lie anywhere
     return digest_of(shipped.model_copy(update={"seeds": record.study.seeds})) == record.digest
-
-
-def _can_resume(state: RunState | None) -> bool:
-    return state is not None and state.is_end and state is not RunState.FINISHED
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tokenize
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from difrob.errors import UserError
 
 MAX_HEADER = 65_536
+_MOST_QUOTED = 200  # characters of NumPy's complaints, which quote the header
 _KINDS = "biufcSU"  # numbers and texts of fixed length: nothing that needs an interpreter
 
 
@@ -70,9 +72,10 @@ def read_layout(file: IO[bytes], name: str) -> Layout:
         RecursionError,
         MemoryError,
         OverflowError,
+        tokenize.TokenError,
     ) as error:
         why = str(error).splitlines() or [type(error).__name__]
-        raise UserError(f"{name} is no array of NumPy: {why[0]}") from None
+        raise UserError(f"{name} is no array of NumPy: {why[0][:_MOST_QUOTED]}") from None
     if dtype.hasobject:
         raise UserError(
             f"{name} holds Python objects, which could run code when they are read; "

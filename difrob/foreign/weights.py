@@ -105,7 +105,7 @@ def _check_archive(path: Path) -> None:
             if pickles[0].file_size > MAX_PICKLE:
                 raise UserError(f"'{path}' has more than {MAX_PICKLE} bytes beside its tensors, which are not read")
             _check_pickle(archive.read(pickles[0]), path)
-    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"'{path}' is damaged: {_first_line(error)}") from None
 
 

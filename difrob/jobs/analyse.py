@@ -50,7 +50,11 @@ def run(spec: AnalyseSpec, recorder: Recorder, device: torch.device) -> None:
     training = training_part(spec, recorder, trained.data)
     check_dictionary(spec, classifier.head.in_features, len(training))
     pieces = sampling_pieces(recorder, spec.batch_size)
-    second = open_second(spec, recorder, classifier, device) if "kernel_alignment" in spec.measures else None
+    second = None
+    if "kernel_alignment" in spec.measures:
+        second = open_second(spec, recorder, classifier, trained.data, device)
+    if spec.split == "train":
+        recorder.note("split = train: errors and accuracies are of images that components were learnt from", "warning")
 
     known = features_of_set(classifier, training, pieces, recorder, device)
     require_variance(known)
@@ -103,8 +107,10 @@ def check_dictionary(spec: AnalyseSpec, features: int, training: int) -> None:
         raise UserError(f"{training} training images are too few to analyse features; raise train_images")
 
 
-def open_second(spec: AnalyseSpec, recorder: Recorder, first: Classifier, device: torch.device) -> Classifier:
-    """The classifier that the first is compared with.
+def open_second(
+    spec: AnalyseSpec, recorder: Recorder, first: Classifier, data: DataSpec, device: torch.device
+) -> Classifier:
+    """The classifier that the first, trained on ``data``, is compared with; other data are worth a warning.
 
     Raises:
         UserError: for one of other images.
@@ -115,7 +121,11 @@ def open_second(spec: AnalyseSpec, recorder: Recorder, first: Classifier, device
         theirs, ours = (" x ".join(map(str, network.image_shape)) for network in (second, first))
         raise UserError(
             f"the classifiers '{spec.second}' and '{spec.classifier}' are for images of {theirs} and of {ours} (channels x "
-            f"height x width); choose two for the same images"
+            "height x width); choose two for the same images"
+        )
+    if trained.data.dataset != data.dataset:
+        recorder.note(
+            f"'{spec.second}' learnt from '{trained.data.dataset}', but is shown images of '{data.dataset}'", "warning"
         )
     return second
 

@@ -142,7 +142,7 @@ def report_dimension(analysed: Analysed, recorder: Recorder) -> dict[str, Measur
     """Accuracy over the number of components as curves, and the numbers that suffice."""
     table, components, head = analysed.table, analysed.components, analysed.classifier.head
     coordinates = components.coordinates(table["features"])
-    weight, bias = (part.detach().double().cpu().numpy() for part in (head.weight, head.bias))
+    weight, bias = (part.detach().cpu().double().numpy() for part in (head.weight, head.bias))
     heads = {
         "own": (components.basis.T @ weight.T, bias + weight @ components.mean),
         "refitted": refitted_head(
@@ -150,7 +150,7 @@ def report_dimension(analysed: Analysed, recorder: Recorder) -> dict[str, Measur
             analysed.images.num_classes,
         ),
     }  # fmt: skip
-    results = {}
+    results: dict[str, Measure] = {}
     for name, (weights, offset) in heads.items():
         recorder.check_stop()
         right = right_by_components(coordinates, table["label"], weights, offset)
@@ -193,6 +193,7 @@ def report_probe(analysed: Analysed, name: str) -> dict[str, Measure]:
     whose = {"feature": "the classifier's penultimate features", "teacher": "a block of the diffusion model"}[name]
     conditions = {**analysed.fitted, "probe": probe_words(spec.probe)}
     if name == "teacher":
+        del conditions["features"]  # those of the classifier
         conditions |= {"block": spec.block or "the middle one", "sigma": f"{spec.sigma:g}"}
     return {
         f"{name}_probe_accuracy": share_measure(

@@ -273,14 +273,15 @@ def report(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, prober: Pro
     )
     scored = f"{counted(len(prober.scored), 'validation image')} of {prober.scored.name}"
     conditions = {**prober.conditions(), "scored_on": scored}
-    swept = f"the best of {len(of_denoiser)} cells, chosen by clean accuracy on the same images"
-    rows = [("best", f"linear probe of a {spec.weights} denoiser, {swept}", int(best))]
+    chosen = {"chosen": f"best of {counted(len(of_denoiser), 'cell')} by clean accuracy on the same images"}
+    rows = [("best", f"linear probe of a {spec.weights} denoiser", int(best))]
     for number in range(len(sweep.classifiers)):
         (row,) = np.flatnonzero(block == -1 - number).tolist()
         rows.append((CLASSIFIERS[number], "linear probe of a classifier's penultimate features", row))
     for name, what, row in rows:
         for kind, right in (("clean", clean), ("robust", robust)):
             under = {"attack": attack_words(spec.attack)} if kind == "robust" else {}
+            under |= chosen if name == "best" else {}
             description = stated(f"{kind} accuracy, {what}", **conditions, **under)
             recorder.result(
                 f"{name}_{kind}_probe_accuracy", share_measure(np.arange(images[row]) < right[row], description)
@@ -290,6 +291,6 @@ def report(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, prober: Pro
         Measure(
             float(table["sigma"][best]),
             unit="[-1,1] range",
-            description=stated("noise level of the best cell", **conditions),
+            description=stated("noise level of the best cell", **conditions, **chosen),
         ),
     )

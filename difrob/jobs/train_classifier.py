@@ -31,6 +31,8 @@ from difrob.training.mixing import MixedBatches, read_generated_set
 from difrob.training.optimisers import LossWatch
 from difrob.training.validation import FixedImages, training_probe
 
+MEASURED_AT_ONCE = 256
+
 
 def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> None:
     """Train, measure the averaged weights on the validation images, and keep the best of them.
@@ -48,9 +50,11 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     if recorder.resumed_from is not None:
         store.restore(device)
 
+    # A device that cannot hold a whole batch must not be given more at once when measuring.
+    at_once = pieces.size if pieces.size < spec.batch_size else max(spec.batch_size, MEASURED_AT_ONCE)
     examiner = Examiner(
-        FixedImages(validation, device, at_once=spec.batch_size),
-        FixedImages(training_probe(real, len(validation)), device, at_once=spec.batch_size),
+        FixedImages(validation, device, at_once=at_once),
+        FixedImages(training_probe(real, len(validation)), device, at_once=at_once),
         validation_attack(spec),
         spec,
     )

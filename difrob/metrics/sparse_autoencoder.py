@@ -159,7 +159,7 @@ def squared_errors(
     found = []
     for first in range(0, len(features), size):
         h = torch.from_numpy(np.ascontiguousarray(features[first : first + size], dtype=np.float32)).to(device)
-        found.append((model(h) - h).double().square().sum(dim=1).cpu().numpy())
+        found.append((model(h) - h).cpu().double().square().sum(dim=1).numpy())
     return np.concatenate(found)
 
 

@@ -7,9 +7,10 @@ by an earlier difrob, or damaged) is looked through once by another process, whi
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,8 +20,36 @@ from difrob.runs.schema import Damaged
 
 LIMIT_SECONDS = 5.0  # for each piece, and a second for each 5 MB of the file
 
-_lock = threading.Lock()
-_inspectors: dict[int, Inspector] = {}  # by process: a forked one must not talk to the helper of its parent
+
+class _Helper:
+    """The process that looks into files for this one; it starts with the first file and ends with the last user."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._inspector: Inspector | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users and self._inspector is not None:
+                    self._inspector.close()
+                    self._inspector = None
+
+    def peril(self, path: Path) -> str:
+        with self(), self._lock:
+            self._inspector = self._inspector or Inspector(LIMIT_SECONDS)
+            return self._inspector.peril(path)
+
+
+one_helper = _Helper()
+"""For whoever is about to open many files, ``with one_helper():`` keeps one helper for all of them that need it."""
 
 
 def require_harmless(path: Path) -> None:
@@ -35,15 +64,9 @@ def require_harmless(path: Path) -> None:
 
 @lru_cache(16_384)
 def _peril(path: str, size: int, changed: int, inode: int) -> str:
-    if seal.holds(Path(path)):
-        return ""
-    with _lock:
-        return _inspector().peril(Path(path))
+    return "" if seal.holds(Path(path)) else one_helper.peril(Path(path))
 
 
-def _inspector() -> Inspector:
-    """The helper of this process, which lives as long as this does: many files may want it one after the other."""
-    if os.getpid() not in _inspectors:
-        inspector = _inspectors[os.getpid()] = Inspector(LIMIT_SECONDS)
-        atexit.register(inspector.close)
-    return _inspectors[os.getpid()]
+def forget() -> None:
+    """Look at every file anew."""
+    _peril.cache_clear()

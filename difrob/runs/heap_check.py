@@ -21,6 +21,7 @@ _OBJECT = struct.Struct(
     "<HHIQ"
 )  # number, references, nothing, size of the data that follow, which are padded to 8 bytes
 _BLOCK = 8 << 20
+_MOST = 1 << 32  # a heap holds one text, or a few kilobytes of them
 _WORD = 1 << 64
 
 
@@ -46,14 +47,17 @@ class BrokenHeap:
         return _OBJECT.pack(0, 0, 0, self.rest)  # object 0 is the free room of a heap, and counts its own header
 
 
-def broken_heaps(path: Path) -> list[BrokenHeap]:
+def broken_heaps(path: Path, full_size: int | None = None) -> list[BrokenHeap]:
     """All heaps of a file through which HDF5 does not get, in order; the file is read from end to end.
+
+    Args:
+        full_size: of a file that is cut off and will be read as if zeros followed.
 
     Raises:
         OSError: when the file cannot be read.
     """
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        size = full_size or os.fstat(file.fileno()).st_size
         starts = list(_signatures(file))
         found = (_broken(file, start, size) for start in starts)
         return [heap for heap in found if heap is not None]
@@ -74,13 +78,10 @@ def _signatures(file: BinaryIO) -> Iterator[int]:
 
 def _broken(file: BinaryIO, start: int, file_size: int) -> BrokenHeap | None:
     file.seek(start)
-    head = file.read(_HEAP.size)
-    if len(head) < _HEAP.size:
-        return None
-    size = _HEAP.unpack(head)[1]
-    if size < _HEAP.size or start + size > file_size:
-        return None  # HDF5 refuses it, or it is cut off with the file
-    data = file.read(size - _HEAP.size)
+    size = _HEAP.unpack(file.read(_HEAP.size).ljust(_HEAP.size, b"\0"))[1]
+    if size < _HEAP.size or size > min(file_size - start, _MOST):
+        return None  # HDF5 refuses it
+    data = file.read(size - _HEAP.size).ljust(size - _HEAP.size, b"\0")
     at = 0
     while len(data) - at >= _OBJECT.size:  # less is room that no object fits into
         number, _, _, length = _OBJECT.unpack_from(data, at)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from difrob.errors import UserError
 from difrob.runs.feed import RunFeed
+from difrob.runs.guard import one_helper
 from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
 from difrob.runs.run_file import summary_from_json, summary_to_json
@@ -31,18 +32,18 @@ class RunIndex:
     def __init__(self, database: Path) -> None:
         self._database = database
         self._feeds: dict[str, RunFeed] = {}
-        self._known: dict[str, tuple[int, int, RunSummary]] = {}
+        self._known: dict[str, tuple[int, int, RunSummary | str]] = {}  # as the index has it until it is needed
         self._loaded = False
         self._lock = threading.Lock()
         self.left = 0
-        """Files that the last call left unread, or of which it gave an earlier summary, for want of time."""
+        """Runs that the last call left out, or of which it gave an earlier summary, for want of time."""
 
     def summaries(self, folder: Path, within: float | None = None) -> list[RunSummary]:
         """All runs in ``folder``, newest first.
 
         Args:
-            within: seconds after which files that have to be opened are left for the next call, the newest runs coming
-                first; None opens all.
+            within: seconds after which runs whose summaries have to be read (from the index or from their files) are left
+                for the next call, the newest coming first; None reads all.
 
         Raises:
             UserError: when the folder cannot be read.
@@ -52,13 +53,14 @@ class RunIndex:
                 files, journals = _runs_in(folder)
             except OSError as error:
                 raise UserError(f"the folder of runs '{folder}' cannot be read: {error.strerror}") from None
-            return self._summaries(folder, files, journals, within)
+            with one_helper():
+                return self._summaries(folder, files, journals, within)
 
     def _summaries(
         self, folder: Path, files: dict[str, os.stat_result], journals: set[str], within: float | None
     ) -> list[RunSummary]:
         deadline = None if within is None else time.monotonic() + within
-        self.left = opened = 0
+        self.left = read = 0
         if not self._loaded:
             self._load()
         changed: dict[str, tuple[int, int, RunSummary]] = {}
@@ -66,20 +68,24 @@ class RunIndex:
         for run_id in sorted(files, reverse=True):  # ids begin with the time
             key = (files[run_id].st_size, files[run_id].st_mtime_ns)
             known = self._known.get(run_id)
-            if known is None or known[:2] != key:
-                if opened and deadline is not None and time.monotonic() > deadline:
-                    self.left += 1
-                    if known is not None:
-                        summaries[run_id] = known[2]
-                    continue
-                opened += 1
+            if known is not None and known[:2] == key and isinstance(known[2], RunSummary):
+                summaries[run_id] = known[2]
+                continue
+            if read and deadline is not None and time.monotonic() > deadline:
+                self.left += 1
+                if known is not None and isinstance(known[2], RunSummary):
+                    summaries[run_id] = known[2]
+                continue
+            read += 1
+            summary = _revived(known[2], run_id, key[0]) if known is not None and known[:2] == key else None
+            if summary is not None:
+                self._known[run_id] = (*key, summary)
+            else:
                 summary = self._reader(folder, run_id).folded_summary()
                 if summary is None:
                     continue
                 if not summary.damaged:  # what could not be read is looked at anew each time
                     changed[run_id] = (*key, summary)
-            else:
-                summary = known[2]
             summaries[run_id] = summary
         gone = self._known.keys() - files.keys()
         self._known.update(changed)
@@ -121,8 +127,8 @@ class RunIndex:
         try:
             with closing(self._connect()) as connection:
                 for file, size, changed, text in connection.execute("SELECT * FROM run_index"):
-                    self._known[file] = (size, changed, summary_from_json(json.loads(text), file, size))
-        except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError):
+                    self._known[file] = (size, changed, text)
+        except (sqlite3.Error, ValueError):
             self._known = {}  # an index is a cache: whatever is wrong with it, the files are the truth
 
     def _store(self, changed: dict[str, tuple[int, int, RunSummary]], gone: set[str]) -> None:
@@ -145,6 +151,14 @@ class RunIndex:
             connection.close()
             raise
         return connection
+
+
+def _revived(text: RunSummary | str, run_id: str, size: int) -> RunSummary | None:
+    """The summary in a row of the index; None for a row that makes no sense."""
+    try:
+        return text if isinstance(text, RunSummary) else summary_from_json(json.loads(text), run_id, size)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _runs_in(folder: Path) -> tuple[dict[str, os.stat_result], set[str]]:

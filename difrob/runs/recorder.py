@@ -103,7 +103,7 @@ class RunRecorder:
         self._new_intervals: dict[str, str] = {}  # those that the journal does not name yet
         self._records: list[dict[str, Any]] = []
         self._headline: dict[str, float] = {}
-        self._progress = Progress()
+        self._progress = old.progress if old else Progress()  # where all was done but the end, nobody reports it again
         self._progress_is_new = False
         self._pace = Pace()
         self._room = RoomWatch(self._path.parent, self._control)

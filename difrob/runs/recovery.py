@@ -103,7 +103,7 @@ class _Remains:
                 folded, sequence = self._reader.undamaged_summary(), self._reader.folded_sequence()
             except Damaged:
                 self._set_file_aside()
-                folded, sequence = None, 0
+                continue  # what was saved says up to which frame it has taken in the journal
             try:
                 remains = read_remains(self._reader.journal_path)
                 scan = remains.scan

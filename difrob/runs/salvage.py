@@ -81,7 +81,7 @@ class _Sources:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.full_size = full_size(path)
-        self.heaps = broken_heaps(path)
+        self.heaps = broken_heaps(path, self.full_size)
         self.mended: MendedFile | None = None
 
     def open(self, stack: ExitStack) -> h5py.File:

@@ -147,7 +147,7 @@ class Alignment:
         """Set the centre to the mean feature of the unaugmented training images, the first 10,000 if there are more."""
         some = images.take(np.arange(min(len(images), CENTRE_IMAGES)))
         features = self._features_of_set(some)
-        self.head.centre.copy_(features.double().mean(dim=0))
+        self.head.centre.copy_(features.cpu().double().mean(dim=0))
 
     def remember(self, images: ImageSet, *, augmented: bool) -> bool:
         """Compute the features of all real training images once and for all, where they never change.

@@ -73,8 +73,8 @@ class ClassifierTraining:
             self.network: Classifier = build_classifier(spec.network, real.shape, real.num_classes)
         if spec.network.standardise_by == "training_images":
             self.network.standardise_by(*colour_statistics(real.images))
-        compute = Compute(spec.compute, device, tell)
-        compute.lay_out(self.network)
+        self._compute = Compute(spec.compute, device, tell)
+        self._compute.lay_out(self.network)
         self.network.to(device).train()
         self.average = WarmedUpAverage(self.network, spec.averaging_decay, self.warmup_steps)
         self._statistics = RunningStatistics(self.network, spec.network.batch_norm_momentum)
@@ -86,8 +86,8 @@ class ClassifierTraining:
             nesterov=self.momentum(0) > 0,
             fused=device.type in ("cpu", "cuda"),
         )
-        compute.compile(self.network)
-        self._seen = compute.logits_of(self.network)
+        self._compute.compile(self.network)
+        self._seen = self._compute.logits_of(self.network)
         self._pieces_are_told = False
 
     def rate(self, step: int) -> float:
@@ -114,6 +114,7 @@ class ClassifierTraining:
             group["lr"] = self.rate(step)
             group["momentum"] = self.momentum(step)
         self._statistics.begin(step)
+        self._compute.uncompiled = step == 0 and self._statistics.exist  # whose momentum is that of no later step
         terms = self.pieces.attempt(partial(self._leave_gradients, step, images, labels, counts))
         gradient_norm = clip_gradients(self._parameters, self.spec.gradient_clip)
         self._optimiser.step()

@@ -24,12 +24,17 @@ class Compute:
         spec: what is asked for.
         device: where it computes.
         tell: told, in a sentence, what is left out.
+
+    Attributes:
+        uncompiled: while true, a compiled network computes without its compiled form. For a step that is unlike all later
+            ones, of which every form would be compiled for this once.
     """
 
     def __init__(self, spec: ComputeSpec, device: torch.device, tell: Tell) -> None:
         self._spec = spec
         self._device = device
         self._tell = tell
+        self.uncompiled = False
         self._half = spec.precision == "bfloat16" and self._knows_bfloat16()
 
     def lay_out(self, network: nn.Module) -> None:
@@ -59,7 +64,7 @@ class Compute:
         state = {"works": True}
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            if state["works"]:
+            if state["works"] and not self.uncompiled:
                 try:
                     return compiled(*args, **kwargs)
                 except Exception as error:

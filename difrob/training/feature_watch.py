@@ -39,15 +39,15 @@ def feature_numbers(network: Classifier, images: Tensor, labels: Tensor, adversa
         for first in range(0, count, BATCH):
             part = slice(first, min(first + BATCH, count))
             with torch.no_grad():
-                clean.append(network.features(images[part]).double().cpu().numpy())
-                attacked.append(network.features(adversarial[part]).double().cpu().numpy())
+                clean.append(network.features(images[part]).cpu().double().numpy())
+                attacked.append(network.features(adversarial[part]).cpu().double().numpy())
             gradients.append(loss_gradients(network, images[part], labels[part]).cpu().numpy())
     features, partners = np.concatenate(clean), np.concatenate(attacked)
     if not (np.isfinite(features).all() and np.isfinite(partners).all()):
         return {}
     eigenvalues = covariance_spectrum(features)
     components = FeatureComponents.of(features)
-    weight, bias = (part.detach().double().cpu().numpy() for part in (network.head.weight, network.head.bias))
+    weight, bias = (part.detach().cpu().double().numpy() for part in (network.head.weight, network.head.bias))
     right = right_by_components(
         components.coordinates(features), labels[:count].cpu().numpy(), components.basis.T @ weight.T,
         bias + weight @ components.mean,

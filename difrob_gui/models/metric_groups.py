@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from difrob.words import measure_name
 from difrob_gui.charts.ticks import Scale
 
 _SHARES = ("accuracy", "agreement", "attack_success", "abstentions", "share", "coverage")
 _LEADING = ("accuracy", "loss", "loss parts", "shares")
-_TRAILING = ("gradient_norm", "learning_rate", "images_per_second")
+_TRAILING = ("gradient_norm", "learning_rate", "momentum", "distance_to_average", "images_per_second")
+PENALTY = "loss/penalty"  # in units of its own: beside the parts of the loss its curve would be flat, or theirs
 MOST_PARTS = 2  # not a number of losses: parts are there from the first step, validation losses come later
-_WORDS = {"rmse": "RMSE", "fid": "FID", "ema": "EMA", "eps": "eps"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def plan_charts(names: Iterable[str]) -> list[ChartPlan]:
 def group_of(name: str) -> str:
     """Key of the chart that a metric belongs to."""
     first, last = name.split("/")[0], name.rsplit("/", 1)[-1]
+    if name == PENALTY:
+        return name
     if last.endswith("accuracy"):
         return "accuracy"
     if first == "loss" or last.endswith("loss"):
@@ -70,18 +73,17 @@ def scale_of(name: str) -> Scale:
 def label_of(name: str) -> str:
     """What a legend calls a metric: ``validation/robust_accuracy`` is ``robust, validation``."""
     *place, last = name.split("/")
+    if name == PENALTY:
+        return measure_name(name)
     if place == ["loss"]:
         return f"{words(last).lower()} part"
-    short = last.removesuffix("_accuracy") if last.endswith("_accuracy") else last
-    text = words(short)
-    text = text[0].lower() + text[1:] if not text.isupper() else text
+    text = measure_name(last.removesuffix("_accuracy") if last.endswith("_accuracy") else last)
     return f"{text}, {' '.join(place)}" if place else text
 
 
 def words(name: str) -> str:
     """``gradient_norm`` as ``Gradient norm``."""
-    parts = [_WORDS.get(part, part) for part in name.rsplit("/", 1)[-1].split("_")]
-    text = " ".join(parts)
+    text = measure_name(name)
     return text[:1].upper() + text[1:]
 
 

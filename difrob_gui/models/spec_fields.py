@@ -282,6 +282,6 @@ def _limits(info: FieldInfo) -> str:
 
 
 def _empty_means(help_text: str) -> str:
-    """``... empty for all.`` as ``empty = all``."""
-    found = re.search(r"\bempty (?:for|to|=|means) ([^.;,]+)", help_text)
+    """``... empty for all.`` or ``Empty: all.`` as ``empty = all``."""
+    found = re.search(r"\b(?:empty (?:for|to|=|means)|Empty:) ([^.;,]+)", help_text)
     return f"empty = {found.group(1).strip()}" if found else "empty = not set"

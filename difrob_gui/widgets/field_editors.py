@@ -7,11 +7,12 @@ from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QSizePolicy, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSizePolicy
 
 from difrob_gui.models.spec_fields import Field, Shape, show
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.field_editor import CalmComboBox, FieldEditor
+from difrob_gui.widgets.flow_box import FlowBox
 from difrob_gui.widgets.list_editor import ListEditor
 from difrob_gui.widgets.run_picker import RunPicker
 
@@ -65,6 +66,10 @@ class ChoiceEditor(FieldEditor):
     def __init__(self, field: Field) -> None:
         self._box = CalmComboBox()
         super().__init__(field, self._box)
+        # Not as wide as its longest word: a row that does not fit would squeeze its label out of the column.
+        self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._box.setMinimumContentsLength(6)
+        self._box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         if field.optional:
             self._box.addItem(field.empty_means, None)
         for choice in field.choices:
@@ -86,17 +91,13 @@ class ChoicesEditor(FieldEditor):
     """Some of a few words, kept in the order of declaration."""
 
     def __init__(self, field: Field) -> None:
-        holder = QWidget()
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(14)
+        holder = FlowBox()
         self._boxes: dict[str, QCheckBox] = {}
         for choice in field.choices:
             box = QCheckBox(choice.replace("_", " "))
             box.setAccessibleName(f"{field.label}: {choice.replace('_', ' ')}")
-            row.addWidget(box)
+            holder.add(box)
             self._boxes[choice] = box
-        row.addStretch(1)
         super().__init__(field, holder)
         self.setFocusProxy(next(iter(self._boxes.values())))
         for box in self._boxes.values():

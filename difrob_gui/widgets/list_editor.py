@@ -39,9 +39,9 @@ class ListEditor(FieldEditor):
         self.list.setToolTip(field.tooltip())
         self.line = QLineEdit()
         self.line.setAccessibleName(f"Next {noun} of {field.label.lower()}")
-        self.line.setPlaceholderText(
-            "Type a path, or drop files here" if field.takes_paths else "Type one, press Return"
-        )
+        hint = "Type a path, or drop files here" if field.takes_paths else "type one, press Return"
+        told = f"{field.empty_means}; {hint}" if field.empty_means and not field.required else hint
+        self.line.setPlaceholderText(told[:1].upper() + told[1:])
         for child in (self.list, self.line):
             child.setAcceptDrops(False)  # a line would take the address of a file for text
         add = _button("Add", "add", f"Add the typed {noun} (Return)", self.take_typed)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from difrob_gui.actions import ActionTable
 from difrob_gui.theme import current_theme, set_role, theme_signals
 
-PAGES = ("view.launch", "view.queue", "view.monitor", "view.compare")
+PAGES = ("view.launch", "view.queue", "view.monitor", "view.compare", "view.studies", "view.data")
 
 
 class NavBar(QFrame):
-    """Buttons of page actions; a number can stand behind a word, e.g. how many entries wait."""
+    """Buttons of page actions; a number can stand behind a word, e.g. how many entries wait.
+
+    Where there is too little room for all words, only the page on show keeps its own; the others are icons with tooltips.
+    """
 
     def __init__(self, actions: ActionTable, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -26,6 +29,7 @@ class NavBar(QFrame):
         for action_id in PAGES:
             self._buttons[action_id] = self._button(actions[action_id], Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             row.addWidget(self._buttons[action_id])
+            actions[action_id].toggled.connect(self._fit)
         row.addStretch(1)
         for action_id in ("view.palette", "help.keys"):
             self._buttons[action_id] = self._button(actions[action_id], Qt.ToolButtonStyle.ToolButtonIconOnly)
@@ -39,6 +43,25 @@ class NavBar(QFrame):
         word = action.text().replace("&", "")
         action.setIconText(f"{word}  {number}" if number else word)
         self._buttons[action_id].setAccessibleName(f"{word}, {number}" if number else word)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as its icons; words come with room."""
+        return QSize(len(self._buttons) * 40, super().minimumSizeHint().height())
+
+    def _fit(self, _checked: bool = False) -> None:
+        """Words where they fit."""
+        pages = [self._buttons[action_id] for action_id in PAGES]
+        words = sum(self.fontMetrics().horizontalAdvance(f"{b.defaultAction().iconText()}  ") + 50 for b in pages)
+        narrow = words + 2 * 46 > self.width()
+        for button in pages:
+            beside = not narrow or button.isChecked()
+            style = Qt.ToolButtonStyle.ToolButtonTextBesideIcon if beside else Qt.ToolButtonStyle.ToolButtonIconOnly
+            if button.toolButtonStyle() != style:
+                button.setToolButtonStyle(style)
 
     @staticmethod
     def _button(action: QAction, style: Qt.ToolButtonStyle) -> QToolButton:

@@ -21,7 +21,7 @@ from difrob_gui.widgets.section import Section
 
 CHECK_MS = 120
 LEAST_LETTERS = 36
-NARROW_LETTERS = 48
+NARROW_LETTERS = 58
 # Groups that most runs leave alone: folded, with their first setting told beside the heading, until something in them differs.
 FOLDED = (
     "Corruption", "Augmentation", "Alignment", "Regulariser", "Selection", "Sampling attack", "Compute", "Memory",

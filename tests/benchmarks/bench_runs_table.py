@@ -7,6 +7,7 @@ same for a workspace with one run: what the window takes anyway. Times are the b
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from difrob.runs import RunState, Workspace
 from difrob.runs.recorder import RunRecorder
+from difrob.runs.seal import seal_of
 from difrob.specs import TrainDenoiserSpec
 
 TEMPLATE = "20260101T000000Z-template-000000"
@@ -27,7 +29,7 @@ LIMIT_SECONDS = 300
 
 
 def small_run(workspace: Workspace) -> bytes:
-    """The file of a small finished run."""
+    """The file of a small finished run, without its seal."""
     run = RunRecorder(workspace, TEMPLATE, TrainDenoiserSpec(name="copied many times"))
     for step in range(100):
         run.metric("loss", step, 0.1 * step)
@@ -35,7 +37,7 @@ def small_run(workspace: Workspace) -> bytes:
     path = workspace.run_path(TEMPLATE)
     data = path.read_bytes()
     path.unlink()
-    return data
+    return data[: len(data) - len(seal_of(io.BytesIO(data), len(data), []))]
 
 
 def make_workspace(root: Path, count: int) -> Workspace:
@@ -44,7 +46,8 @@ def make_workspace(root: Path, count: int) -> Workspace:
     data = small_run(workspace)
     for number in range(count):
         run_id = f"20260101T000000Z-template-{number:06d}"  # as long as the template's, so nothing moves in the file
-        workspace.run_path(run_id).write_bytes(data.replace(TEMPLATE.encode(), run_id.encode()))
+        named = data.replace(TEMPLATE.encode(), run_id.encode())
+        workspace.run_path(run_id).write_bytes(named + seal_of(io.BytesIO(named), len(named), []))
     forget_index(workspace)
     return workspace
 

@@ -16,7 +16,15 @@ from faults.kills import kill_in_lanes, shuffled_faults
 from faults.references import SPECS, make_references
 from faults.report import Report
 
-FUZZ_SHARES = {"file": 0.4, "journal": 0.3, "preset": 0.1}  # the rest are messages
+FUZZ_SHARES = {
+    "file": 0.3,
+    "journal": 0.2,
+    "preset": 0.08,
+    "npy": 0.05,
+    "npz": 0.1,
+    "safetensors": 0.05,
+    "torch": 0.1,
+}  # the rest are messages
 
 
 def main() -> int:

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
-from faults import hostile_files, hostile_texts
+from faults import hostile_files, hostile_foreign, hostile_texts
 
 from difrob.errors import UserError
 from difrob.runs import Measure, RunFeed, RunReader, RunState, Workspace, guard, replacement
@@ -61,8 +61,8 @@ class Fuzzer:
             "file": self._read_file,
             "journal": self._read_journal,
             "preset": self._read_preset,
-            **foreign_sorts(folder),
         }
+        self._folder = folder
 
     def read(self, sort: str, number: int) -> None:
         """Make one input and read it in every way; raises whatever the reading raises, except UserError."""
@@ -71,6 +71,8 @@ class Fuzzer:
             left.unlink()
         with suppress(FileNotFoundError):
             self._workspace.database.unlink()
+        if sort not in self._sorts:  # of files of other programs, which take the import of torch
+            self._sorts |= hostile_foreign.Foreign(self._folder).sorts()
         self._sorts[sort](chance)
 
     def _read_file(self, chance: random.Random) -> None:
@@ -125,11 +127,6 @@ class Fuzzer:
             parse_spec({"kind": preset.kind, **preset.spec})
 
 
-def foreign_sorts(folder: Path) -> dict[str, Callable[[random.Random], None]]:
-    """Readers of other people's files, where this difrob has any."""
-    return {}
-
-
 def record_a_run(workspace: Workspace) -> None:
     """A run with something of everything in its file and in its journal, as a killed writer leaves it."""
     recorder = RunRecorder(workspace, "run", TrainDenoiserSpec(name="a run"))
@@ -172,6 +169,12 @@ def main() -> None:
     folder = Path(sys.argv[1])
     shutil.rmtree(folder, ignore_errors=True)
     fuzzer = Fuzzer(folder, sys.argv[2])
+    with guard.one_helper():  # starting one for each input takes most of the time
+        answer_lines(fuzzer, answers)
+
+
+def answer_lines(fuzzer: Fuzzer, answers: IO[str]) -> None:
+    """Read what each line names, and say how that went."""
     for line in sys.stdin:
         sort, number = line.split()
         before, began, error = reset_peak(), time.monotonic(), ""

@@ -17,7 +17,15 @@ from typing import Any
 from faults.report import Report
 
 SCRIPT = Path(__file__).with_name("fuzz_child.py")
-SORTS = {"file": "hostile run file", "journal": "hostile journal", "preset": "hostile preset"}
+SORTS = {
+    "file": "hostile run file",
+    "journal": "hostile journal",
+    "preset": "hostile preset",
+    "npy": "hostile .npy",
+    "npz": "hostile .npz",
+    "safetensors": "hostile safetensors",
+    "torch": "hostile torch.save",
+}
 LIMIT_SECONDS = 60.0  # of which recovery may take half to give up what HDF5 reads for ever
 ENOUGH = 50  # failures after which a sort is given up
 LIMIT_BYTES = 1 << 30

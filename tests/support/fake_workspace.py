@@ -11,6 +11,7 @@ import numpy as np
 
 from difrob.errors import UserError
 from difrob.runs import FeedUpdate, Measure, RunState, RunSummary, Series
+from difrob.runs.datasets import BUILT_IN, DataSetRecord, DataSets
 
 
 def make_summary(run_id: str, state: RunState = RunState.FINISHED, **changes: Any) -> RunSummary:
@@ -106,6 +107,15 @@ class FakeWorkspace:
             raise UserError(f"there is no run '{run_id}'")
         self.binned[run_id] = self.runs[run_id]
         self.runs = {key: value for key, value in self.runs.items() if key != run_id}
+
+    def data_sets(self) -> list[DataSetRecord]:
+        """Only what is built in."""
+        return list(BUILT_IN.values())
+
+    @property
+    def datasets(self) -> DataSets:
+        """A folder without data sets."""
+        return DataSets(self.root / "datasets")
 
     def restore_run(self, run_id: str) -> None:
         self.add(self.binned.pop(run_id))

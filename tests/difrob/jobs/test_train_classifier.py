@@ -122,6 +122,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(stop_at: int) -> None:
     assert whole.last_checkpoint.state == resumed.last_checkpoint.state
     assert whole.results == resumed.results
     for name, points in whole.metrics.items():
+        if name == "images_per_second":  # measures the machine
+            continue
         joined = [p for p in stopped.metrics.get(name, []) if p.step <= stop_at] + resumed.metrics.get(name, [])
         kept = {point.step: point for point in joined}
         assert [kept[point.step] for point in points] == points, name

@@ -11,6 +11,7 @@ from difrob.errors import UserError
 from difrob.memory import MicroBatches
 from difrob.metrics.extractors import ClassifierFeatures, Extractor, Pixels, PrincipalComponents, extract, label_of
 from difrob.nets.classifiers import Classifier
+from difrob.nets.small_cnn import SmallCNN
 
 
 def images_of(count: int, seed: int = 0) -> np.ndarray:
@@ -19,7 +20,7 @@ def images_of(count: int, seed: int = 0) -> np.ndarray:
 
 def classifier_of(seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
-    return Classifier(channels=(4, 4), features=6, image_shape=(1, 4, 4), num_classes=3).eval()
+    return SmallCNN(channels=(4, 4), features=6, image_shape=(1, 4, 4), num_classes=3).eval()
 
 
 def pieces_of(size: int) -> MicroBatches:

@@ -122,8 +122,21 @@ def test_sound_heaps_are_no_trouble(path: Path, tmp_path: Path) -> None:
     for odd in (b"", b"GCOL", b"GCOL\x01\x00\x00\x00", b"x" * 100, b"GCOL\x01\x00\x00\x00" + bytes(8)):
         (tmp_path / "odd").write_bytes(odd)
         assert broken_heaps(tmp_path / "odd") == []
-    (tmp_path / "odd").write_bytes(data[: data.index(b"GCOL") + 100])
-    assert broken_heaps(tmp_path / "odd") == []  # cut off with the file
+
+
+def test_in_a_file_that_is_cut_off_the_zeros_that_stand_for_its_end_make_a_heap_endless(path: Path) -> None:
+    data = path.read_bytes()
+    start, objects = heap_and_objects(data)
+    path.write_bytes(data[: objects[2]])
+    assert broken_heaps(path) == []  # HDF5 does not open it
+    (found,) = broken_heaps(path, len(data))
+    assert (found.start, found.at, found.rest) == (start, objects[2], start + 4096 - objects[2]) and found.is_endless
+    mended = MendedFile(path, len(data), [found])
+    try:
+        with h5py.File(mended, "r") as file:
+            assert [file.attrs[name] for name in "ab"] == [TEXTS["a"], TEXTS["b"]]
+    finally:
+        mended.close()
 
 
 def test_every_heap_of_a_file_is_looked_at_wherever_it_lies(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

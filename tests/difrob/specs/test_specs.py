@@ -16,6 +16,7 @@ from difrob.specs import KINDS, JobSpec, face_of, input_runs, parse_spec, spec_c
 NEEDED = {
     "generate": {"denoiser": "a"}, "evaluate": {"classifier": "b"}, "certify": {"classifier": "c"},
     "measure": {"generated": "d"}, "import_images": {"paths": ["set.npz"]},
+    "probe_teacher": {"denoiser": "e"}, "analyse": {"classifier": "f"},
 }  # fmt: skip
 SCHEMA_FIELDS = {"kind", "version"}
 FIELDS = [(kind, path) for kind, spec in KINDS.items() for path, _ in walk_fields(spec) if path not in SCHEMA_FIELDS]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from support.memory_recorder import MemoryInputRun
 
-from difrob.data import ImageSet
+from difrob.data import Augmentation, ImageSet
 from difrob.errors import UserError
 from difrob.specs import GenerateSpec
-from difrob.training.mixing import GeneratedSet, MixedBatches, read_generated_set
+from difrob.training.mixing import MixedBatches, read_generated_set
 
 
 def real_set(count: int = 50, shape: tuple[int, int, int] = (4, 4, 1)) -> ImageSet:
@@ -19,14 +19,14 @@ def real_set(count: int = 50, shape: tuple[int, int, int] = (4, 4, 1)) -> ImageS
     return ImageSet(images, np.arange(count) % 10, 10, "digits", "train", np.arange(count))
 
 
-def generated_set(count: int = 200) -> GeneratedSet:
-    images = np.full((count, 4, 4, 1), 255, dtype=np.uint8)
-    return GeneratedSet(images, np.arange(count) % 10)
+def generated_set(count: int = 200, level: int = 255) -> ImageSet:
+    images = np.full((count, 4, 4, 1), level, dtype=np.uint8)
+    return ImageSet(images, np.arange(count) % 10, 10, "made", "train", np.arange(count))
 
 
-def mixed(fraction: float, batch_size: int = 10, seed: int = 0, generated: GeneratedSet | None = None) -> MixedBatches:
+def mixed(fraction: float, batch_size: int = 10, seed: int = 0, generated: ImageSet | None = None) -> MixedBatches:
     return MixedBatches(
-        real_set(), generated or generated_set(), batch_size=batch_size, generated_fraction=fraction, seed=seed
+        real_set(), [generated or generated_set()], batch_size=batch_size, generated_fraction=fraction, seed=seed
     )
 
 
@@ -39,13 +39,13 @@ def test_the_generated_share_is_rounded_down(batch_size: int, fraction: float, e
     assert batches.generated_per_batch == expected
     real_rows, generated_rows = batches.rows(0)
     assert (len(real_rows), len(generated_rows)) == (batch_size - expected, expected)
-    images, labels = batches.batch(0, torch.device("cpu"))
+    images, labels = batches.batch(0)
     assert images.shape == (batch_size, 1, 4, 4) and labels.shape == (batch_size,)
     assert int((images[:, 0, 1, 1] == 1).sum()) == expected
 
 
 def test_without_a_generated_set_the_fraction_does_not_matter() -> None:
-    batches = MixedBatches(real_set(), None, batch_size=10, generated_fraction=0.7, seed=0)
+    batches = MixedBatches(real_set(), batch_size=10, generated_fraction=0.7, seed=0)
     assert (batches.real_per_batch, batches.generated_per_batch) == (10, 0)
     assert len(batches.rows(3)[0]) == 10
 
@@ -78,7 +78,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
 
 
 def test_a_batch_may_be_larger_than_the_real_set() -> None:
-    batches = MixedBatches(real_set(10), None, batch_size=25, generated_fraction=0, seed=0)
+    batches = MixedBatches(real_set(10), batch_size=25, generated_fraction=0, seed=0)
     rows = np.concatenate([batches.rows(0)[0], batches.rows(1)[0]])
     assert np.bincount(rows, minlength=10).tolist() == [5] * 10
 
@@ -116,3 +116,63 @@ def test_a_set_that_does_not_fit_is_refused_by_name(images: np.ndarray, labels: 
     with pytest.raises(UserError, match=named) as raised:
         read_generated_set(as_run(images, labels), real_set())
     assert "set-1" in str(raised.value)
+
+
+def test_several_sets_are_one_pool() -> None:
+    sets = [generated_set(30, 100), generated_set(70, 200)]
+    batches = MixedBatches(real_set(), sets, batch_size=100, generated_fraction=0.9, seed=0)
+    drawn = np.concatenate([batches.rows(step)[1] for step in range(40)])
+    assert abs((drawn < 30).mean() - 0.3) < 0.03 and drawn.min() == 0 and drawn.max() == 99
+    images, labels = batches.batch(3)
+    real_rows, pool_rows = batches.rows(3)
+    assert np.array_equal((images[10:, 0, 0, 0] * 255).round().numpy(), np.where(pool_rows < 30, 100, 200))
+    wanted = np.where(pool_rows < 30, pool_rows, pool_rows - 30) % 10
+    assert np.array_equal(labels.numpy(), np.concatenate([real_rows % 10, wanted]))
+
+
+def test_balanced_drawing_gives_every_class_its_share() -> None:
+    skewed = ImageSet(
+        np.zeros((130, 4, 4, 1), np.uint8), np.repeat(np.arange(10), [90, 20, 5, 5, 2, 2, 2, 2, 1, 1]), 10, "made", "train",
+        np.arange(130),
+    )  # fmt: skip
+    plain, even = (
+        MixedBatches(real_set(), [skewed], batch_size=50, generated_fraction=0.5, seed=1, balanced=balanced)
+        for balanced in (False, True)
+    )
+    odd = np.zeros(10)
+    for step in range(60):
+        counts = np.bincount(skewed.labels[even.rows(step)[1]], minlength=10)
+        assert counts.sum() == 25 and set(counts) == {2, 3}
+        odd += counts == 3
+    assert odd.min() > 15  # which classes get the odd ones changes
+    assert np.bincount(skewed.labels[plain.rows(0)[1]], minlength=10)[0] > 10
+    rows = np.concatenate([even.rows(step)[1] for step in range(60)])
+    assert len(np.unique(rows[rows < 90])) > 60  # within a class, all images come up
+    fresh = MixedBatches(real_set(), [skewed], batch_size=50, generated_fraction=0.5, seed=1, balanced=True)
+    assert np.array_equal(fresh.rows(17)[1], even.rows(17)[1])
+
+
+def noisy_set(count: int, seed: int) -> ImageSet:
+    images = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
+    return ImageSet(images, np.arange(count) % 10, 10, "noise", "train", np.arange(count))
+
+
+def test_real_and_generated_images_are_varied_by_streams_of_their_own() -> None:
+    both, varied = noisy_set(40, 0), Augmentation(padding=2, flips=True)
+    batches = MixedBatches(both, [both], batch_size=20, generated_fraction=0.5, seed=0, augmentation=varied)
+    images, _ = batches.batch(5)
+    plain, _ = MixedBatches(both, [both], batch_size=20, generated_fraction=0.5, seed=0).batch(5)
+    assert images.shape == plain.shape and not torch.equal(images, plain)
+    real_only = MixedBatches(both, batch_size=10, generated_fraction=0, seed=0, augmentation=varied)
+    assert torch.equal(real_only.batch(5)[0], images[:10])  # the real part does not depend on what is mixed in
+    assert torch.equal(batches.batch(5)[0], images) and not torch.equal(batches.batch(6)[0], images)
+
+
+def test_cutmix_fills_the_batch_with_draws_of_the_same_images() -> None:
+    batches = MixedBatches(noisy_set(40, 0), batch_size=24, generated_fraction=0, seed=0, draws=4)
+    assert batches.real_per_batch == 6
+    images, labels = batches.batch(2)
+    assert images.shape == (24, 1, 8, 8) and labels.shape == (24, 10)
+    assert torch.allclose(labels.sum(1), torch.ones(24))
+    again = batches.batch(2)
+    assert torch.equal(again[0], images) and torch.equal(again[1], labels)

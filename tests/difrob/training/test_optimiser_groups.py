@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from difrob.errors import UserError
-from difrob.training.optimisers import LossWatch, decay_groups
+from difrob.training.optimisers import LossWatch, clip_gradients, decay_groups
 
 
 def test_normalisation_parameters_are_not_decayed() -> None:
@@ -54,3 +54,20 @@ def test_a_gradient_that_ruins_the_weights_is_noticed_before_the_next_loss() -> 
     watch.add(7, 0.1, torch.tensor(1.5), torch.tensor(float("inf")))
     with pytest.raises(UserError, match="gradient norm became inf at step 7"):
         watch.check()
+
+
+@pytest.mark.parametrize("largest", [None, 0.5, 1e6])
+def test_clipping_is_that_of_torch(largest: float | None) -> None:
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3), nn.Linear(3, 2))
+        network[3].bias.requires_grad_(False)  # has no gradient
+        network(torch.randn(8, 5)).square().sum().backward()
+        networks.append(network)
+    ours, theirs = networks
+    norm = clip_gradients(ours.parameters(), largest)
+    expected = torch.nn.utils.clip_grad_norm_(theirs.parameters(), float("inf") if largest is None else largest)
+    assert torch.allclose(norm, expected) and norm > 0.5
+    for left, right in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert left.grad is right.grad is None or torch.allclose(left.grad, right.grad)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from difrob.training.schedules import warmup_cosine
+from difrob.training.schedules import one_cycle, one_cycle_momentum, warmup_cosine
 
 
 @given(steps=st.integers(1, 300), fraction=st.floats(0, 0.999), peak=st.floats(1e-4, 10))
@@ -35,3 +36,26 @@ def test_one_step_is_made_at_the_peak() -> None:
 def test_steps_outside_the_run_are_refused(step: int, steps: int, warmup: int) -> None:
     with pytest.raises(ValueError):
         warmup_cosine(step, steps, peak=1.0, warmup_steps=warmup)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(40, 10), (1000, 25), (39, 2), (200, 100)])
+def test_one_cycle_is_that_of_torch_stepped_per_step(steps: int, warmup: int) -> None:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    reference = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.2, total_steps=steps, pct_start=warmup / steps)
+    for step in range(steps):
+        group = optimiser.param_groups[0]
+        assert one_cycle(step, steps, peak=0.2, warmup_steps=warmup) == pytest.approx(group["lr"], rel=1e-9)
+        assert one_cycle_momentum(step, steps, warmup_steps=warmup) == pytest.approx(group["momentum"], rel=1e-9)
+        optimiser.step()
+        reference.step()
+
+
+@given(steps=st.integers(1, 300), fraction=st.floats(0, 0.999), peak=st.floats(1e-4, 10))
+def test_one_cycle_is_defined_for_any_length(steps: int, fraction: float, peak: float) -> None:
+    warmup = int(fraction * steps)
+    rates = [one_cycle(step, steps, peak=peak, warmup_steps=warmup) for step in range(steps)]
+    momenta = [one_cycle_momentum(step, steps, warmup_steps=warmup) for step in range(steps)]
+    assert all(peak / 250000 * (1 - 1e-9) <= rate <= peak * (1 + 1e-9) for rate in rates)
+    assert all(0.85 - 1e-9 <= momentum <= 0.95 + 1e-9 for momentum in momenta)
+    assert max(rates) == pytest.approx(peak) == rates[max(warmup - 1, 0)]
+    assert momenta[max(warmup - 1, 0)] == pytest.approx(0.85)

@@ -7,8 +7,11 @@ import pytest
 from support.gui_fakes import summary
 
 from difrob.runs import FeedUpdate, Series
+from difrob.specs import KINDS
+from difrob.words import kind_icon, kind_word
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.models.metric_groups import full_name, interval_of, label_of, plan_charts
+from difrob_gui.icons import icon_names
+from difrob_gui.models.metric_groups import full_name, interval_of, label_of, plan_charts, words
 from difrob_gui.models.run_data import RunData
 
 TRAINING = [
@@ -76,3 +79,27 @@ def test_the_file_knows_better_than_the_name() -> None:
     assert run.interval("abstentions") == "Clopper-Pearson 95 %" and run.interval("loss") == "Student t 95 %"
     run.apply(FeedUpdate(summary("run"), metrics={"abstentions": Series(*columns)}))
     assert run.interval("abstentions") == "Clopper-Pearson 95 %"
+
+
+def test_the_penalty_of_a_regulariser_has_a_chart_of_its_own() -> None:
+    names = ["loss", "validation/loss", "loss/sigma_low", "loss/sigma_mid", "loss/sigma_high", "loss/penalty",
+             "distance_to_average", "frechet_distance", "momentum", "learning_rate"]  # fmt: skip
+    charts = {plan.key: plan for plan in plan_charts(names)}
+    assert charts["loss"].names == ("validation/loss", "loss")
+    assert "loss/penalty" not in charts["loss parts"].names
+    assert charts["loss/penalty"].title == "Penalty of the regulariser"
+    assert label_of("loss/penalty") == "penalty of the regulariser"
+    assert charts["frechet_distance"].title == "Fréchet distance"
+    assert list(charts)[-3:] == ["learning_rate", "momentum", "distance_to_average"]
+
+
+def test_names_that_say_too_little_are_put_into_words() -> None:
+    assert words("off_support_rms") == "Distance off the support, rms"
+    assert words("distance_to_average") == "Distance to the weight average"
+    assert words("check/rmse_of_clean") == "RMSE of clean"
+
+
+def test_every_kind_has_a_word_and_an_icon_of_its_own() -> None:
+    assert len({kind_word(kind) for kind in KINDS}) == len({kind_icon(kind) for kind in KINDS}) == len(KINDS)
+    assert all(kind_icon(kind) in icon_names() for kind in KINDS)
+    assert not [kind for kind in KINDS if kind_icon(kind) == "spec"], "the icon of kinds that nobody has thought of"
