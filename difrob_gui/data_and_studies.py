@@ -39,10 +39,9 @@ class DataAndStudies(QObject):
         self.studies.compare_wanted.connect(self._compare)
 
     def start(self) -> None:
-        """Read both lists, and let the forms know the data sets."""
+        """Read the data sets, for the forms to know them; studies are read when their page is first shown."""
         self.shelf.changed.connect(lambda: self._window.launch.set_data_sets(self.shelf.records))
         self.data.begin()
-        self.studies.begin_reading()
 
     def close(self) -> None:
         """The window closes."""
@@ -90,6 +89,7 @@ class DataAndStudies(QObject):
         row = launch.form.rows["data.dataset"]
         row.set_value(name)
         row.edited.emit(row.path)
+        launch.form.validate()
         row.editor.setFocus()
 
     def drag_enter(self, event: QDragEnterEvent) -> None:

@@ -153,6 +153,7 @@ class _Tour:
     def _steps(self) -> Iterator[int]:
         window, waited = self._window, 0
         more = window.more
+        more.refresh()
         while (
             not (window.feeds.is_listed and more.shelf.is_read and more.studies.shelf.is_read) and waited < PATIENCE_MS
         ):

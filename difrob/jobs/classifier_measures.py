@@ -149,6 +149,7 @@ def record_step(recorder: Recorder, step: int, record: StepRecord, rate: float, 
         "loss": terms.loss.detach(),
         "loss/clean": terms.clean,
         "loss/robust": terms.robust,
+        "loss/alignment": terms.alignment,
         "gradient_norm": record.gradient_norm,
         "train/attack_success": terms.attack_success,
     }

@@ -26,6 +26,7 @@ from difrob.jobs.pieces import training_pieces
 from difrob.nets.storage import pack, unpack
 from difrob.runs.interface import Recorder
 from difrob.specs import TrainClassifierSpec
+from difrob.training.alignment import open_alignment
 from difrob.training.classifying import ClassifierTraining, passes_per_image
 from difrob.training.mixing import MixedBatches, read_generated_set
 from difrob.training.optimisers import LossWatch
@@ -44,7 +45,12 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     batches = training_batches(spec, recorder, device)
     real, validation = batches.real, load_split(recorder, spec.data, "validation")
     pieces = training_pieces(recorder, spec.memory, spec.batch_size)
-    model = ClassifierTraining(spec, real, device, pieces, lambda text: recorder.note(text, "warning"))
+    model = ClassifierTraining(
+        spec, real, device, pieces, lambda text: recorder.note(text, "warning"),
+        align=lambda network: open_alignment(
+            spec.alignment, recorder, real, network, spec.seed, device, augmented=spec.augmentation.varies
+        ),
+    )  # fmt: skip
     progress = Progress()
     store = Store(recorder, model, progress)
     if recorder.resumed_from is not None:
@@ -75,7 +81,8 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
         progress.step = done = step + 1
         last = done == spec.steps
         measured = done % spec.validate_every == 0 or last
-        record = model.step(step, *batches.batch(step), counts=measured and spec.is_adversarial)
+        rows = batches.rows(step)
+        record = model.step(step, *batches.batch(step), rows, counts=measured and spec.is_adversarial)
         watch.add(step, model.rate(step), record.terms.loss, record.gradient_norm)
 
         if done % spec.log_every == 0 or step == 0 or last:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from difrob.specs.alignment_parts import AlignmentSpec
 from difrob.specs.base import JobSpec, Spec, parameter
 from difrob.specs.parts import AttackSpec, ComputeSpec, DataSpec, MemorySpec
 
@@ -101,6 +102,11 @@ class AugmentationSpec(Spec):
         unit="draws", group="Augmentation", ge=0, le=64, source=f"Yun et al. 2019; {WANG}, released code: 4 draws",
     )  # fmt: skip
 
+    @property
+    def varies(self) -> bool:
+        """Whether an image comes differently at different steps."""
+        return bool(self.padding or self.flips or self.cutout or self.cutmix)
+
 
 class TrainClassifierSpec(JobSpec):
     """Adversarial training with the real / generated mixing of Wang et al. 2023."""
@@ -111,13 +117,24 @@ class TrainClassifierSpec(JobSpec):
     kind: Literal["train_classifier"] = "train_classifier"
     data: DataSpec = DataSpec()
     generated: str | None = parameter(
-        None, "A generated set to mix in; empty to train on real images only.", group="Inputs", run_kinds=("generate",)
+        None,
+        "A generated set to mix in; empty to train on real images only.",
+        group="Inputs",
+        run_kinds=("generate", "import_images"),
     )
     generated_2: str | None = parameter(
-        None, "A second generated set, pooled with the first.", group="Inputs", run_kinds=("generate",), advanced=True
+        None,
+        "A second generated set, pooled with the first.",
+        group="Inputs",
+        run_kinds=("generate", "import_images"),
+        advanced=True,
     )
     generated_3: str | None = parameter(
-        None, "A third generated set, pooled with the others.", group="Inputs", run_kinds=("generate",), advanced=True
+        None,
+        "A third generated set, pooled with the others.",
+        group="Inputs",
+        run_kinds=("generate", "import_images"),
+        advanced=True,
     )
     generated_fraction: float = parameter(
         0.7, "Share of each batch drawn from the generated sets.", group="Inputs", ge=0, le=1,
@@ -196,6 +213,7 @@ class TrainClassifierSpec(JobSpec):
     )  # fmt: skip
 
     compute: ComputeSpec = ComputeSpec()
+    alignment: AlignmentSpec = AlignmentSpec()
     memory: MemorySpec = MemorySpec()
 
     validate_every: int = parameter(
@@ -221,6 +239,12 @@ class TrainClassifierSpec(JobSpec):
             raise ValueError(
                 f"batch_size = {self.batch_size} cannot be cut into cutmix = {draws} draws of the same two or more images; "
                 f"make it a multiple of {draws} that is at least {2 * draws}"
+            )
+        if self.alignment.is_on and draws:
+            raise ValueError("alignment needs one image per row; switch cutmix off, or the teacher")
+        if self.alignment.is_on and self.alignment.student != "clean" and self.objective == "standard":
+            raise ValueError(
+                "objective = standard attacks nothing; set alignment.student = clean, or choose another objective"
             )
         further = [name for name in ("generated_2", "generated_3") if getattr(self, name)]
         if further and not self.generated:

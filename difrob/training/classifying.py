@@ -6,7 +6,8 @@ state is what network, optimiser and weight average hold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from difrob.nets.running_statistics import RunningStatistics
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
 from difrob.specs import TrainClassifierSpec
+from difrob.training.alignment import Alignment, outer_inputs
 from difrob.training.compute import Compute, Tell, send
 from difrob.training.inner_attack import draw_start_noise
 from difrob.training.mart import mart_loss
@@ -36,6 +38,11 @@ from difrob.training.weight_averaging import WarmedUpAverage
 # that was there first, so that its runs can be repeated.
 ATTACK_STREAM = "trades"
 STATISTICS_IMAGES = 10_000  # read at once when the colours of a set are averaged
+
+
+# Where the real and the generated images of a batch stand in their sets.
+Rows = tuple[np.ndarray, np.ndarray]
+NOWHERE: Rows = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
 class StepRecord(NamedTuple):
@@ -54,6 +61,7 @@ class ClassifierTraining:
         device: where it happens.
         pieces: how many images go through the network at once.
         tell: told, in a sentence, what the device cannot do, and what becomes of batch normalisation in pieces.
+        align: gives the alignment of the network with a teacher, if there is to be one.
 
     Attributes:
         network: the network being trained.
@@ -62,7 +70,13 @@ class ClassifierTraining:
     """
 
     def __init__(
-        self, spec: TrainClassifierSpec, real: ImageSet, device: torch.device, pieces: MicroBatches, tell: Tell
+        self,
+        spec: TrainClassifierSpec,
+        real: ImageSet,
+        device: torch.device,
+        pieces: MicroBatches,
+        tell: Tell,
+        align: Callable[[Classifier], Alignment | None] = lambda network: None,
     ) -> None:
         self.spec = spec
         self.pieces = pieces
@@ -78,9 +92,14 @@ class ClassifierTraining:
         self.network.to(device).train()
         self.average = WarmedUpAverage(self.network, spec.averaging_decay, self.warmup_steps)
         self._statistics = RunningStatistics(self.network, spec.network.batch_norm_momentum)
+        self._alignment = align(self.network)
         self._parameters = list(self.network.parameters())
+        groups = decay_groups(self.network, spec.weight_decay)
+        if self._alignment is not None:
+            self._parameters += self._alignment.head.parameters()
+            groups += decay_groups(self._alignment.head, spec.weight_decay)
         self._optimiser = torch.optim.SGD(
-            decay_groups(self.network, spec.weight_decay),
+            groups,
             lr=spec.learning_rate,
             momentum=self.momentum(0),
             nesterov=self.momentum(0) > 0,
@@ -101,13 +120,16 @@ class ClassifierTraining:
             return one_cycle_momentum(step, self.spec.steps, warmup_steps=self.warmup_steps)
         return self.spec.momentum
 
-    def step(self, step: int, images: Tensor, labels: Tensor, *, counts: bool = False) -> StepRecord:
+    def step(
+        self, step: int, images: Tensor, labels: Tensor, rows: Rows = NOWHERE, *, counts: bool = False
+    ) -> StepRecord:
         """One step of SGD and of the average. Reads nothing back from the device.
 
         Args:
             step: its number, from 0.
             images: [B, C, H, W] in [0,1].
             labels: int64 [B], or float [B, K].
+            rows: where the real and the generated images stand in their sets; an alignment needs to know.
             counts: whether to count misclassified images at every step of the attack.
         """
         for group in self._optimiser.param_groups:
@@ -115,13 +137,13 @@ class ClassifierTraining:
             group["momentum"] = self.momentum(step)
         self._statistics.begin(step)
         self._compute.uncompiled = step == 0 and self._statistics.exist  # whose momentum is that of no later step
-        terms = self.pieces.attempt(partial(self._leave_gradients, step, images, labels, counts))
+        terms = self.pieces.attempt(partial(self._leave_gradients, step, images, labels, rows, counts))
         gradient_norm = clip_gradients(self._parameters, self.spec.gradient_clip)
         self._optimiser.step()
         self.average.update(self.network)
         return StepRecord(terms, gradient_norm)
 
-    def _leave_gradients(self, step: int, images: Tensor, labels: Tensor, counts: bool) -> Terms:
+    def _leave_gradients(self, step: int, images: Tensor, labels: Tensor, rows: Rows, counts: bool) -> Terms:
         """Leave the gradient of one step in the parameters.
 
         Without batch normalisation the attack on an image and its loss do not depend on the other images, so the pieces of a
@@ -130,11 +152,17 @@ class ClassifierTraining:
         self._say_what_pieces_do(len(images))
         self._statistics.put_back()
         noise = draw_noise(self.spec, images.shape, step)
-        self.network.zero_grad(set_to_none=True)
+        self._optimiser.zero_grad(set_to_none=True)
+        targets = None if self._alignment is None else self._alignment.targets(images, step, *rows, self.pieces)
         found = []
         for part in self.pieces.interleaved(len(images)):
             part_noise = None if noise is None else send(noise[part].contiguous(), self._device)
-            terms = self._objective(images[part].contiguous(), labels[part], part_noise, counts)
+            seen_images = images[part].contiguous()
+            with outer_inputs(self.network) as seen:
+                terms = self._objective(seen_images, labels[part], part_noise, counts)
+            if self._alignment is not None and targets is not None:
+                term = self._alignment.loss(self.network, seen_images, seen.attacked(seen_images), targets[part])
+                terms = replace(terms, loss=terms.loss + self._alignment.weight * term, alignment=term.detach())
             share = len(labels[part]) / len(labels)
             (terms.loss * share).backward()
             found.append((share, terms))
@@ -178,6 +206,8 @@ class ClassifierTraining:
         parts = {
             "network": dict(self.network.state_dict()), "average": self.average.state_dict(), "optimiser": momentum,
         }  # fmt: skip
+        if self._alignment is not None:
+            parts["alignment"] = self._alignment.head.state_dict()
         state = {
             "image_shape": list(self.network.image_shape),
             "num_classes": self.network.num_classes,
@@ -191,6 +221,8 @@ class ClassifierTraining:
         """Go on from :meth:`tensors`. UserError when the checkpoint belongs to another network."""
         load_weights(self.network, part_of(parts, "network"))
         self.average.restore(part_of(parts, "average"), state["average"])
+        if self._alignment is not None:
+            self._alignment.restore(part_of(parts, "alignment"))
         restore_optimiser(self._optimiser, parts.get("optimiser", {}), state["optimiser"])
         for parameter, quantities in self._optimiser.state.items():
             # Stored tensors are contiguous, whatever the layout of the weights; a fused step needs one layout for both.

@@ -6,6 +6,8 @@ The modules that decide load SciPy, so they are imported there and not when the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
@@ -108,17 +110,15 @@ class StudyShelf(QObject):
 def read_studies(workspace: Any) -> StudyList:
     """All studies. A declaration that cannot be read is told of and left out."""
     from difrob.resources import resource_path
-    from difrob.studies.declaration import read_study
     from difrob.studies.ledger import digest_of, study_records
-    from difrob.studies.plan import plan_study
 
     shipped: dict[str, Shown] = {}
     problems = []
     for path in sorted(resource_path("studies").glob("*.json")):
         try:
-            study = read_study(path)
-            shipped[study.name] = Shown(f"shipped {study.name}", study, len(plan_study(study).entries))
-        except UserError as error:
+            shown = _shipped(path, path.stat().st_mtime_ns)
+            shipped[shown.study.name] = shown
+        except (UserError, OSError) as error:
             problems.append(str(error))
     begun = []
     for record in study_records(workspace):
@@ -127,6 +127,16 @@ def read_studies(workspace: Any) -> StudyList:
         changed = today is not None and digest_of(today.study.model_copy(update=seeds)) != record.digest
         begun.append(Shown(record.study_id, record.study, len(record.plan.entries), record, changed))
     return StudyList(begun, list(shipped.values()), problems)
+
+
+@lru_cache(maxsize=256)
+def _shipped(path: Path, _changed: int) -> Shown:
+    """A declaration, planned once for as long as its file stays as it is: planning takes a twentieth of a second."""
+    from difrob.studies.declaration import read_study
+    from difrob.studies.plan import plan_study
+
+    study = read_study(path)
+    return Shown(f"shipped {study.name}", study, len(plan_study(study).entries))
 
 
 def work_out(workspace: Any, record: StudyRecord) -> Report:

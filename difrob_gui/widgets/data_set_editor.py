@@ -25,7 +25,7 @@ class DataSetEditor(FieldEditor):
         self._box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self._box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._box.setMinimumContentsLength(6)
+        self._box.setMinimumContentsLength(4)
         line = self._box.lineEdit()
         line.setAccessibleName(field.label)
         line.setAccessibleDescription(field.help)

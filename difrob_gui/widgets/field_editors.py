@@ -68,7 +68,7 @@ class ChoiceEditor(FieldEditor):
         super().__init__(field, self._box)
         # Not as wide as its longest word: a row that does not fit would squeeze its label out of the column.
         self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self._box.setMinimumContentsLength(6)
+        self._box.setMinimumContentsLength(4)
         self._box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         if field.optional:
             self._box.addItem(field.empty_means, None)

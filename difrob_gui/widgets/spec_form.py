@@ -21,7 +21,7 @@ from difrob_gui.widgets.section import Section
 
 CHECK_MS = 120
 LEAST_LETTERS = 36
-NARROW_LETTERS = 58
+NARROW_LETTERS = 64
 # Groups that most runs leave alone: folded, with their first setting told beside the heading, until something in them differs.
 FOLDED = (
     "Corruption", "Augmentation", "Alignment", "Regulariser", "Selection", "Sampling attack", "Compute", "Memory",
@@ -215,8 +215,8 @@ class SpecForm(QWidget):
         labels = max((metrics.horizontalAdvance(row.field.label) for row in self.rows.values()), default=0)
         units = max((metrics.horizontalAdvance(row.field.unit) for row in self.rows.values()), default=0)
         letter = metrics.averageCharWidth()
-        label = min(round(labels * 1.12) + 4, letter * 24, round(0.36 * self.width()))
-        unit = min(units, round(0.22 * self.width())) if self.width() > NARROW_LETTERS * letter else 0
+        label = min(round(labels * 1.12) + 4, letter * 24, round(0.34 * self.width()))
+        unit = min(units, round(0.18 * self.width())) if self.width() > NARROW_LETTERS * letter else 0
         if (label, unit) != self._columns:
             self._columns = (label, unit)
             for row in self.rows.values():

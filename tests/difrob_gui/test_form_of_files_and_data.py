@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from difrob.runs.datasets import BUILT_IN, DIGITS, DataSetRecord, SplitRecord
 from difrob.runs.workspace import _DATA_SET_FIELDS
 from difrob.specs import KINDS
 from difrob_gui.models.spec_fields import DATA_SET_FIELDS, Shape, fields_of
+from difrob_gui.theme import THEMES, apply_theme
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.file_drop import dropped_paths
 from difrob_gui.widgets.list_editor import ListEditor
@@ -174,10 +176,12 @@ class TestFolding:
         form.sections["Compute"].set_open(True)
         assert form.rows["compute.precision"].isVisible() and "Compute" not in form._folds
 
-    def test_no_kind_is_wider_than_a_narrow_page(self, qtbot: QtBot) -> None:
+    @pytest.mark.parametrize("width", [380, 470, 620])
+    def test_labels_stand_in_one_column_at_any_width(self, qtbot: QtBot, width: int) -> None:
+        apply_theme(QApplication.instance(), THEMES["light"])
         for kind in KINDS:
             form = make_form(qtbot, kind)
-            form.resize(420, 900)
-            for row in form.rows.values():
-                if row.isVisible():
-                    assert row.minimumSizeHint().width() <= 420, (kind, row.path)
+            form.resize(width, 900)
+            QApplication.processEvents()
+            rows = [row for row in form.rows.values() if row.isVisible()]
+            assert {row.editor.x() for row in rows} == {rows[0].label.width() + 10}, kind

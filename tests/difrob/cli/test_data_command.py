@@ -94,7 +94,9 @@ def test_a_set_that_waiting_runs_need_stays(
     store = QueueStore(workspace.database)
     store.commit(save=[Entry(run_id="waits", spec=spec)])
     store.close()
-    assert "needed by 1 live or waiting run(s), e.g. 'train_denoiser'" in told(capsys, "data", "rm", "mine", *place, code=2)
+    assert "needed by 1 live or waiting run(s), e.g. 'train_denoiser'" in told(
+        capsys, "data", "rm", "mine", *place, code=2
+    )
 
 
 def test_a_run_learns_from_a_registered_set(
