@@ -33,7 +33,7 @@ from difrob.runs.file_contents import (
 from difrob.runs.interface import Checkpoint
 from difrob.runs.schema import Damaged
 
-_BLOCK_ROWS = 4096
+_BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,9 @@ def _steps(kind: str, section: h5py.Group, key: str, read: Callable[[h5py.Group,
 def _sample_column(section: h5py.Group, key: str) -> Iterator[Piece]:
     def read() -> tuple[str, h5py.Dataset]:
         column = numbers(section, key)
-        for start in range(0, len(column), _BLOCK_ROWS):  # to see that it can be read; it may be larger than the memory
-            column[start : start + _BLOCK_ROWS]
+        block = _block_rows(column)
+        for start in range(0, len(column), block):  # to see that it can be read; it may be larger than the memory
+            column[start : start + block]
         return key, column
 
     yield Piece("samples", f"sample column '{key}'", read)
@@ -137,6 +138,12 @@ def _checkpoint(section: h5py.Group, key: str) -> Iterator[Piece]:
         return StoredCheckpoint(checkpoint, bool(group.attrs["best"]))
 
     yield Piece("checkpoint", f"the checkpoint at step {_number(key)}", read)
+
+
+def _block_rows(column: h5py.Dataset) -> int:
+    """Rows to read at once: never less than what lies packed together, or every read would unpack all of that anew."""
+    row_bytes = max(1, column.nbytes // max(1, len(column)))
+    return max(1, _BLOCK_BYTES // row_bytes, column.chunks[0] if column.chunks else 1)
 
 
 def _sample_ends(section: h5py.Group, key: str) -> Iterator[Piece]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from difrob.runs import RunState, Workspace
 from difrob.runs.care import Finding, Verdict, check, recover_run
 from difrob.runs.inspection import THE_FILE, Inspector
 from difrob.runs.journal import scan_journal
+from difrob.runs.pieces import pieces_of
 from difrob.runs.schema import SCHEMA_VERSION
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -327,3 +329,28 @@ def test_ids_that_lead_out_of_the_workspace_are_refused(workspace: Workspace, ru
             use(run_id)
     with recording(workspace) as recorder, pytest.raises(UserError, match="is not a run id"):
         recorder.input_run(run_id)
+
+
+def test_a_packed_column_is_unpacked_once_however_large_its_parts(workspace: Workspace) -> None:
+    """Read by a few rows at a time, each part would be unpacked thousands of times."""
+    path, rows = ended_run(workspace), 64 << 20
+    with h5py.File(path, "r+") as file:
+        del file["samples"]
+        column = file.create_group("samples").create_dataset(
+            "index", (rows,), "u1", chunks=(rows // 4,), compression="gzip", compression_opts=1
+        )
+        packed = zlib.compress(bytes(rows // 4), 1)
+        for start in range(0, rows, rows // 4):
+            column.id.write_direct_chunk((start,), packed)
+        reads: list[int] = []
+        with pytest.MonkeyPatch.context() as patch:
+            original = h5py.Dataset.__getitem__
+            patch.setattr(
+                h5py.Dataset,
+                "__getitem__",
+                lambda self, key: (reads.append(1) if self.name == column.name else None, original(self, key))[1],
+            )
+            for piece in pieces_of(file):
+                if piece.kind in ("list", "samples"):
+                    piece.read()
+    assert len(reads) == 4
