@@ -18,6 +18,7 @@ NEEDED = {
     "measure": {"generated": "d"}, "import_images": {"paths": ["set.npz"]},
     "probe_teacher": {"denoiser": "e"}, "analyse": {"classifier": "f"},
 }  # fmt: skip
+RUNS_OF_CHOICES = {"alignment": {"denoiser": "e", "classifier": "f"}}  # some choices need a run to be named
 SCHEMA_FIELDS = {"kind", "version"}
 FIELDS = [(kind, path) for kind, spec in KINDS.items() for path, _ in walk_fields(spec) if path not in SCHEMA_FIELDS]
 NUMBERS = [
@@ -73,7 +74,11 @@ def test_every_field_has_what_its_faces_need(kind: str, path: str) -> None:
         sibling_path = f"{group}.{sibling}" if group else sibling
         assert sibling_path in fields and sibling_path != path and values
         for value in values:
-            parse_spec({**values_of(kind), **nested(sibling_path, value)})
+            chosen = nested(sibling_path, value)
+            for outer, runs in RUNS_OF_CHOICES.items():
+                if outer in chosen:
+                    chosen[outer] |= runs
+            parse_spec({**values_of(kind), **chosen})
 
 
 @pytest.mark.parametrize(("kind", "path"), NUMBERS)
