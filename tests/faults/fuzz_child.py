@@ -71,7 +71,7 @@ class Fuzzer:
             left.unlink()
         with suppress(FileNotFoundError):
             self._workspace.database.unlink()
-        if sort not in self._sorts:  # of files of other programs, which take the import of torch
+        if sort not in self._sorts:  # of files of other programs
             self._sorts |= hostile_foreign.Foreign(self._folder).sorts()
         self._sorts[sort](chance)
 

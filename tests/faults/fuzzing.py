@@ -95,26 +95,33 @@ def _listen(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
 
 def fuzz(folder: Path, inputs: dict[str, int], report: Report, seed: int) -> None:
     """Read so many inputs of each sort."""
-    for sort, count in inputs.items():
-        reading = ReadingProcess(folder / f"fuzz-{sort}", seed)
-        seconds = peak = 0.0
-        survived = 0
-        try:
-            for number in range(count):
-                found = reading.read(sort, number)
-                error = found["error"]
-                if not error and found["peak"] > LIMIT_BYTES:
-                    error = f"it took {found['peak'] / 1e6:,.0f} MB; {LIMIT_BYTES / 1e6:,.0f} MB are the bound"
-                if error:
-                    report.complain(f"{SORTS[sort]} {number} of seed {seed}: {error}")
-                survived += not error
-                if number + 1 - survived >= ENOUGH:
-                    report.complain(f"{SORTS[sort]}: given up after {ENOUGH} failures of {number + 1}")
-                    break
-                seconds, peak = max(seconds, found.get("seconds", 0.0)), max(peak, found.get("peak", 0.0))
-                if number % 500 == 499:
-                    report.say(f"{SORTS[sort]}: {number + 1} of {count} read")
-        finally:
-            reading.close()
-        report.tally(SORTS[sort]).add(injected=count, readable=survived)
+    reading = ReadingProcess(folder / "fuzz", seed)
+    try:
+        for sort, count in inputs.items():
+            _fuzz_sort(reading, sort, count, report, seed)
+    finally:
+        reading.close()
+
+
+def _fuzz_sort(reading: ReadingProcess, sort: str, count: int, report: Report, seed: int) -> None:
+    seconds = peak = 0.0
+    read = survived = 0
+    try:
+        for number in range(count):
+            found = reading.read(sort, number)
+            error = found["error"]
+            if not error and found["peak"] > LIMIT_BYTES:
+                error = f"it took {found['peak'] / 1e6:,.0f} MB; {LIMIT_BYTES / 1e6:,.0f} MB are the bound"
+            if error:
+                report.complain(f"{SORTS[sort]} {number} of seed {seed}: {error}")
+            read += 1
+            survived += not error
+            if read - survived >= ENOUGH:
+                report.complain(f"{SORTS[sort]}: given up after {ENOUGH} failures of {read}")
+                break
+            seconds, peak = max(seconds, found.get("seconds", 0.0)), max(peak, found.get("peak", 0.0))
+            if read % 500 == 0:
+                report.say(f"{SORTS[sort]}: {read} of {count} read")
+    finally:
+        report.tally(SORTS[sort]).add(injected=read, readable=survived)
         report.notes.append(f"{SORTS[sort]}: the slowest took {seconds:.2f} s, the largest {peak / 1e6:,.0f} MB")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import random
 import struct
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from faults.hostile_files import flip_bytes, move_bytes, odd_json
+from safetensors.numpy import save
 
 from difrob.foreign import open_npz, read_npy, read_safetensors, read_torch_state
 
@@ -42,8 +45,6 @@ class Trap:
         self.mark = mark
 
     def __reduce__(self) -> tuple[Any, ...]:
-        import os
-
         return os.mkdir, (str(self.mark),)
 
 
@@ -51,19 +52,21 @@ class Foreign:
     """Makes hostile files from sound ones in ``folder``, and reads them. ``mark`` appears if anything in them is run."""
 
     def __init__(self, folder: Path) -> None:
-        import torch
-        from safetensors.numpy import save
-
         self.mark = folder / "code-ran"
         self._path = folder / "foreign"
         arrays = {"images": np.arange(600, dtype=np.uint8).reshape(50, 2, 2, 3), "labels": np.arange(50)}
         self._npy = npy_bytes(arrays["images"])
         self._npz = [zip_bytes({f"{name}.npy": npy_bytes(a) for name, a in arrays.items()}, m) for m in (0, 8)]
         self._safetensors = save({"weight": np.ones((4, 3), np.float32), "bias": np.zeros(4, np.float16)})
+
+    @cached_property
+    def _torch(self) -> bytes:
+        import torch  # here, since the other sorts are read without it
+
         state = {"model": {"weight": torch.ones(4, 3), "bias": torch.zeros(4)}, "step": 5, "names": ["a"]}
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        self._torch = buffer.getvalue()
+        return buffer.getvalue()
 
     def sorts(self) -> dict[str, Callable[[random.Random], None]]:
         """Readers of one hostile input each, by sort."""

@@ -142,6 +142,15 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> Non
         open_npz(archive_of(tmp_path / "x.npz", {name: header("(8,)") + bytes(8)}))
 
 
+@pytest.mark.parametrize("text", [b"{" * 3000, b"'\0", b"{'shape': (3,, }", b"[", b"'x' * 5000", b"{'a': 1}" * 3000])
+def test_headers_that_are_no_literal_are_refused_in_a_short_sentence(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text) + 1) + text + b"\n" + bytes(100))
+    with pytest.raises(UserError, match="is no array of NumPy") as caught:
+        read_npy(path)
+    assert len(str(caught.value)) < 400
+
+
 def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     with zipfile.ZipFile(path, "w") as archive, pytest.warns(UserWarning):

@@ -136,3 +136,16 @@ def test_damage_is_one_sentence(tmp_path: Path, place: int) -> None:
     path.write_bytes(data[: place % len(data)])
     with pytest.raises(UserError, match=r"x.pt"):
         read_torch_state(path)
+
+
+def test_an_entry_whose_name_is_no_text_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    torch.save({"weight": torch.ones(2)}, path)
+    data = path.read_bytes()
+    directory = data.index(b"PK\1\2")
+    name = data.index(b"data.pkl", directory)
+    flags = directory + 8
+    spoilt = data[:flags] + struct.pack("<H", 0x800) + data[flags + 2 : name] + b"\xff" + data[name + 1 :]
+    path.write_bytes(spoilt)
+    with pytest.raises(UserError, match="is damaged: 'utf-8' codec can't decode"):
+        read_torch_state(path)

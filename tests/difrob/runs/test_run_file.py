@@ -20,6 +20,7 @@ from difrob.runs import Measure, RunReader, RunState, Workspace
 from difrob.runs.file_contents import SCHEMA_VERSION
 from difrob.runs.pieces import damage
 from difrob.runs.recorder import RunRecorder
+from difrob.runs.schema import Damaged
 
 
 @pytest.fixture
@@ -255,6 +256,40 @@ def test_a_damaged_checkpoint_is_refused_and_an_older_one_resumes_the_run(worksp
         ]
         recorder.finish(RunState.FINISHED)
     assert damage(workspace.run_path("run")) == ""
+
+
+def test_things_that_another_program_put_there_twice_are_folded_once(workspace: Workspace, finished: Path) -> None:
+    def again(file: h5py.File) -> None:
+        for section, name in (("images", "drawn"), ("curves", "certified accuracy"), ("metrics", "loss")):
+            file[section]["again"] = file[section][name]
+
+    before = content_of(workspace.reader("run"))
+    change(finished, again)
+    with recording(workspace, resume=True) as recorder:
+        recorder.metric("late", 9, 1.0)
+        recorder.finish(RunState.FINISHED)
+    after = content_of(workspace.reader("run"))
+    assert (after["pictures"], after["curves"]) == (before["pictures"], before["curves"]) and damage(finished) == ""
+    with h5py.File(finished) as file:
+        assert set(file["images"]) == {"drawn"} and set(file["curves"]) == {"certified accuracy"}
+
+
+@pytest.mark.parametrize("name", ["facts", "parents"])
+def test_facts_that_are_none_are_damage_that_a_fold_names(workspace: Workspace, finished: Path, name: str) -> None:
+    change(finished, lambda file: file.attrs.__setitem__(name, 5))
+    assert "is damaged: the JSON object must be" in damage(finished)
+    with pytest.raises(Damaged, match="is damaged: the JSON object must be"):
+        recording(workspace, resume=True).__enter__()
+
+
+def test_a_run_that_had_done_everything_but_end_keeps_its_progress(workspace: Workspace) -> None:
+    with recording(workspace) as recorder:
+        recorder.progress(12, 12, "images")
+        recorder.flush()
+    with recording(workspace, resume=True) as recorder:
+        recorder.finish(RunState.FINISHED)
+    progress = workspace.reader("run").summary().progress
+    assert (progress.done, progress.total, progress.unit) == (12, 12, "images")
 
 
 # Files from elsewhere
