@@ -21,6 +21,7 @@ import numpy as np
 from difrob.errors import UserError
 from difrob.runs.guard import require_harmless
 from difrob.runs.interface import Checkpoint
+from difrob.runs.journal import MAX_SEQUENCE
 from difrob.runs.records import Curve, LogLine, Pictures, Series
 from difrob.runs.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from difrob.runs.schema import Damaged as Damaged
@@ -81,6 +82,14 @@ def check_file_version(file: h5py.File, path: Path) -> None:
     if version is None:
         raise UserError(f"'{path}' is an HDF5 file, but not a difrob run")
     check_version(version, path.name)
+
+
+def folded_sequence(file: h5py.File) -> int:
+    """The highest journal frame that a run file holds."""
+    sequence = int(file.attrs["folded_sequence"])
+    if not 0 <= sequence <= MAX_SEQUENCE:
+        raise ValueError(f"no run has a frame {sequence}")
+    return sequence
 
 
 # Guarded access

@@ -30,6 +30,7 @@ from difrob.runs.schema import SCHEMA_VERSION, check_version
 
 MAGIC = b"DIFROBJ1"
 MAX_FRAME = 1 << 30
+MAX_SEQUENCE = 1 << 53  # never reached, and every program that reads the file can count so far
 LOCK_SECONDS = 2.0
 KEPT_BYTES = 256 << 10
 FRAME = struct.Struct("<II")
@@ -102,6 +103,8 @@ def decode_payload(payload: bytes) -> Frame:
     if len(payload) < PAYLOAD.size:
         raise ValueError("frame is too short")
     sequence, length = PAYLOAD.unpack_from(payload)
+    if sequence > MAX_SEQUENCE:
+        raise ValueError(f"no run has a frame {sequence}")
     arrays_at = PAYLOAD.size + length
     if arrays_at > len(payload):
         raise ValueError("frame is shorter than its JSON part")
@@ -158,7 +161,7 @@ def scan_journal(path: Path, offset: int = 0) -> Scan:
     if offset == 0 and scan.header is not None:
         try:
             check_version(scan.header.get("schema_version", 1), path.name)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise UserError(f"'{path}' does not say its schema version; it is damaged") from None
     return scan
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from difrob.runs.file_contents import (
     UNREADABLE,
+    folded_sequence,
     group_in,
     groups_in,
     numbers,
@@ -65,7 +66,7 @@ def pieces_of(file: h5py.File, *, bulk: bool = True) -> Iterator[Piece]:
     """
     yield Piece("summary", "the summary", lambda: json.loads(file.attrs["summary"]))
     yield Piece("spec", "the specification", lambda: dict(json.loads(text(file, "spec"))))
-    yield Piece("sequence", "the link to the journal", lambda: int(file.attrs["folded_sequence"]))
+    yield Piece("sequence", "the link to the journal", lambda: folded_sequence(file))
     yield Piece("facts", "the versions", lambda: dict(json.loads(file.attrs["facts"])))
     yield Piece("parents", "the parents", lambda: dict(json.loads(file.attrs["parents"])))
     yield Piece("attributes", "the attributes", lambda: read_attributes(file))

@@ -76,7 +76,7 @@ class RunReader:
                 file, folded = None, 0
                 if stamp is not None:
                     file = stack.enter_context(open_run_file(self.h5_path))
-                    folded = int(file.attrs["folded_sequence"])
+                    folded = file_contents.folded_sequence(file)
                 scan = self._scan_journal()
                 new = [frame for frame in scan.frames if frame.sequence > folded]
                 follows = bool(new) and new[0].sequence == folded + 1
@@ -151,7 +151,7 @@ class RunReader:
         if file_stamp(self.h5_path) is None:
             return 0
         with open_run_file(self.h5_path) as file:
-            return int(file.attrs["folded_sequence"])
+            return file_contents.folded_sequence(file)
 
     def metrics(self, *names: str) -> dict[str, Series]:
         """All metrics, or those named, file and journal joined."""

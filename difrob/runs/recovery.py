@@ -123,7 +123,7 @@ class _Remains:
             if remains.damage:
                 self.summary = replace(self.summary, reason=self.summary.reason + _damage_of(remains.damage, left_out))
             try:
-                summary = run_file.fold(path, self.summary, contents, [], dict((header or {}).get("facts") or {}))
+                summary = run_file.fold(path, self.summary, contents, [], _facts(header or {}))
                 if remains.damage:
                     set_aside(self._reader.journal_path)
                 return summary
@@ -179,8 +179,14 @@ def _damage_of(damage: str, left_out: list[str]) -> str:
     return f"; its journal was damaged ({damage}) and has been folded as far as it could be read{lost}"
 
 
+def _facts(header: dict[str, Any]) -> dict[str, Any]:
+    """What the run was made with, as far as a header says it."""
+    facts = header.get("facts")
+    return facts if isinstance(facts, dict) else {}
+
+
 def _why(header: dict[str, Any]) -> tuple[str, str]:
-    facts = header.get("facts") or {}
+    facts = _facts(header)
     host, boot = facts.get("host"), facts.get("boot")
     if host not in (None, socket.gethostname()):
         return f"{LOST}; it ran on '{host}'", Cause.LOST.value

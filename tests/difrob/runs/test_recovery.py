@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 from run_helpers import WEIGHTS, content_of, record_everything, recording
 
@@ -16,7 +17,7 @@ from difrob.errors import UserError
 from difrob.runs import RunReader, RunState, Workspace, run_file
 from difrob.runs.file_contents import SCHEMA_VERSION
 from difrob.runs.file_writer import FileWriter
-from difrob.runs.journal import MAGIC, encode_frame, scan_journal
+from difrob.runs.journal import MAGIC, MAX_SEQUENCE, encode_frame, scan_journal
 from difrob.runs.locks import is_locked
 from difrob.runs.pieces import damage
 from difrob.runs.reader import LOST
@@ -259,6 +260,46 @@ def test_the_reason_is_worked_out_from_where_and_when_it_ran(
     summary = recover(reader)
     assert summary is not None and words in summary.reason
     assert ("restarted while" in summary.reason) == (facts.get("boot") is not None and "host" not in facts)
+
+
+@pytest.mark.parametrize("facts", [5, None, [1], "x"])
+def test_a_header_whose_facts_are_none_costs_no_frame(workspace: Workspace, facts: Any) -> None:
+    reader = dead_run(workspace)
+    before = content_of(reader)
+    scan = scan_journal(reader.journal_path)
+    scan.frames[0].records[0]["facts"] = facts
+    frames = [encode_frame(frame.sequence, frame.records) for frame in scan.frames]
+    reader.journal_path.write_bytes(MAGIC + b"".join(frames))
+    summary = recover(reader)
+    assert summary is not None and summary.reason == LOST and content_of(reader) == before
+
+
+@pytest.mark.parametrize("version", [float("inf"), float("nan"), "x", None, [2]])
+def test_a_journal_whose_version_is_none_is_damaged(workspace: Workspace, version: Any) -> None:
+    reader = dead_run(workspace)
+    scan = scan_journal(reader.journal_path)
+    scan.frames[0].records[0]["schema_version"] = version
+    frames = [encode_frame(frame.sequence, frame.records) for frame in scan.frames]
+    reader.journal_path.write_bytes(MAGIC + b"".join(frames))
+    with pytest.raises(UserError, match="does not say its schema version"):
+        reader.metrics()
+
+
+@pytest.mark.parametrize("sequence", [MAX_SEQUENCE + 1, (1 << 64) - 1])
+def test_a_frame_with_a_number_that_no_run_reaches_is_damage(workspace: Workspace, sequence: int) -> None:
+    """Otherwise the next frame of the resumed run could not be numbered."""
+    reader = dead_run(workspace)
+    before = content_of(reader)
+    with open(reader.journal_path, "ab") as file:
+        file.write(encode_frame(sequence, [{"type": "log", "time": 0.0, "level": "info", "text": "x"}]))
+    assert content_of(reader) == before
+    with recording(workspace, resume=True) as recorder:
+        assert recorder.sequence < 100
+        recorder.finish(RunState.FINISHED)
+    with h5py.File(reader.h5_path, "r+") as file:
+        file.attrs["folded_sequence"] = np.uint64(sequence)
+    with pytest.raises(UserError, match="no run has a frame"):
+        reader.metrics()
 
 
 def test_the_journal_of_a_live_writer_is_left_alone(workspace: Workspace) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from run_helpers import WEIGHTS, content_of, pictures, record_everything, recording
 
 from difrob.errors import UserError
-from difrob.runs import Measure, RunReader, RunState, Workspace
+from difrob.runs import Measure, RunReader, RunState, Workspace, guard
 from difrob.runs.file_contents import SCHEMA_VERSION
 from difrob.runs.pieces import damage
 from difrob.runs.recorder import RunRecorder
@@ -28,6 +28,13 @@ def finished(workspace: Workspace) -> Path:
     """The file of a run that recorded something of everything, in several folds."""
     workspace_run(workspace)
     return workspace.run_path("run")
+
+
+@pytest.fixture
+def one_helper() -> Iterator[None]:
+    """For tests that change many files: one process looks into all of them, see :mod:`difrob.runs.guard`."""
+    with guard.one_helper():
+        yield
 
 
 def workspace_run(workspace: Workspace) -> None:
@@ -339,6 +346,7 @@ def read_all(reader: RunReader) -> None:
     reader.checkpoint(), reader.checkpoint("best"), reader.array("samples/index"), reader.newest_whole_checkpoint()
 
 
+@pytest.mark.usefixtures("one_helper")
 def test_a_file_cut_short_anywhere_gives_the_truth_or_a_sentence(workspace: Workspace, finished: Path) -> None:
     whole = finished.read_bytes()
     reader = workspace.reader("run")
@@ -348,6 +356,7 @@ def test_a_file_cut_short_anywhere_gives_the_truth_or_a_sentence(workspace: Work
             read_all(reader)
 
 
+@pytest.mark.usefixtures("one_helper")
 @pytest.mark.slow
 def test_a_file_with_overwritten_bytes_gives_the_truth_or_a_sentence(workspace: Workspace, finished: Path) -> None:
     whole = finished.read_bytes()
@@ -445,6 +454,7 @@ def test_a_data_set_that_claims_more_than_the_file_holds_is_refused_before_memor
         tracemalloc.stop()
 
 
+@pytest.mark.usefixtures("one_helper")
 def test_other_shapes_and_types_than_ours_are_damage(workspace: Workspace, finished: Path) -> None:
     whole = finished.read_bytes()
 
