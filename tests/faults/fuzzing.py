@@ -98,7 +98,8 @@ def fuzz(folder: Path, inputs: dict[str, int], report: Report, seed: int) -> Non
     reading = ReadingProcess(folder / "fuzz", seed)
     try:
         for sort, count in inputs.items():
-            _fuzz_sort(reading, sort, count, report, seed)
+            if count:
+                _fuzz_sort(reading, sort, count, report, seed)
     finally:
         reading.close()
 

@@ -17,7 +17,7 @@ from faults.hostile_messages import fuzz_supervisor
 from faults.references import SHORT_SPECS, make_references
 from faults.report import Report
 
-SAMPLE = {"file": 25, "journal": 40, "preset": 150, "npy": 60, "npz": 60, "safetensors": 40, "torch": 60}
+SAMPLE = {"file": 12, "journal": 25, "preset": 150, "npy": 60, "npz": 60, "safetensors": 40, "torch": 60}
 
 
 def test_hostile_inputs_give_a_result_or_a_sentence(tmp_path: Path) -> None:
