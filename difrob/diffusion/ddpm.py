@@ -1,4 +1,4 @@
-"""The noise-predicting parameterisation of a denoiser, and its training loss (Ho et al. 2020, section 3).
+"""The noise-predicting parameterisation of a denoiser, and the weight of its training (Ho et al. 2020, section 3).
 
 The network e sees the variance-preserving state x_t = v / sqrt(1 + sigma^2) and predicts the noise in it, so that
 D(v; sigma) = v - sigma e. In the terms of EDM: c_skip = 1, c_out = -sigma, c_in = 1 / sqrt(1 + sigma^2).
@@ -78,22 +78,10 @@ def draw_step_sigma(count: int, schedule: NoiseSchedule, generator: torch.Genera
     return torch.from_numpy(schedule.sigmas)[steps].float()
 
 
-def ddpm_loss(denoiser: DDPMDenoiser, u: Tensor, labels: Tensor | None, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Squared error of the predicted noise of each image, averaged over its pixels (Ho et al. 2020, equation 14).
+def noise_weight(sigma: Tensor) -> Tensor:
+    """The weight 1 / sigma^2 of the squared error of D that makes it the error |e - n|^2 of the predicted noise, [B].
 
-    Since D - u = sigma (n - e), this is the squared error of the denoised image with the weight 1 / sigma^2. The weight
-    of :func:`difrob.diffusion.edm.edm_loss` is 1 / sigma^2 + 1 / sigma_data^2: the same at small noise, larger from
-    sigma_data on.
-
-    Args:
-        denoiser: the denoiser being trained.
-        u: clean images in the diffusion range, [B,C,H,W].
-        labels: int64 [B] in 0..K, or None.
-        sigma: noise levels, [B].
-        noise: n, standard normal, [B,C,H,W].
-
-    Returns:
-        [B].
+    Since D - u = sigma (n - e) (Ho et al. 2020, equation 14). EDM's weight is 1 / sigma^2 + 1 / sigma_data^2: the same at
+    small noise, larger from sigma_data on.
     """
-    v = u + sigma.reshape(-1, 1, 1, 1) * noise
-    return (denoiser.predict_noise(v, sigma, labels) - noise).square().flatten(1).mean(dim=1)
+    return sigma**-2

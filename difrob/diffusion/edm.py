@@ -1,4 +1,4 @@
-"""The EDM parameterisation of a denoiser, and its training loss (Karras et al. 2022, section 5 and table 1).
+"""The EDM parameterisation of a denoiser, and the weights of its training (Karras et al. 2022, section 5 and table 1).
 
 Noise levels are standard deviations in the diffusion range: u = 2x - 1 lies in [-1,1], v = u + sigma n. Noise that is
 stated for images in [0,1] is twice as large here.
@@ -76,22 +76,7 @@ def draw_sigma(count: int, mean: float, std: float, generator: torch.Generator) 
     return (torch.randn(count, generator=generator) * std + mean).exp()
 
 
-def edm_loss(denoiser: EDMDenoiser, u: Tensor, labels: Tensor | None, sigma: Tensor, noise: Tensor) -> Tensor:
-    """Weighted squared error of each image (Karras et al. 2022, equation 8), averaged over its pixels.
-
-    The weight (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 is 1 / c_out^2: every noise level starts at a loss near 1.
-
-    Args:
-        denoiser: the denoiser being trained.
-        u: clean images in the diffusion range, [B,C,H,W].
-        labels: int64 [B] in 0..K, or None.
-        sigma: noise levels, [B].
-        noise: standard normal, [B,C,H,W].
-
-    Returns:
-        [B].
-    """
-    v = u + sigma.reshape(-1, 1, 1, 1) * noise
-    squared_error = (denoiser.denoise(v, sigma, labels) - u).square().flatten(1).mean(dim=1)
-    weight = (sigma**2 + denoiser.sigma_data**2) / (sigma * denoiser.sigma_data) ** 2
-    return weight * squared_error
+def edm_weight(sigma: Tensor, sigma_data: float) -> Tensor:
+    """The weight 1 / c_out^2 of the squared error of D, under which every noise level starts at a loss near 1, [B]
+    (Karras et al. 2022, equation 8 and table 1)."""
+    return preconditioning(sigma, sigma_data).c_out ** -2

@@ -11,8 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from difrob.diffusion.ddpm import DDPMDenoiser, draw_step_sigma
-from difrob.diffusion.edm import EDMDenoiser, draw_sigma
+from difrob.diffusion.ddpm import DDPMDenoiser, draw_step_sigma, noise_weight
+from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_weight
 from difrob.diffusion.noise_schedules import NoiseSchedule, noise_schedule
 from difrob.diffusion.sigma_grids import schedule_grid, sigma_grid
 from difrob.nets.denoisers import DenoiserNetwork
@@ -71,7 +71,7 @@ class EDM:
         return (torch.special.ndtri(quantile) * self.log_sigma_std + self.log_sigma_mean).exp()
 
     def weight(self, sigma: Tensor) -> Tensor:
-        return (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
+        return edm_weight(sigma, self.sigma_data)
 
     def grid(self, steps: int) -> list[float]:
         return sigma_grid(steps)
@@ -97,7 +97,7 @@ class DDPM:
         return torch.from_numpy(self.schedule.sigmas)[steps].to(quantile.dtype)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        return sigma**-2
+        return noise_weight(sigma)
 
     def grid(self, steps: int) -> list[float]:
         return schedule_grid(self.schedule, min(steps, len(self.schedule)))

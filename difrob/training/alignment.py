@@ -11,15 +11,13 @@ level, weight and input the paper takes is not known to us; they are fields of t
     optimiser = SGD(decay_groups(network, decay) + decay_groups(alignment.head, decay), ...)
     ...
     targets = alignment.targets(images, step, real_rows, generated_rows, pieces)
-    with outer_inputs(network) as seen:
-        terms = trades_loss(network, images, labels, ...)
-    loss = terms.loss + alignment.weight * alignment.loss(network, images, seen.attacked(images), targets)
+    terms = trades_loss(network, images, labels, ...)
+    loss = terms.loss + alignment.weight * alignment.loss(network, images, terms.adversarial, targets)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -85,39 +83,6 @@ class AlignmentHead(nn.Module):
 def alignment_loss(projected: Tensor, targets: Tensor) -> Tensor:
     """1 - mean cosine of the rows of two matrices [B, m], a scalar in [0, 2]; a row of zeros has cosine 0."""
     return 1 - functional.cosine_similarity(projected, targets, dim=1).mean()
-
-
-class OuterInputs:
-    """What a network was trained on while an objective was worked out: its passes with a graph from a constant input.
-
-    The passes of the attack have an input with a gradient, or no graph at all, and are not noted. So every objective that
-    trains on attacked images can be aligned without a word about it.
-    """
-
-    def __init__(self) -> None:
-        self._inputs: list[Tensor] = []
-
-    def note(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Forward pre-hook of the network."""
-        x = inputs[0]
-        if torch.is_grad_enabled() and not x.requires_grad:
-            self._inputs.append(x)
-
-    def attacked(self, images: Tensor) -> Tensor | None:
-        """The last of the inputs that is not ``images`` itself; None where there is no other."""
-        others = [x for x in self._inputs if x.data_ptr() != images.data_ptr()]
-        return others[-1].detach() if others else None
-
-
-@contextmanager
-def outer_inputs(network: nn.Module) -> Iterator[OuterInputs]:
-    """Watch a network while an objective is worked out; see :class:`OuterInputs`."""
-    seen = OuterInputs()
-    handle = network.register_forward_pre_hook(seen.note)
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 class Alignment:
@@ -197,7 +162,7 @@ class Alignment:
         Args:
             network: the student; its method ``features`` gives [B, d].
             images: clean images [B,C,H,W] in [0,1].
-            adversarial: what the attack of the objective found, a constant; None for an objective without one.
+            adversarial: :attr:`difrob.training.objectives.Terms.adversarial` of the objective.
             targets: rows of :meth:`targets` that belong to the images.
 
         Raises:

@@ -22,7 +22,7 @@ from difrob.nets.running_statistics import RunningStatistics
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
 from difrob.specs import TrainClassifierSpec
-from difrob.training.alignment import Alignment, outer_inputs
+from difrob.training.alignment import Alignment
 from difrob.training.compute import Compute, Tell, send
 from difrob.training.inner_attack import draw_start_noise
 from difrob.training.mart import mart_loss
@@ -157,11 +157,10 @@ class ClassifierTraining:
         found = []
         for part in self.pieces.interleaved(len(images)):
             part_noise = None if noise is None else send(noise[part].contiguous(), self._device)
-            seen_images = images[part].contiguous()
-            with outer_inputs(self.network) as seen:
-                terms = self._objective(seen_images, labels[part], part_noise, counts)
+            part_images = images[part].contiguous()
+            terms = self._objective(part_images, labels[part], part_noise, counts)
             if self._alignment is not None and targets is not None:
-                term = self._alignment.loss(self.network, seen_images, seen.attacked(seen_images), targets[part])
+                term = self._alignment.loss(self.network, part_images, terms.adversarial, targets[part])
                 terms = replace(terms, loss=terms.loss + self._alignment.weight * term, alignment=term.detach())
             share = len(labels[part]) / len(labels)
             (terms.loss * share).backward()

@@ -26,7 +26,7 @@ from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_o
 from difrob.randomness import generator, seeded_globally
 from difrob.specs import TrainDenoiserSpec
 from difrob.specs.diffusion_parts import RegulariserSpec
-from difrob.training.compute import Compute, Tell
+from difrob.training.compute import Compute, Tell, send
 from difrob.training.equivariance import Draws, EquivarianceRule, draw_perturbation, regularised_losses
 from difrob.training.weight_averaging import HalfLifeAverage
 
@@ -139,13 +139,6 @@ class _Points:
     def batch(self, rows: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
         places = send(torch.from_numpy(rows), self._u.device)
         return self._u[places], self._labels[places]
-
-
-def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """To the device; from pinned memory a GPU fetches it without the host waiting for queued work."""
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
 
 
 class DenoiserTraining:

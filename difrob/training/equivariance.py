@@ -38,7 +38,6 @@ from torch import Tensor, nn
 from difrob.attacks.modes import frozen_statistics
 from difrob.attacks.noise_ascent import Goal, RadiusSchedule, climb
 from difrob.diffusion.denoiser import Denoiser
-from difrob.diffusion.edm import preconditioning
 from difrob.randomness import generator
 
 # A context in which a network draws its dropout masks; each use must give the same masks.
@@ -149,7 +148,7 @@ def regularised_losses(
         labels: int64 [B] in 0..K, or None.
         sigma: noise levels, positive, [B].
         noise: standard normal, [B,C,H,W].
-        weight: w(sigma) of both terms, [B]; :func:`edm_weight` or :func:`noise_weight`.
+        weight: w(sigma) of both terms, [B]; see :mod:`difrob.diffusion.parameterisations`.
         rule: the regulariser.
         draws: from :func:`draw_perturbation`, on the device; None for a plain step.
         masks: entered around every forward pass; must seed whatever the network draws from, e.g.
@@ -175,16 +174,6 @@ def regularised_losses(
     balance = rule.strength * 3**0.5 / radius.clamp_min(torch.finfo(radius.dtype).tiny)
     penalty = weight * balance * residual.square().flatten(1).mean(dim=1)
     return RegularisedLosses(denoising + penalty, denoising.detach(), penalty.detach())
-
-
-def edm_weight(sigma: Tensor, sigma_data: float) -> Tensor:
-    """The weight 1 / c_out^2 of EDM (Karras et al. 2022, table 1), [B]."""
-    return preconditioning(sigma, sigma_data).c_out ** -2
-
-
-def noise_weight(sigma: Tensor) -> Tensor:
-    """The weight 1 / sigma^2 under which the loss is DDPM's |e - n|^2 (Ho et al. 2020, equation 14), [B]."""
-    return sigma**-2
 
 
 def _omega(

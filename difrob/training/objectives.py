@@ -5,7 +5,7 @@ Labels are either classes, int64 [B], or distributions over the classes, float [
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ class Terms:
         attack_success: share of the rightly classified images that the attack flipped, []; None without an attack, or
             where no clean pass was needed.
         alignment: 1 - cosine to a teacher's features before its weight, detached, []; None without a teacher.
-        adversarial: what the attack found, [B,C,H,W], a constant; None without an attack, and for a whole batch of pieces.
+        adversarial: what the attack, or the noise, made of the images, [B,C,H,W], a constant; None where neither is, and
+            for a whole batch of pieces.
         wrong_by_step: share of the batch that is misclassified after 0, 1, ..., K steps of the attack, [K + 1]; None unless
             it was asked for.
     """
@@ -108,4 +109,5 @@ def gaussian_loss(
         sigma: standard deviation in [0,1] intensity units.
         label_smoothing: l in [0, 1).
     """
-    return standard_loss(network, torch.add(images, noise, alpha=sigma), labels, label_smoothing=label_smoothing)
+    noisy = torch.add(images, noise, alpha=sigma)
+    return replace(standard_loss(network, noisy, labels, label_smoothing=label_smoothing), adversarial=noisy)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from support.ideal_denoisers import GaussianDenoiser
+from support.published_losses import ddpm_loss, edm_loss
 from torch import Tensor, nn
 
-from difrob.diffusion.ddpm import DDPMDenoiser, ddpm_loss, draw_step_sigma
-from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_loss
+from difrob.diffusion.ddpm import DDPMDenoiser, draw_step_sigma
+from difrob.diffusion.edm import EDMDenoiser, draw_sigma
 from difrob.diffusion.noise_schedules import NoiseSchedule, cosine_schedule, linear_schedule
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.diffusion.samplers import heun_sample, sigma_grid

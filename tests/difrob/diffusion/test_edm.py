@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.published_losses import edm_loss
 
-from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_loss, preconditioning
+from difrob.diffusion.edm import EDMDenoiser, draw_sigma, preconditioning
 from difrob.nets.residual_mlp import ResidualMLP
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from support.published_losses import edm_loss
 from support.toy_classifiers import PassCounter
 from torch import Tensor, nn
 
@@ -16,7 +17,8 @@ from difrob.attacks.noise_ascent import RadiusSchedule
 from difrob.data import EpochOrder
 from difrob.data.points import in_diffusion_range
 from difrob.data.toy import gaussian
-from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_loss, preconditioning
+from difrob.diffusion.ddpm import noise_weight
+from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_weight, preconditioning
 from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
 from difrob.nets.denoisers import ResidualMLP
 from difrob.randomness import generator, seeded_globally
@@ -25,8 +27,6 @@ from difrob.training.equivariance import (
     EquivarianceRule,
     RegularisedLosses,
     draw_perturbation,
-    edm_weight,
-    noise_weight,
     regularised_losses,
 )
 

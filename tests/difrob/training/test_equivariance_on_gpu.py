@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from difrob.attacks.trajectory import TrajectoryAttack, TrajectoryBudget
-from difrob.diffusion.edm import EDMDenoiser
+from difrob.diffusion.edm import EDMDenoiser, edm_weight
 from difrob.diffusion.samplers import guided, heun_sample, sigma_grid, starting_noise
 from difrob.nets.denoisers import ResidualMLP
 from difrob.randomness import seeded_globally
@@ -16,7 +16,6 @@ from difrob.training.equivariance import (
     Draws,
     EquivarianceRule,
     draw_perturbation,
-    edm_weight,
     regularised_losses,
 )
 
