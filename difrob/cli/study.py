@@ -46,7 +46,7 @@ def list_studies(workspace_folder: WorkspaceOption = None, as_json: JsonOption =
     for column in ("study", "what it asks", "runs", "about"):
         table.add_column(column, overflow="fold")
     for study in shipped:
-        minutes = "" if study.minutes is None else f"{words.duration(60 * study.minutes)} on 2 cores"
+        minutes = "" if study.minutes is None else f"{words.duration(60 * study.minutes)} on one core"
         table.add_row(study.name, study.title, str(len(plan_study(study).entries)), minutes)
     console.print(table)
     for record in begun:

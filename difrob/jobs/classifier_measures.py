@@ -10,9 +10,11 @@ import torch
 from difrob.data import as_uint8
 from difrob.metrics.accuracy import share_measure
 from difrob.metrics.intervals import wilson
+from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import AttackSpec, TrainClassifierSpec
 from difrob.training.classifying import StepRecord
+from difrob.training.feature_watch import feature_numbers
 from difrob.training.validation import FixedImages, Scores
 
 PICTURED_IMAGES = 8
@@ -71,7 +73,7 @@ class Examiner:
     attack: AttackSpec
     spec: TrainClassifierSpec
 
-    def examine(self, network: torch.nn.Module, recorder: Recorder, progress: Progress) -> bool:
+    def examine(self, network: Classifier, recorder: Recorder, progress: Progress) -> bool:
         """Measure and record; True when these weights are the best so far."""
         step = progress.step
         scores = self.validation.measure(network, self.attack)
@@ -83,6 +85,10 @@ class Examiner:
         recorder.metric("robust_generalisation_gap", step, float(train_scores.robust.mean() - scores.robust.mean()))
         record_classes(recorder, step, self.validation, scores)
         self._picture(network, recorder, step, scores)
+        if self.spec.measure_features:
+            images, labels = self.validation.images, self.validation.labels
+            for name, value in feature_numbers(network, images, labels, scores.adversarial).items():
+                recorder.metric(f"features/{name}", step, value)
 
         selected_by = self._selecting(network, recorder, step, scores)
         counted = (_count(flags) for flags in (scores.clean, scores.robust, train_scores.robust, selected_by))

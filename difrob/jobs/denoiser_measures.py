@@ -11,7 +11,14 @@ from difrob.data.points import PointSet, in_diffusion_range
 from difrob.data.toy import GaussianMixture
 from difrob.diffusion.parameterisations import Parameterisation, TrainedDenoiser
 from difrob.diffusion.samplers import sample, starting_noise
-from difrob.metrics.toy_errors import centre_distance_measure, mode_errors, off_support_measure, stray_measure
+from difrob.metrics.toy_errors import (
+    centre_distance_measure,
+    mode_errors,
+    off_support_measure,
+    principal_angles,
+    projection_psnr,
+    stray_measure,
+)
 from difrob.randomness import normal_per_sample, uniform_per_sample
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import TrainDenoiserSpec
@@ -124,6 +131,10 @@ def report_points(recorder: Recorder, points: np.ndarray, truth: GaussianMixture
     flat = len(truth.support.basis) < truth.dimension
     if flat:
         recorder.result("off_support_rms", off_support_measure(points, truth.support))
+        recorder.result("projection_psnr", projection_psnr(points, truth.support))
+        angle = float(principal_angles(points, truth.support)[0])
+        described = "largest angle between the principal components of the samples and the true support"
+        recorder.result("principal_angle", Measure(angle, n=len(points), unit="degrees", description=described))
     recorder.result("centre_distance_rms", centre_distance_measure(points, truth))
     recorder.result("stray_share", stray_measure(points, truth))
     errors = mode_errors(points, truth)

@@ -24,15 +24,14 @@ from difrob.runs.full_disk import RoomWatch, is_full
 from difrob.runs.heartbeat import Heartbeat
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.journal import JournalWriter, scan_journal
-from difrob.runs.locks import is_locked
 from difrob.runs.pace import Pace
 from difrob.runs.reader import RunReader
 from difrob.runs.records import Progress, RunSummary, SignOfLife
-from difrob.runs.recovery import recover
 from difrob.runs.retention import read_retention
 from difrob.runs.states import RunState
 from difrob.runs.stop import StopControl
 from difrob.runs.surroundings import surroundings
+from difrob.runs.taking_over import take_over
 from difrob.runs.workspace import Workspace
 from difrob.specs import JobSpec, input_runs
 
@@ -79,7 +78,7 @@ class RunRecorder:
         self._control = control or StopControl()
         self._retention = read_retention(workspace.root)
         self._on_progress = on_progress or (lambda sign: None)
-        old = self._take_over(spec, resume)
+        old = take_over(self._reader, spec, resume=resume)
         now = time.time()
         self._summary = RunSummary(
             run_id=run_id,
@@ -130,28 +129,6 @@ class RunRecorder:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_flushing, name="recorder", daemon=True)
         self._thread.start()
-
-    def _take_over(self, spec: JobSpec, resume: bool) -> RunSummary | None:
-        """Bring to rest what an earlier writer left behind, and return the summary of the run to resume."""
-        run_id = self._reader.run_id
-        recover(self._reader)
-        old = self._reader.folded_summary()
-        if old is not None and not resume:
-            raise UserError(f"run '{run_id}' exists already; resume it, or start a new one")
-        if is_locked(self._reader.journal_path):
-            raise UserError(f"run '{run_id}' is being written by another process; wait for it or stop it first")
-        if old is not None and old.damaged:
-            raise UserError(f"run '{run_id}' has no readable file to resume from: {old.reason}")
-        if self._reader.journal_path.exists():
-            scan_journal(self._reader.journal_path)  # raises where a newer difrob wrote it
-            raise UserError(f"what run '{run_id}' left behind does not fit on the disk; free some room first")
-        if not resume:
-            return None
-        if old is None:
-            raise UserError(f"there is no file of run '{run_id}' to resume from")
-        if old.kind != spec.kind:
-            raise UserError(f"run '{run_id}' is a '{old.kind}' run and cannot be resumed as '{spec.kind}'")
-        return old
 
     def _go_back(self, old: RunSummary, damaged: list[int]) -> None:
         """Take back what was recorded after the checkpoint that the run goes on from; rows of samples stay."""

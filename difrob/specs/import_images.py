@@ -11,7 +11,7 @@ class ImportImagesSpec(JobSpec):
     """Read labelled images that were made elsewhere, e.g. the released .npz files of Wang et al. 2023."""
 
     title = "Import labelled images"
-    summary = "A set made elsewhere (.npz, folders of pictures, HDF5 runs exported before) becomes a run to train with."
+    summary = "A set made elsewhere (.npz, or a folder of pictures per class) becomes a run to train with."
 
     kind: Literal["import_images"] = "import_images"
     paths: tuple[str, ...] = parameter(

@@ -112,7 +112,9 @@ class TrainClassifierSpec(JobSpec):
     """Adversarial training with the real / generated mixing of Wang et al. 2023."""
 
     title = "Train a robust classifier"
-    summary = "TRADES on real images, or on a mixture of real and generated ones, with weight averaging."
+    summary = (
+        "TRADES, PGD-AT, MART or SCORE on real images or a mixture with generated ones; weight averaging, alignment."
+    )
 
     kind: Literal["train_classifier"] = "train_classifier"
     data: DataSpec = DataSpec()
@@ -219,6 +221,10 @@ class TrainClassifierSpec(JobSpec):
     validate_every: int = parameter(
         50, "Steps between measurements on the validation images.", unit="steps", group="Recording", ge=1
     )
+    measure_features: bool = parameter(
+        False, "Measure rank, dimension, alignment and gradient frequency of the features with them.", group="Recording",
+        advanced=True, source="Huang et al. 2026, analyses",
+    )  # fmt: skip
     validation_attack_steps: int = parameter(
         40, "Steps of the margin-loss PGD that chooses the best checkpoint.", unit="steps", group="Recording", ge=1,
         advanced=True, source=f"{WANG}: PGD-40 with the margin loss on held-out training images",

@@ -79,7 +79,9 @@ class TrainDenoiserSpec(JobSpec):
     """Train a diffusion model on labelled images with the EDM objective."""
 
     title = "Train a diffusion model"
-    summary = "A class-conditional EDM denoiser, for generating labelled images and for denoised smoothing."
+    summary = (
+        "EDM or DDPM, plain or adversarially regularised, for generating labelled images and for denoised smoothing."
+    )
 
     kind: Literal["train_denoiser"] = "train_denoiser"
     data: DataSpec = DataSpec()

@@ -6,12 +6,13 @@ import html
 import time
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from difrob.runs.datasets import DataSetRecord
 from difrob_gui.models.data_examples import Examples
 from difrob_gui.models.data_words import counts_text, origin_meaning, size_text, validation_text
 from difrob_gui.theme import icon, set_role
+from difrob_gui.widgets.card import titled_card
 from difrob_gui.widgets.class_bars import ClassBars
 from difrob_gui.widgets.field_editor import CalmComboBox
 from difrob_gui.widgets.image_grid import ImageMosaic
@@ -52,13 +53,13 @@ class DataSetView(QWidget):
         self.mosaic.setAccessibleName("Examples")
         self.note = ToneLabel("", "text_muted")
         self.note.setWordWrap(True)
-        self._bars_card = _card("Images per class", self.bars, self.range)
-        self._facts_card = _card("What it is", self.facts)
+        self._bars_card = titled_card("Images per class", self.bars, self.range, at_top=True)
+        self._facts_card = titled_card("What it is", self.facts, at_top=True)
         self.origin = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
         self.origin.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.origin.setAccessibleName("Where it comes from")
-        self._origin_card = _card("Where it comes from", self.origin)
-        self._examples_card = _card("Examples", self.mosaic, self.note)
+        self._origin_card = titled_card("Where it comes from", self.origin, at_top=True)
+        self._examples_card = titled_card("Examples", self.mosaic, self.note, at_top=True)
         self._cards = ResponsiveGrid(least_width=300, row_height=0, most_columns=2)
         self._cards.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         head = QHBoxLayout()
@@ -178,18 +179,3 @@ def _classes(record: DataSetRecord) -> str:
 def _breakable(text: str) -> str:
     """Long paths and digests may be broken, or the card could not become narrow."""
     return html.escape(text).replace("/", "/&#8203;").replace("_", "_&#8203;")
-
-
-def _card(title: str, *widgets: QWidget) -> QFrame:
-    card = QFrame()
-    set_role(card, "card")
-    heading = QLabel(title)
-    set_role(heading, "strong")
-    column = QVBoxLayout(card)
-    column.setContentsMargins(14, 10, 14, 12)
-    column.setSpacing(8)
-    column.addWidget(heading)
-    for widget in widgets:
-        column.addWidget(widget)
-    column.addStretch(1)
-    return card

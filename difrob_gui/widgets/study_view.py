@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -25,6 +24,7 @@ from difrob_gui.models.study_models import ArmsModel
 from difrob_gui.models.study_shelf import Shown
 from difrob_gui.models.study_words import about_text, parse_seeds, seeds_text, states_text
 from difrob_gui.theme import icon, set_role
+from difrob_gui.widgets.card import titled_card
 from difrob_gui.widgets.tone_label import ToneLabel
 from difrob_gui.widgets.verdict_rows import VerdictRows
 
@@ -80,8 +80,8 @@ class StudyView(QWidget):
         column.addLayout(self._bar_row())
         column.addLayout(self._button_row())
         column.addWidget(self.seeds_problem)
-        column.addWidget(_card("Decisions", self.verdicts))
-        column.addWidget(_card("Arms and outcomes", self.table, self.unfinished))
+        column.addWidget(titled_card("Decisions", self.verdicts))
+        column.addWidget(titled_card("Arms and outcomes", self.table, self.unfinished))
         column.addStretch(1)
 
     @property
@@ -212,17 +212,3 @@ def _table(model: ArmsModel) -> QTableView:
     header.setStretchLastSection(True)
     header.setHighlightSections(False)
     return table
-
-
-def _card(title: str, *widgets: QWidget) -> QFrame:
-    card = QFrame()
-    set_role(card, "card")
-    heading = QLabel(title)
-    set_role(heading, "strong")
-    column = QVBoxLayout(card)
-    column.setContentsMargins(14, 10, 14, 12)
-    column.setSpacing(8)
-    column.addWidget(heading)
-    for widget in widgets:
-        column.addWidget(widget)
-    return card

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import torch
+from support.no_waiting import no_waiting
 
 from difrob.diffusion.ddpm import DDPMDenoiser
 from difrob.diffusion.edm import EDMDenoiser
@@ -15,15 +13,6 @@ from difrob.diffusion.samplers import SAMPLERS, SamplerOptions, sample, schedule
 from difrob.nets.residual_mlp import ResidualMLP
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
-
-
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("parameterisation", ["edm", "ddpm"])

@@ -109,6 +109,7 @@ def test_toy_points_are_measured_against_the_truth() -> None:
     pictures = recorder.pictures["generated"][-1]
     assert pictures.captions == ["drawn", "true", "learnt from"] and pictures.images.shape == (3, 128, 128, 1)
     assert recorder.results["off_support_rms"].n == 5000
+    assert 0 < recorder.results["principal_angle"].value <= 90 and recorder.results["projection_psnr"].unit == "dB"
 
 
 def test_half_precision_is_close_to_full() -> None:

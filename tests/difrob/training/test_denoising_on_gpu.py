@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import torch
 from support.built_in_data import load_split
+from support.no_waiting import no_waiting
 
 from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
 from difrob.memory import MicroBatches
@@ -17,15 +15,6 @@ from difrob.training.loss_window import LossWindow
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 SPEC = TrainDenoiserSpec(data=DataSpec(train_size=100), network=DenoiserNetworkSpec(width=64, blocks=2), batch_size=32)
-
-
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_steps_and_sampling_never_wait_and_agree_with_the_cpu() -> None:
