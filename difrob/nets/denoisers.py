@@ -66,10 +66,12 @@ def unet_options(spec: DenoiserNetworkSpec, image_shape: tuple[int, int, int]) -
     """The U-Net that a spec asks for, a published size or its own; the latter's attention is at the lowest resolution."""
     if spec.unet_size != "custom":
         return replace(unet_of_size(spec.unet_size), dropout=spec.dropout)
+    lowest = image_shape[1] // spec.patch >> (len(spec.channels) - 1)
     return UNetOptions(
         channels=spec.channels,
+        patch=spec.patch,
         layers_per_block=spec.layers_per_block,
-        attention_edges=(image_shape[1] >> (len(spec.channels) - 1),) if spec.attention else (),
+        attention_edges=(lowest,) if spec.attention else (),
         middle_attention=spec.attention,
         dropout=spec.dropout,
     )
@@ -79,7 +81,8 @@ def check_levels(spec: DenoiserNetworkSpec, image_shape: tuple[int, int, int]) -
     """Refuse a U-Net whose levels the image cannot be halved to, before anything is built.
 
     Raises:
-        UserError: naming the image size and how many levels it allows.
+        UserError: naming the image size and what it allows.
     """
     if spec.architecture == "unet2d":
-        unet.check_levels(unet_options(spec, image_shape).channels, image_shape)
+        options = unet_options(spec, image_shape)
+        unet.check_levels(options.channels, image_shape, options.patch)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from difrob.errors import UserError
 
@@ -27,6 +28,8 @@ class UNetOptions:
         norm_groups: groups of the group normalisation.
         dropout: inside the residual blocks.
         learned_variance: twice the output channels; :class:`difrob.diffusion.ddpm.DDPMDenoiser` reads the first half.
+        patch: edge of the squares of pixels that the network sees as channels of one position, which costs
+            patch^2 times fewer operations for equal widths (Luhman & Luhman 2022, section 3); 1 for plain pixels.
     """
 
     channels: tuple[int, ...]
@@ -39,6 +42,7 @@ class UNetOptions:
     norm_groups: int = 8
     dropout: float = 0.0
     learned_variance: bool = False
+    patch: int = 1
 
 
 UNET_SIZES: dict[str, UNetOptions] = {
@@ -108,14 +112,17 @@ class UNet(nn.Module):
         super().__init__()
         from diffusers import UNet2DModel
 
-        check_levels(options.channels, image_shape)
+        check_levels(options.channels, image_shape, options.patch)
         _check_channels(options)
-        channels, height, width = image_shape
+        channels, height, width = (
+            image_shape[0] * options.patch**2, image_shape[1] // options.patch, image_shape[2] // options.patch
+        )  # fmt: skip
         attention = _attention_levels(options, height)
         down = ["AttnDownBlock2D" if here else "DownBlock2D" for here in attention]
         up = ["AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attention)]
         self.image_shape = image_shape
         self.num_classes = num_classes
+        self.patch = options.patch
         self.unet: Any = UNet2DModel(
             sample_size=(height, width),
             in_channels=channels,
@@ -135,8 +142,9 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        output: Tensor = self.unet(x, c_noise * self.TIME_SCALE, class_labels=labels, return_dict=False)[0]
-        return output
+        patches = functional.pixel_unshuffle(x, self.patch)
+        output: Tensor = self.unet(patches, c_noise * self.TIME_SCALE, class_labels=labels, return_dict=False)[0]
+        return functional.pixel_shuffle(output, self.patch)
 
     def feature_modules(self) -> dict[str, nn.Module]:
         return unet_feature_modules(self.unet)
@@ -149,19 +157,24 @@ def unet_feature_modules(unet: Any) -> dict[str, nn.Module]:
     return {**down, "middle": unet.mid_block, **up}
 
 
-def check_levels(channels: tuple[int, ...], image_shape: tuple[int, int, int]) -> None:
-    """Refuse a U-Net whose levels the image cannot be halved to.
+def check_levels(channels: tuple[int, ...], image_shape: tuple[int, int, int], patch: int = 1) -> None:
+    """Refuse a U-Net whose patches the image does not consist of, or whose levels they cannot be halved to.
 
     Raises:
-        UserError: naming the image size and how many levels it allows.
+        UserError: naming the image size and what it allows.
     """
     _, height, width = image_shape
-    levels = len(channels)
-    if height % 2 ** (levels - 1) or width % 2 ** (levels - 1):
-        common = math.gcd(height, width)
-        allowed = (common & -common).bit_length()
+    if height % patch or width % patch:
         raise UserError(
-            f"network.channels has {levels} levels, but images of {height}x{width} pixels can be halved only "
+            f"images of {height}x{width} pixels do not consist of patches of {patch}x{patch}; choose a network.patch that "
+            "divides both"
+        )
+    levels, common = len(channels), math.gcd(height // patch, width // patch)
+    if common % 2 ** (levels - 1):
+        allowed = (common & -common).bit_length()
+        grid = f" in patches of {patch}x{patch}" if patch > 1 else ""
+        raise UserError(
+            f"network.channels has {levels} levels, but images of {height}x{width} pixels{grid} can be halved only "
             f"{allowed - 1} times; give at most {allowed} levels"
         )
 

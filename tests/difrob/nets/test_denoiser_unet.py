@@ -66,3 +66,35 @@ def test_what_does_not_fit_is_refused_with_the_mend() -> None:
         UNet((1, 16, 16), 0, replace(SMALL, head_width=16))
     with pytest.raises(UserError, match="can be halved only 1 times; give at most 2 levels"):
         UNet((1, 6, 6), 0, SMALL)
+
+
+def test_patches_are_channels_of_the_inner_network_and_return_to_their_places() -> None:
+    torch.manual_seed(0)
+    network = UNet((2, 16, 8), 3, replace(SMALL, channels=(8, 16), patch=2, learned_variance=True)).eval()
+    assert (network.unet.config.in_channels, network.unet.config.out_channels) == (8, 16)
+    assert list(network.unet.config.sample_size) == [8, 4]
+    seen: list[torch.Tensor] = []
+    network.unet.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    x = torch.randn(1, 2, 16, 8)
+    with torch.no_grad():
+        out = network(x, torch.tensor([0.1]), torch.tensor([1]))
+    assert out.shape == (1, 4, 16, 8)
+    for channel, row, column in ((0, 0, 0), (0, 1, 0), (1, 0, 1), (1, 1, 1)):
+        assert torch.equal(seen[0][:, 4 * channel + 2 * row + column], x[:, channel, row::2, column::2])
+
+    inner = torch.randn(1, 16, 8, 4)
+    network.unet.register_forward_hook(lambda module, inputs, output: (inner,))
+    with torch.no_grad():
+        out = network(x, torch.tensor([0.1]), torch.tensor([1]))
+    assert torch.equal(out[:, 3, 1::2, 0::2], inner[:, 4 * 3 + 2])
+
+
+def test_images_that_are_no_whole_number_of_patches_are_refused() -> None:
+    with pytest.raises(
+        UserError, match="images of 28x28 pixels do not consist of patches of 8x8; choose a network.patch"
+    ):
+        UNet((1, 28, 28), 0, replace(SMALL, attention_edges=(), patch=8))
+    with pytest.raises(
+        UserError, match="3 levels, but images of 28x28 pixels in patches of 2x2 can be halved only 1 times"
+    ):
+        UNet((1, 28, 28), 0, replace(SMALL, attention_edges=(), patch=2))
