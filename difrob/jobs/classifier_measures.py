@@ -9,7 +9,7 @@ import torch
 
 from difrob.data import as_uint8
 from difrob.metrics.accuracy import share_measure
-from difrob.metrics.intervals import wilson
+from difrob.metrics.intervals import newcombe, wilson
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import AttackSpec, TrainClassifierSpec
@@ -188,6 +188,7 @@ def report(spec: TrainClassifierSpec, recorder: Recorder, progress: Progress) ->
         "best_validation_clean_accuracy": (best.clean, "validation images; best checkpoint"),
         "best_train_robust_accuracy": (best.train_robust, f"training images under {attack}; best checkpoint"),
         "last_validation_robust_accuracy": (last.robust, f"validation images under {attack}; last measurement"),
+        "last_train_robust_accuracy": (last.train_robust, f"training images under {attack}; last measurement"),
     }
     if spec.objective == "gaussian":
         noise = f"validation images under Gaussian noise of sigma {spec.noise_sigma:g}; best checkpoint"
@@ -195,8 +196,25 @@ def report(spec: TrainClassifierSpec, recorder: Recorder, progress: Progress) ->
     for name, ((successes, images), description) in shares.items():
         recorder.result(name, share_measure(np.arange(images) < successes, description))
     recorder.result(
+        "robust_generalisation_gap",
+        _difference(
+            last.train_robust, last.robust, f"training minus validation accuracy under {attack}; last measurement"
+        ),
+    )
+    lost = f"validation accuracy under {attack}, best checkpoint minus last measurement, on the same images"
+    recorder.result("robust_overfitting", _difference(best.robust, last.robust, lost))
+    recorder.result(
         "best_step", Measure(value=float(best.step), unit="steps", description="step of the best checkpoint")
     )
+
+
+def _difference(first: tuple[int, int], second: tuple[int, int], description: str) -> Measure:
+    low, high = newcombe(*first, *second)
+    value = first[0] / first[1] - second[0] / second[1]
+    return Measure(
+        value, float(low), float(high), n=min(first[1], second[1]), interval="Newcombe 95 %", unit="share",
+        description=description,
+    )  # fmt: skip
 
 
 def _count(flags: np.ndarray) -> tuple[int, int]:

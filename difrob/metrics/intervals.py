@@ -50,6 +50,31 @@ def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> Interval:
     return Interval(low, high)
 
 
+def newcombe(
+    successes: ArrayLike, n: ArrayLike, other_successes: ArrayLike, other_n: ArrayLike, level: float = 0.95
+) -> Interval:
+    """Newcombe's interval of the difference of two independent proportions, ``k/n - other_k/other_n``.
+
+    It is built of Wilson's intervals of both (Newcombe 1998, Statistics in Medicine 17:873, method 10), stays inside
+    [-1, 1], and is too wide rather than too narrow where the two are counts over the same images.
+
+    Args:
+        successes, other_successes: counts k.
+        n, other_n: numbers of trials, at least 1.
+        level: two-sided coverage in (0, 1).
+
+    Raises:
+        ValueError: for counts or levels outside their ranges.
+    """
+    k, m = _checked_counts(successes, n)
+    other_k, other_m = _checked_counts(other_successes, other_n)
+    first, second = wilson(k, m, level), wilson(other_k, other_m, level)
+    share, other = k / m, other_k / other_m
+    below = np.sqrt((share - first.low) ** 2 + (second.high - other) ** 2)
+    above = np.sqrt((first.high - share) ** 2 + (other - second.low) ** 2)
+    return Interval(share - other - below, share - other + above)
+
+
 def clopper_pearson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> Interval:
     """The exact two-sided interval of a binomial proportion (Clopper & Pearson 1934); covers at least ``level``.
 

@@ -127,11 +127,22 @@ def _override_value(text: str, info: FieldInfo) -> Any:
     except (ValueError, RecursionError):
         value = {"none": None, "true": True, "false": False}.get(text.lower(), text)
     if get_origin(info.annotation) is tuple:
-        return value if isinstance(value, list) else [value]  # a single one needs no brackets
+        return value if isinstance(value, list) else _members(value, get_args(info.annotation)[0])
     choices = get_args(info.annotation) or (info.annotation,)
     if isinstance(value, str) or str not in choices or (value is None and NoneType in choices):
         return value
     return text
+
+
+def _members(value: Any, kind: Any) -> list[Any]:
+    """A list written without its brackets; texts may hold commas, e.g. names of files, numbers and choices do not."""
+    if not isinstance(value, str) or kind is str:
+        return [value]
+    parts = [part.strip() for part in value.split(",")]
+    try:
+        return [json.loads(part) for part in parts]
+    except ValueError:
+        return list(parts)
 
 
 def _suggestion(path: str, known: list[str]) -> str:

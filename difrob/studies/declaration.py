@@ -47,10 +47,15 @@ class Arm(Spec):
 
 
 class Outcome(Spec):
-    """A number to compare: a result of a stage's run."""
+    """A number to compare: a result of a stage's run; ``by_arm`` names another result of it for some arms.
+
+    The latter is for runs that measure several things alike, of which each is an arm: one run probes a diffusion model and
+    two classifiers.
+    """
 
     stage: str
     result: str
+    by_arm: dict[str, str] = Field(default_factory=dict)
     better: Literal["higher", "lower", "neither"] = "neither"
 
 
@@ -114,6 +119,8 @@ class Study(Spec):
         for name, outcome in self.outcomes.items():
             if outcome.stage not in self.stages:
                 raise ValueError(f"outcome '{name}' is of stage '{outcome.stage}', which does not exist")
+            if unknown := set(outcome.by_arm) - set(self.arms):
+                raise ValueError(f"outcome '{name}' names a result for '{unknown.pop()}', which is no arm")
         for decision in self.decisions:
             self._check_decision(decision)
         return self

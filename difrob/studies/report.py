@@ -58,8 +58,9 @@ def report_on(workspace: Workspace, record: StudyRecord) -> Report:
             summary = summaries.get(run_id)
             if stage != outcome.stage or summary is None or summary.state is not RunState.FINISHED:
                 continue
-            if outcome.result in summary.results:
-                measured[name][arm, seed] = summary.results[outcome.result]
+            result = outcome.by_arm.get(arm, outcome.result)
+            if result in summary.results:
+                measured[name][arm, seed] = summary.results[result]
     values: dict[str, Values] = {
         name: {place: measure.value for place, measure in found.items()} for name, found in measured.items()
     }

@@ -70,6 +70,12 @@ def test_it_learns_and_reports() -> None:
     assert best.value == max(robust) and best.n == 197 and best.interval == "Wilson 95 %"
     assert "linf" in best.description and "0.1" in best.description and "PGD-3" in best.description
     assert recorder.results["last_validation_robust_accuracy"].value == robust[-1]
+    gap, lost = recorder.results["robust_generalisation_gap"], recorder.results["robust_overfitting"]
+    assert gap.value == pytest.approx(recorder.values("robust_generalisation_gap")[-1])
+    assert lost.value == pytest.approx(max(robust) - robust[-1]) and lost.value >= 0
+    for measure in (gap, lost):
+        assert measure.low is not None and measure.high is not None and measure.low <= measure.value <= measure.high
+        assert measure.interval == "Newcombe 95 %"
     assert recorder.results["best_step"].value in (20, 40)
     assert recorder.progressed[-1] == (40, 40, "steps")
     assert recorder.attributes["passes_per_image_and_step"] == {"forward": 5, "backward_to_input": 2, "backward": 2}

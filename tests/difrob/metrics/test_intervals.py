@@ -14,6 +14,7 @@ from difrob.metrics.intervals import (
     clopper_pearson_lower,
     mean_interval,
     median_interval,
+    newcombe,
     separation_interval,
     wilson,
 )
@@ -162,3 +163,19 @@ def test_complete_separation_leaves_an_exact_bound() -> None:
         separation_interval([1.0], [2.0, 3.0])
     with pytest.raises(ValueError, match="no NaN"):
         separation_interval([1.0, np.nan], [2.0, 3.0])
+
+
+def test_the_interval_of_a_difference_is_newcombes() -> None:
+    """The first examples of table II in Newcombe 1998, method 10."""
+    for counts, low, high in (((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090)):
+        assert newcombe(*counts) == pytest.approx((low, high), abs=5e-5)
+    assert newcombe(10, 10, 0, 20) == pytest.approx((0.6791, 1.0), abs=5e-5)
+
+
+@given(st.tuples(st.integers(1, 200), st.integers(1, 200), st.floats(0, 1), st.floats(0, 1)))
+def test_a_difference_lies_in_its_interval_and_turns_with_its_sign(drawn: tuple[int, int, float, float]) -> None:
+    n, m, share, other = drawn
+    k, j = round(share * n), round(other * m)
+    low, high = newcombe(k, n, j, m)
+    assert -1 <= low <= k / n - j / m <= high <= 1
+    assert newcombe(j, m, k, n) == pytest.approx((-high, -low))

@@ -85,3 +85,11 @@ def test_values_that_no_field_takes_are_refused_when_parsed(text: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_spec(override("train_classifier", text))
     assert f"'{text.partition('=')[0]}' = " in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_lists_need_no_brackets() -> None:
+    assert override("train_denoiser", "network.channels=32,64")["network"]["channels"] == [32, 64]
+    assert override("train_denoiser", "network.channels=32")["network"]["channels"] == [32]
+    assert override("evaluate", "losses=cross_entropy, margin")["losses"] == ["cross_entropy", "margin"]
+    assert override("evaluate", "eps_grid=[0.1,0.2]")["eps_grid"] == [0.1, 0.2]
+    assert override("import_images", "paths=a,b.npz")["paths"] == ["a,b.npz"]

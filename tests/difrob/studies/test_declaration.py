@@ -72,6 +72,8 @@ def test_what_arms_and_seeds_have_in_common_is_run_once() -> None:
         ({"stages": {"s": {"kind": "evaluate", "spec": {"classifier": "@nobody"}}}, "arms": {"a": {"title": "a"}}},
          "'@nobody', but there is no such stage"),
         ({"outcomes": {"x": {"stage": "nowhere", "result": "y"}}}, "stage 'nowhere', which does not exist"),
+        ({"outcomes": {"robust": {"stage": "attacked", "result": "y", "by_arm": {"gone": "z"}}}},
+         "names a result for 'gone', which is no arm"),
         ({"decisions": [{"test": "contrast", "name": "d", "outcome": "robust", "weights": {"gone": 1}, "expected": "either"}]},
          "weighs 'gone', which is no arm"),
         ({"decisions": [{"test": "contrast", "name": "d", "outcome": "robust", "weights": {"plain": 0}, "expected": "either"}]},

@@ -79,6 +79,22 @@ def test_the_record_outlives_and_the_report_counts_only_finished_runs(tmp_path: 
     assert report.verdicts[0].seeds == 2 and report.verdicts[0].estimate == pytest.approx(0.205)
 
 
+def test_an_arm_may_be_another_result_of_the_same_run(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    outcome = {**DECLARED["outcomes"]["clean"], "by_arm": {"long": "robust_accuracy"}}
+    arms = {"short": {"title": "clean"}, "long": {"title": "attacked"}}
+    study = parse_study({**DECLARED, "name": "two", "arms": arms, "outcomes": {"clean": outcome}}, "here")
+    record = begin(workspace, study, plan_study(study))
+    run_id = record.plan.cells["short", 0, "attacked"]
+    assert record.plan.cells["long", 0, "attacked"] == run_id
+    recorder = RunRecorder(workspace, run_id, record.plan.entries[run_id])
+    recorder.result("clean_accuracy", Measure(0.75))
+    recorder.result("robust_accuracy", Measure(0.5))
+    recorder.finish(RunState.FINISHED)
+    cells = report_on(workspace, record).cells
+    assert cells["short", "clean"].values == {0: 0.75} and cells["long", "clean"].values == {0: 0.5}
+
+
 def test_list_and_show(declaration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "list", "--workspace", str(tmp_path / "w")]) == 0
     assert "digits-generated-data" in capsys.readouterr().out
