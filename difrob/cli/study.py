@@ -13,8 +13,8 @@ from difrob.cli.common import EXIT_INTERRUPTED, JsonOption, WorkspaceOption, con
 from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.studies.continuing import what_is_missing
-from difrob.studies.declaration import Contrast, Study, find_study, shipped_studies
-from difrob.studies.ledger import StudyRecord, begin, digest_of, find_record, study_records
+from difrob.studies.declaration import Contrast, find_study, shipped_studies
+from difrob.studies.ledger import StudyRecord, begin, find_record, is_unchanged, study_records
 from difrob.studies.plan import plan_study
 from difrob.studies.report import Cell, Report, report_on
 from difrob.worker.messages import QueueState
@@ -92,8 +92,14 @@ def run_study(
         study = study.model_copy(update={"seeds": _numbers(seeds)})
     plan = plan_study(study)
     record = begin(workspace, study, plan)
-    with connect(workspace) as connection:
-        connection.call("submit", entries=plan.requests())
+    try:
+        with connect(workspace) as connection:
+            connection.call("submit", entries=plan.requests())
+    except UserError as error:
+        raise UserError(
+            f"{error}; the study was written down, but its runs were not queued: 'difrob study continue {study.name}' "
+            "tries again"
+        ) from None
     if as_json:
         print_json({"study_id": record.study_id, "runs": list(plan.entries)})
         return
@@ -181,10 +187,9 @@ def _as_json(record: StudyRecord, found: Report) -> dict[str, object]:
 
 def _is_unchanged(record: StudyRecord) -> bool:
     try:
-        shipped: Study = find_study(record.study.name)
+        return is_unchanged(record, find_study(record.study.name))
     except UserError:
         return True  # declared in a file of its own, which may lie anywhere
-    return digest_of(shipped.model_copy(update={"seeds": record.study.seeds})) == record.digest
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ class StudyRecord:
         study_id: name of its record.
         study: the declaration, as it stood then.
         created: seconds since the epoch.
-        digest: SHA-256 of the declaration, for telling whether the shipped one has changed since.
+        digest: SHA-256 of the declaration as it was written down.
         plan: the runs.
     """
 
@@ -43,6 +43,15 @@ class StudyRecord:
 def digest_of(study: Study) -> str:
     """SHA-256 of a declaration."""
     return hashlib.sha256(json.dumps(study.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def is_unchanged(record: StudyRecord, shipped: Study) -> bool:
+    """Whether a shipped declaration still says what was written down, whatever the seeds and the time it may take.
+
+    The declarations are compared, not their digests: a later difrob may know further fields, which then have their defaults.
+    """
+    cosmetic = {"seeds": record.study.seeds, "minutes": record.study.minutes}
+    return shipped.model_copy(update=cosmetic) == record.study
 
 
 def begin(workspace: Workspace, study: Study, plan: Plan) -> StudyRecord:

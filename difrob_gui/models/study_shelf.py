@@ -110,7 +110,7 @@ class StudyShelf(QObject):
 def read_studies(workspace: Any) -> StudyList:
     """All studies. A declaration that cannot be read is told of and left out."""
     from difrob.resources import resource_path
-    from difrob.studies.ledger import digest_of, study_records
+    from difrob.studies.ledger import is_unchanged, study_records
 
     shipped: dict[str, Shown] = {}
     problems = []
@@ -123,8 +123,7 @@ def read_studies(workspace: Any) -> StudyList:
     begun = []
     for record in study_records(workspace):
         today = shipped.get(record.study.name)
-        seeds = {"seeds": record.study.seeds}
-        changed = today is not None and digest_of(today.study.model_copy(update=seeds)) != record.digest
+        changed = today is not None and not is_unchanged(record, today.study)
         begun.append(Shown(record.study_id, record.study, len(record.plan.entries), record, changed))
     return StudyList(begun, list(shipped.values()), problems)
 

@@ -11,10 +11,11 @@ from support.waiting import wait_until
 
 from difrob.cli import main
 from difrob.cli.queue import read_state
+from difrob.errors import UserError
 from difrob.runs import Measure, RunState, Workspace
 from difrob.runs.recorder import RunRecorder
 from difrob.studies.declaration import parse_study
-from difrob.studies.ledger import begin, find_record, study_records
+from difrob.studies.ledger import begin, find_record, is_unchanged, study_records
 from difrob.studies.plan import Plan, plan_study
 from difrob.studies.report import report_on
 
@@ -93,6 +94,26 @@ def test_an_arm_may_be_another_result_of_the_same_run(tmp_path: Path) -> None:
     recorder.finish(RunState.FINISHED)
     cells = report_on(workspace, record).cells
     assert cells["short", "clean"].values == {0: 0.75} and cells["long", "clean"].values == {0: 0.5}
+
+
+def test_a_declaration_is_unchanged_but_for_what_decides_nothing(tmp_path: Path) -> None:
+    study = parse_study({**DECLARED, "name": "longer"}, "here")
+    record = begin(Workspace(tmp_path), study, plan_study(study))
+    assert is_unchanged(record, study.model_copy(update={"seeds": (7,), "minutes": 3.0}))
+    assert not is_unchanged(record, parse_study({**DECLARED, "name": "longer", "claim": "Shorter is better."}, "here"))
+
+
+def test_a_refused_study_says_how_to_go_on(
+    workspace: Workspace, declaration: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise UserError("the supervisor is of an older kind")
+
+    monkeypatch.setattr("difrob.cli.study.connect", refuse)
+    assert main(["study", "run", str(declaration), "--workspace", str(workspace.root)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "older kind; the study was written down" in said and "'difrob study continue longer' tries again" in said
+    assert [record.study.name for record in study_records(workspace)] == ["longer"]
 
 
 def test_list_and_show(declaration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
