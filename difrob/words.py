@@ -18,6 +18,7 @@ _KIND_WORDS = {
     "certify": "Certification",
     "measure": "Measurement",
     "import_images": "Imported set",
+    "import_denoiser": "Imported model",
     "analyse": "Analysis",
     "probe_teacher": "Probe",
 }
@@ -29,6 +30,7 @@ _KIND_ICONS = {
     "certify": "certificate",
     "measure": "results",
     "import_images": "import",
+    "import_denoiser": "network",
     "analyse": "lens",
     "probe_teacher": "crosshair",
 }
@@ -45,6 +47,10 @@ _MEASURE_WORDS = {
     "near_duplicate_share": "share of near copies of each other",
     "near_copy_share": "share of near copies of training images",
     "memorised_share": "memorised share",
+    "exact_duplicates_dropped": "exact duplicates dropped",
+    "near_duplicates_dropped": "near duplicates dropped",
+    "memories_dropped": "memories of training images dropped",
+    "missing_images": "images missing",
     "images_per_second": "images per second",
     "training_to_held_out_ratio": "distance to training / held-out images",
     "loss/penalty": "penalty of the regulariser",

@@ -62,7 +62,7 @@ def add(
     path: Annotated[Path, typer.Argument(help="File or folder, in the format in which the data set is published.")],
     name: Annotated[str | None, typer.Option("--name", "-n", help="What to call it. Default: its usual name.")] = None,
     format_name: Annotated[
-        str, typer.Option("--format", "-f", help="auto, idx, cifar, svhn, arrays, corrupted or folders.")
+        str, typer.Option("--format", "-f", help="auto, idx, cifar, svhn, arrays, corrupted, hdf5 or folders.")
     ] = "auto",
     validation: Annotated[
         int | None,
@@ -90,10 +90,11 @@ def add(
     """Take a data set over into the workspace: read once, checked, stored for fast loading.
 
     Known are MNIST and Fashion-MNIST (idx), CIFAR-10 and -100 (binary or python, folder or tar.gz), SVHN (.mat), NumPy
-    files (.npz with image and label, .npy pairs), CIFAR-10-C, and folders of PNG or JPEG pictures, one for each class, like
-    ImageNet and TinyImageNet.
+    files (.npz with image and label, .npy pairs), CIFAR-10-C, HDF5 files (image and label, or the .h5 of a generated set),
+    and folders of PNG or JPEG pictures, one for each class, like ImageNet and TinyImageNet.
     """
     from difrob.data.adding import add_data_set
+    from difrob.data.corrupted_splits import corruptions_of
 
     workspace = _workspace(context, workspace_folder)
     chosen = [part.strip() for part in classes.split(",")] if classes is not None else None
@@ -108,7 +109,8 @@ def add(
         print_json(as_plain(record))
     else:
         print_record(record)
-        console.print(f"  use it with [bold]difrob run ... --set data.dataset={record.name}[/bold]")
+        use = "evaluate ... --set corruptions" if corruptions_of(record) else "... --set data.dataset"
+        console.print(f"  use it with [bold]difrob run {use}={record.name}[/bold]")
 
 
 @data_app.command("show")
@@ -209,7 +211,7 @@ def as_plain(record: DataSetRecord) -> dict[str, Any]:
 
 def _counts(record: DataSetRecord) -> str:
     """``train 54,000, validation 1,024, test 10,000``; of very many splits only how many."""
-    if record.is_points:
+    if record.is_drawn:
         return "as many points as asked for"
     if len(record.splits) > 6:
         total = sum(split.images for split in record.splits.values())
@@ -220,7 +222,7 @@ def _counts(record: DataSetRecord) -> str:
 def _size(record: DataSetRecord) -> str:
     channels, height, width = record.image_shape
     if record.is_points:
-        return f"{channels} numbers"
+        return f"{channels * height * width} numbers"
     return f"{height}x{width} {'grey' if channels == 1 else 'colour'}"
 
 

@@ -1,7 +1,7 @@
 """Toy distributions of which everything is known: mixtures of Gaussians, each of which may be flat.
 
 A flat Gaussian varies in some directions only. So one class covers the Gaussian in the plane, mixtures of round modes,
-clusters on an oblique plane in space, and the low-dimensional subspace of real images. Points are in the diffusion range.
+and clusters on an oblique plane in space. Points are in the diffusion range.
 
 The density of points under noise is again a mixture of Gaussians, so that the ideal denoiser has a closed form: a mixture
 is its own :class:`difrob.diffusion.denoiser.Denoiser`, and the samplers take it like a network.
@@ -17,9 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from difrob.data.images import ImageSet
-from difrob.data.points import PointSet, in_diffusion_range
-from difrob.errors import UserError
+from difrob.data.points import PointSet
 from difrob.randomness import normal_per_sample, uniform_per_sample
 
 # Directions in which a distribution is thinner than this share of its widest one count as not there.
@@ -55,9 +53,9 @@ class GaussianMixture:
         axes: principal directions of each mode, orthonormal, [K, m, d]; m < d makes the modes flat.
         spreads: standard deviations along the axes, positive, [K, m].
         name: name of the data set.
-        image_shape: (C, H, W) of a point, C H W = d; left out for (d, 1, 1).
 
     Attributes:
+        image_shape: (d, 1, 1), a point as networks count.
         num_classes: K, which is also the label of the null class: the mixture as a whole.
     """
 
@@ -69,19 +67,16 @@ class GaussianMixture:
         spreads: np.ndarray,
         *,
         name: str,
-        image_shape: tuple[int, int, int] | None = None,
     ) -> None:
         self.weights, self.means, self.axes, self.spreads = (
             np.asarray(array, dtype=np.float64) for array in (weights, means, axes, spreads)
         )
         self.name = name
         self.num_classes, self.dimension = self.means.shape
-        self.image_shape = image_shape or (self.dimension, 1, 1)
+        self.image_shape = (self.dimension, 1, 1)
         modes, directions = self.spreads.shape
         if self.axes.shape != (modes, directions, self.dimension) or self.weights.shape != (modes,):
             raise ValueError(f"weights {self.weights.shape}, means, axes {self.axes.shape} and spreads do not fit")
-        if int(np.prod(self.image_shape)) != self.dimension:
-            raise ValueError(f"a point of {self.dimension} numbers has not the shape {self.image_shape}")
         if (self.weights <= 0).any() or not np.isclose(self.weights.sum(), 1):
             raise ValueError("the weights of the modes must be positive and add up to 1")
         if (self.spreads <= 0).any():
@@ -177,75 +172,6 @@ def oblique_plane(clusters: int = 3, radius: float = 1.0, spread: float = 0.05) 
         np.full((clusters, 2), spread),
         name="plane",
     )
-
-
-def image_subspace(images: ImageSet, dimension: int) -> GaussianMixture:
-    """Real images made linear: one Gaussian per class inside the subspace of the first principal components.
-
-    Mean and covariance of a class are those of its images, projected; a direction in which a class does not vary keeps a
-    thousandth of the widest spread, so that all modes have the same number of axes.
-
-    Args:
-        images: real images, every class at least twice.
-        dimension: number of principal components m, the dimension of the true support.
-
-    Raises:
-        UserError: when the images do not span so many dimensions, or a class has fewer than two images.
-    """
-    flat, principal = _principal_components(images, dimension)
-    centre = flat.mean(axis=0)
-    coordinates = (flat - centre) @ principal.T
-    present = np.unique(images.labels)
-    means, axes, spreads = [], [], []
-    for label in present:
-        own = coordinates[images.labels == label]
-        if len(own) < 2:
-            raise UserError(f"class {label} of '{images.name}' has {len(own)} image; two or more give it a spread")
-        variances, directions = np.linalg.eigh(np.cov(own, rowvar=False).reshape(dimension, dimension))
-        spread = np.sqrt(variances.clip(0))
-        means.append(centre + own.mean(axis=0) @ principal)
-        axes.append(directions.T @ principal)
-        spreads.append(np.maximum(spread, 1e-3 * spread.max()))
-    return GaussianMixture(
-        np.array([(images.labels == label).mean() for label in present]),
-        np.stack(means),
-        np.stack(axes),
-        np.stack(spreads),
-        name=f"{images.name}-pca{dimension}",
-        image_shape=images.shape,
-    )
-
-
-def projected_images(images: ImageSet, dimension: int) -> PointSet:
-    """The real images themselves, moved to the subspace of their first ``dimension`` principal components.
-
-    Raises:
-        UserError: when the images do not span so many dimensions.
-    """
-    flat, principal = _principal_components(images, dimension)
-    centre = flat.mean(axis=0)
-    u = centre + (flat - centre) @ principal.T @ principal
-    return PointSet(
-        u.astype(np.float32).reshape(len(images), *images.shape),
-        images.labels,
-        images.num_classes,
-        f"{images.name}-pca{dimension}",
-        images.split,
-        images.indices,
-    )
-
-
-def _principal_components(images: ImageSet, dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    """The flattened images float64 [N, d] in the diffusion range, and their principal directions [m, d]."""
-    flat = in_diffusion_range(images).flatten(1).double().numpy()
-    _, lengths, directions = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
-    spanned = int((lengths > FLAT * max(lengths[0], 1)).sum())
-    if not 1 <= dimension <= spanned:
-        raise UserError(
-            f"a subspace of {dimension} dimensions was asked for, but the {len(images)} images of '{images.name}' span "
-            f"{spanned}; give a dimension of 1 to {spanned}, or more images"
-        )
-    return flat, directions[:dimension]
 
 
 def _circle(count: int) -> np.ndarray:

@@ -108,3 +108,14 @@ def parameterisation_of(spec: TrainDenoiserSpec) -> EDM | DDPM:
     if spec.parameterisation == "ddpm":
         return DDPM(noise_schedule(spec.schedule, spec.time_steps))
     return EDM(spec.sigma_data, spec.log_sigma_mean, spec.log_sigma_std)
+
+
+def schedule_of(denoiser: TrainedDenoiser) -> NoiseSchedule | None:
+    """The discrete schedule that a denoiser was trained on; None for an EDM."""
+    return denoiser.schedule if isinstance(denoiser, DDPMDenoiser) else None
+
+
+def grid_of(denoiser: TrainedDenoiser, steps: int) -> list[float]:
+    """A noise grid for sampling in so many steps, the denoiser's own where it has one; ends with 0."""
+    schedule = schedule_of(denoiser)
+    return sigma_grid(steps) if schedule is None else schedule_grid(schedule, min(steps, len(schedule)))

@@ -6,7 +6,6 @@ is looked through first, and anything but tensors, dictionaries, lists and plain
 
 from __future__ import annotations
 
-import pickletools
 import struct
 import zipfile
 import zlib
@@ -14,22 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from difrob.errors import UserError
+from difrob.foreign.harmless import MAX_PICKLE, MEND, check_pickle
+from difrob.foreign.old_weights import is_old_state, read_old_state
 
 if TYPE_CHECKING:
     import torch
 
-MAX_PICKLE = 64 << 20
 MAX_ENTRIES = 200_000
-_HARMLESS = {
-    ("collections", "OrderedDict"),
-    ("torch._utils", "_rebuild_tensor_v2"),
-    ("torch._utils", "_rebuild_parameter"),
-    ("torch", "Size"),
-    ("torch", "device"),
-}
-_STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-_HARMLESS |= {("torch", f"{name}Storage") for name in _STORAGES}
-_MEND = "save its tensors with safetensors on the machine that made it"
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -51,22 +41,15 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_torch_state(path: Path) -> dict[str, Any]:
-    """What ``torch.save`` wrote: a dictionary of tensors, dictionaries, lists and plain values, mapped, on the CPU.
+    """What ``torch.save`` wrote: a dictionary of tensors, dictionaries, lists and plain values, on the CPU.
+
+    Tensors are mapped, but for those of files that are older than PyTorch 1.6.
 
     Raises:
-        UserError: for what is no such dictionary, would run code when read, is of the format before PyTorch 1.6, or claims
-            more than the file holds.
+        UserError: for what is no such dictionary, would run code when read, or claims more than the file holds.
     """
     _require_file(path)
-    _check_archive(path)
-    import torch
-
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises what its parts raise
-        raise UserError(
-            f"'{path}' cannot be read without running code, or is damaged: {_first_line(error)}; {_MEND}"
-        ) from None
+    loaded = read_old_state(path) if is_old_state(path) else _read_archive(path)
     if not isinstance(loaded, dict):
         raise UserError(f"'{path}' holds a {type(loaded).__name__}, not a dictionary of weights")
     _check_tensors(loaded, path)
@@ -78,11 +61,23 @@ def _require_file(path: Path) -> None:
         raise UserError(f"'{path}' is not a file" if path.exists() else f"there is no file '{path}'")
 
 
+def _read_archive(path: Path) -> Any:
+    _check_archive(path)
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises what its parts raise
+        raise UserError(
+            f"'{path}' cannot be read without running code, or is damaged: {_first_line(error)}; {MEND}"
+        ) from None
+
+
 def _check_archive(path: Path) -> None:
     """All entries are stored, so that tensors are mapped instead of unpacked, and the pickled part names harmless things."""
     try:
         if not zipfile.is_zipfile(path):
-            raise UserError(f"'{path}' is no file of torch.save since PyTorch 1.6; {_MEND}")
+            raise UserError(f"'{path}' is no file of torch.save, neither since PyTorch 1.6 nor of an older one; {MEND}")
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             if len(infos) > MAX_ENTRIES:
@@ -104,23 +99,8 @@ def _check_archive(path: Path) -> None:
                 raise UserError(f"'{path}' is no file of torch.save: it has {len(pickles)} entries 'data.pkl'")
             if pickles[0].file_size > MAX_PICKLE:
                 raise UserError(f"'{path}' has more than {MAX_PICKLE} bytes beside its tensors, which are not read")
-            _check_pickle(archive.read(pickles[0]), path)
+            check_pickle(archive.read(pickles[0]), path)
     except (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, RuntimeError) as error:
-        raise UserError(f"'{path}' is damaged: {_first_line(error)}") from None
-
-
-def _check_pickle(data: bytes, path: Path) -> None:
-    try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in ("GLOBAL", "INST"):
-                module, _, name = str(argument).partition(" ")
-                if (module, name) not in _HARMLESS:
-                    raise UserError(
-                        f"'{path}' wants '{module}.{name}', which could run code or take memory when it is read; {_MEND}"
-                    )
-            elif opcode.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4", "OBJ"):
-                raise UserError(f"'{path}' is pickled in a way that torch.save does not use; {_MEND}")
-    except (ValueError, IndexError, struct.error, UnicodeError) as error:
         raise UserError(f"'{path}' is damaged: {_first_line(error)}") from None
 
 

@@ -15,6 +15,7 @@ import torch
 
 from difrob.data import as_float
 from difrob.errors import Stopped, UserError
+from difrob.jobs.distinct_images import DistinctImages, require_some
 from difrob.jobs.drawing import Drawer
 from difrob.nets.classifiers import Classifier
 from difrob.nets.storage import pack, unpack
@@ -94,6 +95,60 @@ def confident_indices(
     return chosen, scores[chosen]
 
 
+def confident_survivors(
+    spec: GenerateSpec, recorder: Recorder, drawer: Drawer, judge: Judge, distinct: DistinctImages, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same among candidates of which duplicates or memories were dropped first, and replaced by further ones.
+
+    Where too few survive, each class gives what it has, up to its share of the set.
+
+    Returns:
+        Indices of the chosen images in rising order, int64, at most ``spec.images`` of them; their scores, float32.
+
+    Raises:
+        UserError: when no candidate survives.
+    """
+    count, saved_at = candidates_of(spec), time.monotonic()
+    parts = [np.empty(0, dtype=np.float32)]
+    finished = False
+    if recorder.resumed_from is not None:
+        state, kept = recorder.resumed_from.state, unpack(recorder.resumed_from.weights)["candidates"]
+        parts, finished = [kept["score"].numpy()], bool(state["finished"])
+        distinct.restore_state(state, kept["index"].numpy(), kept["digest"].numpy(), goes_on=not finished)
+
+    def save(is_end: bool = False) -> None:
+        nonlocal saved_at
+        stored = {"score": np.concatenate(parts), "index": distinct.kept, "digest": distinct.digests}
+        tensors = {name: torch.from_numpy(np.array(values)) for name, values in stored.items()}
+        recorder.checkpoint(distinct.state["next"], pack(candidates=tensors), {**distinct.state, "finished": is_end})
+        saved_at = time.monotonic()
+
+    if not finished:
+        done = len(parts[0])
+        try:
+            for survivors in distinct.batches():
+                labels = drawer.classes(survivors.index)
+                if len(labels):
+                    scores = judge.probabilities(survivors.images)[np.arange(len(labels)), labels]
+                    parts.append(scores.astype(np.float32))
+                    done += len(labels)
+                recorder.progress(done, count + spec.images, "images")
+                if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    save()
+        except Stopped as stopped:
+            if stopped.grade == "stop":
+                save()
+            raise
+        require_some(distinct)
+        distinct.show(recorder)
+        save(is_end=True)
+    scores, index = np.concatenate(parts), distinct.kept
+    planned = np.bincount(drawer.classes(np.arange(count, dtype=np.int64)), minlength=num_classes)
+    chosen = best_so_many(scores, drawer.classes(index), shares_of(planned, spec.images))
+    distinct.report(recorder, len(chosen))
+    return index[chosen], scores[chosen]
+
+
 def best_of_each_class(scores: np.ndarray, labels: np.ndarray, images: int, num_classes: int) -> np.ndarray:
     """Indices of the highest scores of each class, in rising order; each class keeps its share of the whole.
 
@@ -105,14 +160,25 @@ def best_of_each_class(scores: np.ndarray, labels: np.ndarray, images: int, num_
         images: how many are kept, at most N.
         num_classes: K.
     """
-    counts = np.bincount(labels, minlength=num_classes)
-    exact = counts * images / len(scores)
+    return best_so_many(scores, labels, shares_of(np.bincount(labels, minlength=num_classes), images))
+
+
+def shares_of(counts: np.ndarray, images: int) -> np.ndarray:
+    """``images`` divided in proportion to the counts of the classes, rounded by largest remainders; int64 [K]."""
+    exact = counts * images / counts.sum()
     wanted = np.floor(exact + 1e-9).astype(np.int64)
     for label in np.argsort(wanted - exact, kind="stable")[: images - int(wanted.sum())]:
         wanted[label] += 1
+    return wanted
+
+
+def best_so_many(scores: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Places of the ``wanted[label]`` highest scores of each class, or of all where there are fewer, in rising order."""
+    num_classes = len(wanted)
+    counts = np.bincount(labels, minlength=num_classes)
     order = np.lexsort((np.arange(len(scores)), -scores, labels))
     starts = np.concatenate([[0], np.cumsum(counts)])
-    chosen = [order[starts[label] : starts[label] + wanted[label]] for label in range(num_classes)]
+    chosen = [order[starts[label] : starts[label] + min(wanted[label], counts[label])] for label in range(num_classes)]
     return np.sort(np.concatenate(chosen))
 
 

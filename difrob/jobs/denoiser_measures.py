@@ -8,7 +8,8 @@ from torch import Tensor
 
 from difrob.data import ImageSet, as_uint8
 from difrob.data.points import PointSet, in_diffusion_range
-from difrob.data.toy import GaussianMixture
+from difrob.data.toy import GaussianMixture, Support
+from difrob.data.toy_names import Truth
 from difrob.diffusion.parameterisations import Parameterisation, TrainedDenoiser
 from difrob.diffusion.samplers import sample, starting_noise
 from difrob.metrics.toy_errors import (
@@ -126,15 +127,27 @@ def drawn_points(
     return points.flatten(1).cpu().double().numpy()
 
 
-def report_points(recorder: Recorder, points: np.ndarray, truth: GaussianMixture) -> None:
-    """The errors of drawn points against the distribution they should come from."""
-    flat = len(truth.support.basis) < truth.dimension
-    if flat:
-        recorder.result("off_support_rms", off_support_measure(points, truth.support))
-        recorder.result("projection_psnr", projection_psnr(points, truth.support))
-        angle = float(principal_angles(points, truth.support)[0])
-        described = "largest angle between the principal components of the samples and the true support"
-        recorder.result("principal_angle", Measure(angle, n=len(points), unit="degrees", description=described))
+def report_points(recorder: Recorder, points: np.ndarray, truth: Truth) -> None:
+    """The errors of drawn points against what is known of the distribution they should come from.
+
+    Of images on a subspace only that subspace is known: they have no modes, so nothing about modes is recorded.
+    """
+    if len(truth.support.basis) < truth.dimension:
+        _report_support(recorder, points, truth.support)
+    if isinstance(truth, GaussianMixture):
+        _report_modes(recorder, points, truth)
+
+
+def _report_support(recorder: Recorder, points: np.ndarray, support: Support) -> None:
+    recorder.result("off_support_rms", off_support_measure(points, support))
+    recorder.result("projection_psnr", projection_psnr(points, support))
+    angles = principal_angles(points, support)
+    described = "largest angle between the principal components of the samples and the true support"
+    recorder.result("principal_angle", Measure(float(angles[0]), n=len(points), unit="degrees", description=described))
+    recorder.attribute("principal_angles", angles.tolist())
+
+
+def _report_modes(recorder: Recorder, points: np.ndarray, truth: GaussianMixture) -> None:
     recorder.result("centre_distance_rms", centre_distance_measure(points, truth))
     recorder.result("stray_share", stray_measure(points, truth))
     errors = mode_errors(points, truth)

@@ -9,20 +9,21 @@ from torch import Tensor
 from difrob.attacks.trajectory import TrajectoryAttack, TrajectoryBudget
 from difrob.data import as_uint8
 from difrob.data.class_balance import class_of
-from difrob.diffusion.parameterisations import TrainedDenoiser, parameterisation_of
+from difrob.diffusion.parameterisations import TrainedDenoiser, schedule_of
 from difrob.diffusion.samplers import (
     SamplerOptions,
     check_options,
     guided,
     network_calls,
     sample,
+    schedule_grid,
     sigma_grid,
     starting_noise,
 )
 from difrob.errors import UserError
 from difrob.memory import MicroBatches
 from difrob.runs.interface import Recorder
-from difrob.specs import GenerateSpec, TrainDenoiserSpec
+from difrob.specs import GenerateSpec
 
 
 class Drawer:
@@ -30,7 +31,6 @@ class Drawer:
 
     Args:
         spec: what is asked for.
-        trained: how the denoiser was trained.
         denoiser: the averaged weights.
         recorder: asked between steps whether to stop.
         pieces: how many images memory allows at once.
@@ -40,15 +40,14 @@ class Drawer:
     """
 
     def __init__(
-        self, spec: GenerateSpec, trained: TrainDenoiserSpec, denoiser: TrainedDenoiser, recorder: Recorder,
-        pieces: MicroBatches,
+        self, spec: GenerateSpec, denoiser: TrainedDenoiser, recorder: Recorder, pieces: MicroBatches
     ) -> None:  # fmt: skip
         self._spec = spec
         self._denoiser = denoiser
         self._recorder = recorder
         self._pieces = pieces
         self._device = next(denoiser.parameters()).device
-        self._grid = noise_grid(spec, trained)
+        self._grid = noise_grid(spec, denoiser)
         churn = {"churn": spec.churn, "churn_noise": spec.churn_noise} if spec.sampler == "heun" else {}
         self._options = SamplerOptions(clip=spec.clip, eta=spec.eta if spec.sampler == "ddim" else 0.0, **churn)
         check_options(spec.sampler, self._options)
@@ -105,24 +104,22 @@ class Drawer:
         return TrajectoryAttack(denoise, self._budget, seed=self._spec.seed, indices=index)
 
 
-def noise_grid(spec: GenerateSpec, trained: TrainDenoiserSpec) -> list[float]:
+def noise_grid(spec: GenerateSpec, denoiser: TrainedDenoiser) -> list[float]:
     """The noise levels that are stepped through.
 
     Raises:
         UserError: for a schedule's grid where there is no schedule, or more steps than it has.
     """
-    choice = spec.grid
-    if choice == "auto":
-        choice = "schedule" if trained.parameterisation == "ddpm" else "karras"
-    if choice == "karras":
+    schedule = schedule_of(denoiser)
+    if spec.grid == "karras" or (spec.grid == "auto" and schedule is None):
         return sigma_grid(spec.sampling_steps, spec.sigma_min, spec.sigma_max, spec.rho)
-    if trained.parameterisation != "ddpm":
+    if schedule is None:
         raise UserError(
             f"grid = 'schedule' takes the noise levels of a DDPM, but '{spec.denoiser}' is an EDM; choose 'karras' or 'auto'"
         )
-    if spec.sampling_steps > trained.time_steps:
+    if spec.sampling_steps > len(schedule):
         raise UserError(
-            f"sampling_steps = {spec.sampling_steps} is more than the {trained.time_steps} steps of the schedule that "
+            f"sampling_steps = {spec.sampling_steps} is more than the {len(schedule)} steps of the schedule that "
             f"'{spec.denoiser}' was trained with; lower it, or choose grid = 'karras'"
         )
-    return parameterisation_of(trained).grid(spec.sampling_steps)
+    return schedule_grid(schedule, spec.sampling_steps)

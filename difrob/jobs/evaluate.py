@@ -1,4 +1,4 @@
-"""Accuracy of a trained classifier on clean images and under a union of projected-gradient attacks."""
+"""Accuracy of a trained classifier on clean images, under a union of projected-gradient attacks, and under corruptions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from difrob.attacks.masking import Probe, masking_checks
 from difrob.attacks.union import SURVIVED, WRONG_UNATTACKED, UnionVerdict, attack_union
 from difrob.data import ImageSet, as_float, as_uint8
 from difrob.errors import UserError
+from difrob.jobs.corrupted_accuracy import CorruptedAccuracy, corrupted_images
 from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
@@ -31,16 +32,21 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
     """Attack every image that is classified rightly, batch by batch; verdicts belong to the image, not to its batch.
 
     Raises:
-        UserError: when the classifier does not fit the images, or its logits are not finite.
+        UserError: when the classifier does not fit the images, corrupted ones included, or its logits are not finite.
     """
     classifier, training = load_classifier(recorder.input_run(spec.classifier), spec.weights, device)
     images = chosen_images(recorder, training.data, spec.split, spec.images)
     check_radii(spec)
+    corrupted = corrupted_images(spec, recorder, classifier, training.data)
     assault = Assault(classifier, spec, recorder, device)
     pieces = sampling_pieces(recorder, spec.batch_size)
     table = ResultTable(recorder)
+    under_corruption = (
+        None if corrupted is None else CorruptedAccuracy(classifier, corrupted, recorder, device, table, pieces)
+    )
+    total = len(images) + (0 if corrupted is None else len(corrupted))
 
-    recorder.progress(len(table), len(images), "images")
+    recorder.progress(len(table), total, "images")
     with table.saved_when_stopped():
         while len(table) < len(images):
             recorder.check_stop()
@@ -51,11 +57,15 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
             table.save_if_due()
             if table.report_is_due(done, len(images)):
                 record_state(spec, recorder, table)
-            recorder.progress(len(table), len(images), "images")
+            recorder.progress(len(table), total, "images")
+        if under_corruption is not None:
+            under_corruption.measure(spec.batch_size, total)
         if spec.sanity_checks:
             recorder.check_stop()
             check_for_masking(spec, recorder, classifier, images, table, device)
     report(spec, recorder, table)
+    if under_corruption is not None:
+        under_corruption.report()
 
 
 def check_radii(spec: EvaluateSpec) -> None:

@@ -14,25 +14,29 @@ import numpy as np
 import torch
 
 from difrob.data import as_float
-from difrob.errors import UserError
+from difrob.jobs.measured_features import (
+    IN_BALLS,
+    IN_FEATURES,
+    InFeatures,
+    check_sizes,
+    in_features,
+    open_extractor,
+    passes_of_network,
+)
 from difrob.jobs.measured_report import record_state, report_labels, report_neighbours
 from difrob.jobs.measured_set import MeasuredSet, balanced_part, open_classifier, open_set
 from difrob.jobs.per_image import ResultTable
 from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
-from difrob.metrics.conditions import counted
 from difrob.metrics.distances import Points, grid_points, neighbour_radii, pixel_points
-from difrob.metrics.extractors import ClassifierFeatures, Extractor, Pixels, PrincipalComponents, extract, label_of
-from difrob.metrics.frechet import frechet_measure, require_enough
-from difrob.metrics.kernel import kernel_measure, require_subsets
-from difrob.metrics.manifolds import Overlap, density_and_coverage, overlap, precision_and_recall, require_neighbours
+from difrob.metrics.extractors import ClassifierFeatures, label_of
+from difrob.metrics.frechet import frechet_measure
+from difrob.metrics.kernel import kernel_measure
+from difrob.metrics.manifolds import Overlap, density_and_coverage, overlap, precision_and_recall
 from difrob.metrics.memorisation import nearest_among, nearest_copy
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import MeasureSpec
-
-IN_FEATURES = frozenset({"frechet", "kernel", "precision_recall", "density_coverage"})
-IN_BALLS = frozenset({"precision_recall", "density_coverage"})
 
 
 def run(spec: MeasureSpec, recorder: Recorder, device: torch.device) -> None:
@@ -50,10 +54,16 @@ def run(spec: MeasureSpec, recorder: Recorder, device: torch.device) -> None:
         recorder.note("the classifier has nothing to do: neither its features nor its labels are asked for", "warning")
     record_sizes(spec, recorder, measured)
 
-    features = in_features(spec, recorder, measured, judge, device) if IN_FEATURES & set(spec.measures) else None
-    sweep = Sweep.over(spec, recorder, measured, features, classifier, device)
-    table = ResultTable(recorder)
-    total = len(measured) + (len(measured.reference) if sweep.generated_balls is not None else 0)
+    passes = passes_of_network(spec, measured)
+    balls = len(measured.reference) if IN_BALLS & set(spec.measures) else 0
+    total = passes + len(measured) + balls
+    extractor = None
+    if IN_FEATURES & set(spec.measures):
+        extractor = open_extractor(spec, recorder, measured, judge, device)
+    # Before the features: a file that has changed is refused before hours are spent on it.
+    table = ResultTable(recorder, label_of(extractor) if extractor is not None and passes else "")
+    features = in_features(spec, recorder, measured, extractor, total) if extractor is not None else None
+    sweep = Sweep.over(spec, recorder, measured, features, classifier, device, passes)
     with table.saved_when_stopped():
         while len(table) < len(measured):
             recorder.check_stop()
@@ -63,36 +73,12 @@ def run(spec: MeasureSpec, recorder: Recorder, device: torch.device) -> None:
             table.save_if_due()
             if table.report_is_due(done, len(measured)):
                 record_state(spec, recorder, table, measured)
-            recorder.progress(len(table), total, "images")
+            recorder.progress(passes + len(table), total, "images")
         if features is not None:
             report_features(spec, recorder, features, sweep, table)
         if judge is not None and "label_agreement" in spec.measures:
             report_labels(recorder, table, measured, label_of(judge))
         report_neighbours(spec, recorder, table, measured, device)
-
-
-def check_sizes(spec: MeasureSpec, measured: MeasuredSet, judge: ClassifierFeatures | None) -> None:
-    """Refuse sets that are too small for what is asked.
-
-    Raises:
-        UserError: naming the set, and what to do.
-    """
-    sizes = {"generated": len(measured), "reference": len(measured.reference)}
-    if "frechet" in spec.measures:
-        features = {
-            "pixels": int(np.prod(measured.images.shape[1:])),
-            "pca": spec.components,
-            "classifier": judge.features if judge is not None else 0,
-        }
-        require_enough(features[spec.extractor], **sizes)
-    if "kernel" in spec.measures:
-        require_subsets(spec.kernel_subset, **sizes)
-    if IN_BALLS & set(spec.measures):
-        require_neighbours(spec.neighbours, **sizes)
-    if measured.held_out is not None:
-        for name, images in (("training", measured.training), ("held-out", measured.held_out)):
-            if len(images) < 2:
-                raise UserError(f"memorisation needs at least two {name} images; '{images.name}' has {len(images)}")
 
 
 def record_sizes(spec: MeasureSpec, recorder: Recorder, measured: MeasuredSet) -> None:
@@ -108,61 +94,6 @@ def record_sizes(spec: MeasureSpec, recorder: Recorder, measured: MeasuredSet) -
 
 
 @dataclass(frozen=True)
-class InFeatures:
-    """Both sets as an extractor sees them.
-
-    Attributes:
-        generated, reference: float32 or float64 [n, d] and [N, d].
-        conditions: how descriptions name sizes and features.
-    """
-
-    generated: np.ndarray
-    reference: np.ndarray
-    conditions: dict[str, str]
-
-
-def in_features(
-    spec: MeasureSpec,
-    recorder: Recorder,
-    measured: MeasuredSet,
-    judge: ClassifierFeatures | None,
-    device: torch.device,
-) -> InFeatures:
-    """The features of both sets, and in the record what they are."""
-    reference = f"{counted(len(measured.reference), f'{spec.reference} image')} of {measured.reference.name}"
-    extractor: Extractor
-    if spec.extractor == "classifier":
-        assert judge is not None
-        extractor = judge
-    elif spec.extractor == "pca":
-        extractor = PrincipalComponents.of(
-            measured.reference.images, spec.components, origin=reference, between=recorder.check_stop
-        )
-    else:
-        height, width, channels = measured.images.shape[1:]
-        extractor = Pixels((height, width, channels))
-    recorder.attribute(
-        "extractor",
-        {
-            "name": extractor.name,
-            "digest": extractor.digest,
-            "features": extractor.features,
-            "origin": extractor.origin,
-        },
-    )
-    found = [
-        extract(extractor, images, spec.batch_size, recorder.check_stop)
-        for images in (measured.images, measured.reference.images)
-    ]
-    conditions = {
-        "generated": counted(len(measured), "image"),
-        "reference": reference,
-        "features": label_of(extractor),
-    }
-    return InFeatures(found[0], found[1], conditions)
-
-
-@dataclass(frozen=True)
 class Sweep:
     """All that is found out image by image; what is None is not asked for.
 
@@ -171,6 +102,7 @@ class Sweep:
         training: the images that the denoiser learnt from, as pixels.
         equal_training, equal_held_out: class-balanced parts of training and held-out images, of one size.
         generated_balls, reference_balls: generated and reference images in features, on one grid.
+        passes: how many images a large network has seen before, which progress counts.
     """
 
     spec: MeasureSpec
@@ -183,6 +115,7 @@ class Sweep:
     equal_held_out: Points | None
     generated_balls: Points | None
     reference_balls: Points | None
+    passes: int = 0
 
     @classmethod
     def over(
@@ -193,6 +126,7 @@ class Sweep:
         features: InFeatures | None,
         classifier: Classifier | None,
         device: torch.device,
+        passes: int = 0,
     ) -> Sweep:
         """Put on the device what the measures of the specification compare."""
         asked = set(spec.measures)
@@ -210,8 +144,9 @@ class Sweep:
             reference_balls, balls = grid_points(features.reference, features.generated, device=device)
         judge = classifier if "label_agreement" in asked else None
         return cls(
-            spec, recorder, measured, judge, images, training, equal_training, equal_held_out, balls, reference_balls
-        )
+            spec, recorder, measured, judge, images, training, equal_training, equal_held_out, balls, reference_balls,
+            passes,
+        )  # fmt: skip
 
     def rows(self, first: int, last: int, pieces: MicroBatches) -> dict[str, np.ndarray]:
         """Columns for the images from ``first`` to before ``last``, in as many pieces as memory asks for."""
@@ -265,7 +200,8 @@ class Sweep:
             balls += part.balls
             recalled.append(part.recalled)
             covered.append(part.covered)
-            self.recorder.progress(len(own) + rows.stop, len(own) + len(reference), "images")
+            before = self.passes + len(own)
+            self.recorder.progress(before + rows.stop, before + len(reference), "images")
         return Overlap(balls, np.concatenate(recalled), np.concatenate(covered))
 
 

@@ -13,7 +13,15 @@ from difrob.data.splitting import balanced_order
 from difrob.errors import UserError
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import InputRun, Recorder
-from difrob.specs import DataSpec, GenerateSpec, MeasureSpec, TrainDenoiserSpec, input_runs, parse_spec
+from difrob.specs import (
+    DataSpec,
+    GenerateSpec,
+    ImportDenoiserSpec,
+    MeasureSpec,
+    TrainDenoiserSpec,
+    input_runs,
+    parse_spec,
+)
 from difrob.training.loading import load_classifier
 
 
@@ -60,10 +68,10 @@ def open_set(spec: MeasureSpec, recorder: Recorder) -> MeasuredSet:
             f"run '{spec.generated}' is of kind '{generation.kind}'; a run of kind 'generate' is needed here"
         )
     trained = parse_spec(recorder.input_run(generation.denoiser).spec)
-    if not isinstance(trained, TrainDenoiserSpec):
+    if not isinstance(trained, TrainDenoiserSpec | ImportDenoiserSpec):
         raise UserError(
             f"run '{generation.denoiser}', from which the set was drawn, is of kind '{trained.kind}' instead of "
-            "'train_denoiser'; what it learnt from cannot be told"
+            "'train_denoiser' or 'import_denoiser'; what it learnt from cannot be told"
         )
     images, labels, index = (run.array(f"samples/{column}") for column in ("images", "label", "index"))
     chosen = slice(_count(spec.images, len(images), "images", f"the set '{spec.generated}'"))

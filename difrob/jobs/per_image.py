@@ -17,6 +17,7 @@ from difrob.specs import DataSpec
 
 CHECKPOINT_SECONDS = 20.0
 UPDATES = 40
+RESTS_ON = "rests_on"
 
 
 class ResultTable:
@@ -25,24 +26,47 @@ class ResultTable:
     A checkpoint holds all rows so far. An interrupted job goes on after its last checkpoint; rows that it had recorded
     since are computed again, which gives the same values, and are not recorded twice.
 
+    Args:
+        recorder: where rows go, and where those of an interrupted run are.
+        rests_on: what outside the workspace the values depend on, e.g. the digest of a file; "" for nothing.
+
+    Raises:
+        UserError: when the interrupted run's rows rest on something else.
+
     Attributes:
         reported_rows: how many rows the curves and pictures of the interrupted run had got to, as far as they are kept:
             a run that goes on from a checkpoint keeps them up to there, one without a checkpoint keeps none.
+        beside: further arrays that checkpoints keep as they stand, by name; what they hold counts as done, like rows.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, rests_on: str = "") -> None:
         self._recorder = recorder
+        self._rests_on = rests_on
         self._columns: dict[str, np.ndarray] = {}
-        self._saved_rows = 0
+        self.beside: dict[str, np.ndarray] = {}
+        self._saved = 0
         self._saved_at = time.monotonic()
         self.reported_rows = 0
         if recorder.resumed_from is not None:
-            kept = unpack(recorder.resumed_from.weights).get("rows", {})
+            before = str(recorder.resumed_from.state.get(RESTS_ON, rests_on))
+            if before != rests_on:
+                raise UserError(
+                    f"the run began with {before} and would go on with {rests_on}; put the file back as it was, or "
+                    "start the run anew"
+                )
+            parts = unpack(recorder.resumed_from.weights)
+            kept, beside = parts.get("rows", {}), parts.get("beside", {})
             self._columns = {name: tensor.numpy()[: recorder.recorded_samples] for name, tensor in kept.items()}
-            self._saved_rows = self.reported_rows = len(self)
+            self.beside = {name: tensor.numpy() for name, tensor in beside.items()}
+            self.reported_rows = len(self)
+            self._saved = self._done
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values()))) if self._columns else 0
+
+    @property
+    def _done(self) -> int:
+        return len(self) + sum(len(values) for values in self.beside.values())
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self._columns[column]
@@ -75,13 +99,15 @@ class ResultTable:
             self.save()
 
     def save(self) -> None:
-        """A checkpoint with all rows, unless it has been written already."""
+        """A checkpoint with all rows and what is kept beside them, unless it has been written already."""
         self._saved_at = time.monotonic()
-        if len(self) == self._saved_rows:
+        done = self._done
+        if done == self._saved:
             return
         rows = {name: torch.from_numpy(np.array(values)) for name, values in self._columns.items()}
-        self._recorder.checkpoint(len(self), pack(rows=rows), {"step": len(self)})
-        self._saved_rows = len(self)
+        beside = {name: torch.from_numpy(np.array(values)) for name, values in self.beside.items()}
+        self._recorder.checkpoint(done, pack(rows=rows, beside=beside), {"step": done, RESTS_ON: self._rests_on})
+        self._saved = done
 
     @contextmanager
     def saved_when_stopped(self) -> Iterator[None]:

@@ -26,7 +26,8 @@ from difrob.metrics.conditions import counted, stated
 from difrob.metrics.intervals import wilson
 from difrob.metrics.probes import AveragedFeatures, ProbedNetwork, attacked_probe, fit_probe
 from difrob.runs.interface import Measure, Recorder
-from difrob.specs import AttackSpec, ProbeTeacherSpec, TrainDenoiserSpec, parse_spec
+from difrob.specs import AttackSpec, ProbeTeacherSpec, parse_spec
+from difrob.specs.denoiser_runs import denoiser_spec
 from difrob.specs.probe_teacher import LinearProbeSpec
 from difrob.training.teachers import DenoiserTeacher, Teacher, open_classifier_teacher, open_denoiser
 
@@ -39,11 +40,7 @@ def run(spec: ProbeTeacherSpec, recorder: Recorder, device: torch.device) -> Non
     Raises:
         UserError: for a run of another kind, a block or noise level that the denoiser does not have, or unfit images.
     """
-    trained = parse_spec(recorder.input_run(spec.denoiser).spec)
-    if not isinstance(trained, TrainDenoiserSpec):
-        raise UserError(
-            f"run '{spec.denoiser}' is of kind '{trained.kind}'; a run of kind 'train_denoiser' is needed here"
-        )
+    trained = denoiser_spec(parse_spec(recorder.input_run(spec.denoiser).spec), spec.denoiser)
     known = load_split(recorder, trained.data, "train")
     if spec.train_images is not None and spec.train_images > len(known):
         raise UserError(

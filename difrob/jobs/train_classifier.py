@@ -87,7 +87,7 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
 
         if done % spec.log_every == 0 or step == 0 or last:
             watch.check()
-            record_step(recorder, done, record, model.rate(step), model.momentum(step) if spec.cycle_momentum else None)
+            record_step(recorder, done, record, model.rate(step), model.recorded_momentum(step))
             now = time.perf_counter()
             recorder.metric("images_per_second", done, (done - clocked) * spec.batch_size / (now - clock))
             clock, clocked = now, done

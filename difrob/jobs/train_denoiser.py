@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from difrob.data.points import in_diffusion_range
+from difrob.data.toy import GaussianMixture
 from difrob.errors import Stopped
 from difrob.jobs.denoiser_measures import (
     VALIDATION_DRAWS,
@@ -142,7 +143,7 @@ def show(
     done: int,
 ) -> None:
     """Pictures of what the averaged weights draw now: a grid of images, or the density of points beside the true one."""
-    if data.truth is None:
+    if not isinstance(data.truth, GaussianMixture):
         classes = data.training.num_classes
         images, captions = sample_grid(spec, model.parameterisation, model.average.module, classes, device)
         recorder.images("generated", done, images, captions)

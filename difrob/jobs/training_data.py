@@ -9,8 +9,7 @@ import numpy as np
 from difrob.data import Augmentation, ImageSet, load_split
 from difrob.data.corruption import Corruption, corrupt
 from difrob.data.points import PointSet
-from difrob.data.toy import GaussianMixture
-from difrob.data.toy_names import toy_mixture, toy_splits
+from difrob.data.toy_names import Truth, toy_splits, toy_truth
 from difrob.errors import UserError
 from difrob.runs.interface import Recorder
 from difrob.specs import DataSpec, TrainDenoiserSpec
@@ -24,13 +23,13 @@ class TrainingData(NamedTuple):
         training: what the model sees, spoiled where that was asked for.
         clean: the same images unspoiled; what generated ones are measured against.
         validation: clean held-out images or points.
-        truth: the toy distribution behind points; None for images.
+        truth: the toy distribution behind points, or their support; None for images.
     """
 
     training: ImageSet | PointSet
     clean: ImageSet | PointSet
     validation: ImageSet | PointSet
-    truth: GaussianMixture | None
+    truth: Truth | None
 
     @property
     def clean_images(self) -> np.ndarray:
@@ -45,10 +44,12 @@ def training_data(spec: TrainDenoiserSpec, recorder: Recorder) -> TrainingData:
     Raises:
         UserError: for an unknown data set, or a corruption or flips that do not fit it.
     """
-    truth = toy_mixture(spec.data.dataset)
+    truth = toy_truth(spec.data.dataset)
     clean: ImageSet | PointSet
     validation: ImageSet | PointSet
     if truth is not None:
+        if spec.flips:
+            raise UserError(f"'{spec.data.dataset}' holds points, which have no mirror images; switch flips off")
         clean, validation = toy_splits(spec.data, truth)
     else:
         if spec.flips:
@@ -73,5 +74,5 @@ def _outliers(spec: CorruptionSpec, recorder: Recorder) -> ImageSet | PointSet |
     if not spec.outliers:
         raise UserError("corruption.outliers must name the data set that outliers are taken from")
     data = DataSpec(dataset=spec.outliers)
-    truth = toy_mixture(spec.outliers)
+    truth = toy_truth(spec.outliers)
     return load_split(recorder, data, "train") if truth is None else toy_splits(data, truth)[0]

@@ -188,7 +188,13 @@ class ClassifierFeatures:
         return self._pieces.attempt(in_pieces)
 
 
-def extract(extractor: Extractor, images: np.ndarray, size: int, between: Callable[[], None] = nothing) -> np.ndarray:
+def extract(
+    extractor: Extractor,
+    images: np.ndarray,
+    size: int,
+    between: Callable[[], None] = nothing,
+    tell: Callable[[int], None] | None = None,
+) -> np.ndarray:
     """The features of all images, ``size`` at once.
 
     Args:
@@ -196,6 +202,7 @@ def extract(extractor: Extractor, images: np.ndarray, size: int, between: Callab
         images: uint8 [n >= 1, H, W, C].
         size: images at once.
         between: called before each piece.
+        tell: called after each piece with the number of images that are done.
 
     Returns:
         float32 or float64 [n, d], as the extractor gives them.
@@ -203,13 +210,17 @@ def extract(extractor: Extractor, images: np.ndarray, size: int, between: Callab
     Raises:
         UserError: for features that are not finite.
     """
-    found = []
+    features = np.empty((0, extractor.features))
     for first in range(0, len(images), size):
         between()
-        found.append(extractor(images[first : first + size]))
-    features = np.concatenate(found)
-    if not np.isfinite(features).all():
-        raise UserError(f"the features '{label_of(extractor)}' are not finite; choose another extractor")
+        found = extractor(images[first : first + size])
+        if not np.isfinite(found).all():
+            raise UserError(f"the features '{label_of(extractor)}' are not finite; choose another extractor")
+        if first == 0:
+            features = np.empty((len(images), extractor.features), found.dtype)
+        features[first : first + len(found)] = found
+        if tell is not None:
+            tell(first + len(found))
     return features
 
 

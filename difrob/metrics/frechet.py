@@ -75,7 +75,8 @@ def require_enough(features: int, **counts: int) -> None:
         if count <= features:
             raise UserError(
                 f"{counted(count, f'{name} image')} cannot tell the covariance of {features} features: a Fréchet distance "
-                f"needs more than {features}. Take more images, or the extractor 'pca' with fewer components"
+                f"needs more than {features}. Take more images, the extractor 'pca' with fewer components, or the kernel "
+                "distance instead"
             )
 
 

@@ -157,8 +157,15 @@ def build_unet(settings: Mapping[str, Any], origin: str) -> Any:
 
 
 def fill(unet: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Give an empty network its weights, in float32; UserError for the first tensor that does not fit."""
+    """Give an empty network its weights, in float32.
+
+    Raises:
+        UserError: for the first tensor that does not fit, or for blocks with constants that no file of weights holds.
+    """
     load_weights(unet, tensors, assign=True)
+    for name, constant in unet.named_buffers():
+        if constant.is_meta:
+            raise UserError(f"the U-Net has blocks with constants of their own ('{name}'), which cannot be loaded")
     unet.float()
 
 

@@ -54,29 +54,65 @@ def load_improved_diffusion_unet(
         UserError: naming the tensors that are missing or do not fit.
     """
     tensors = read_weights(path) if path.suffix == ".safetensors" else _read_pickled(path)
-    settings, renamed = translate(tensors, heads)
+    return improved_diffusion_unet(
+        tensors, f"'{path}'", image_size=image_size, heads=heads, time_scale=time_scale, null_class=null_class
+    )
+
+
+def improved_diffusion_unet(
+    tensors: Mapping[str, Tensor], origin: str, *, image_size: int, heads: int = 4, head_width: int | None = None,
+    time_scale: float = 1.0, null_class: bool = False,
+) -> ImportedUNet:  # fmt: skip
+    """The network of a state dictionary; see :func:`load_improved_diffusion_unet`.
+
+    Args:
+        tensors: the state dictionary.
+        origin: how errors call where it comes from.
+        image_size, heads, time_scale, null_class: see there.
+        head_width: channels of an attention head, of which there are then as many as it takes; None for ``heads`` heads.
+    """
+    settings, renamed = translate(tensors, heads, head_width)
+    channels, outputs = settings["in_channels"], settings["out_channels"]
+    if outputs not in (channels, 2 * channels):
+        raise UserError(
+            f"the network in {origin} has {outputs} output channels for {channels} input channels; a noise predictor has as "
+            "many, or twice as many with a learned variance"
+        )
+    levels = len(settings["block_out_channels"])
+    if image_size % 2 ** (levels - 1):
+        raise UserError(
+            f"images of {image_size} pixels cannot be halved {levels - 1} times, as the network in {origin} does"
+        )
     settings["sample_size"] = image_size
-    unet = build_unet(settings, f"'{path}'")
+    unet = build_unet(settings, origin)
     fill(unet, renamed)
-    shape = (settings["in_channels"], image_size, image_size)
+    shape = (channels, image_size, image_size)
     return ImportedUNet(unet, shape, null_class=null_class, time_scale=time_scale).eval()
 
 
-def translate(tensors: Mapping[str, Tensor], heads: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def translate(
+    tensors: Mapping[str, Tensor], heads: int, head_width: int | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Settings of the ``UNet2DModel`` that is the same function, and its state dictionary.
+
+    Args:
+        tensors: the state dictionary.
+        heads: attention heads of every attention layer.
+        head_width: channels of each head, for networks whose wider layers have more heads; then ``heads`` is not heeded.
 
     Raises:
         UserError: naming the tensors that belong to no part of the U-Net, or the part that is missing.
     """
-    return _Translation(tensors, heads).result()
+    return _Translation(tensors, heads, head_width).result()
 
 
 class _Translation:
     """One pass over the blocks in the order in which the network runs through them."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], heads: int) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], heads: int, width_of_heads: int | None) -> None:
         self.left = dict(tensors)
         self.heads = heads
+        self.width_of_heads = width_of_heads
         self.renamed: dict[str, Tensor] = {}
         self.head_widths: set[int] = set()
 
@@ -168,14 +204,15 @@ class _Translation:
             return False
         weight, bias = self.left.pop(f"{theirs}.qkv.weight"), self.left.pop(f"{theirs}.qkv.bias", None)
         width = weight.shape[1]
-        if self.heads < 1 or width % self.heads or weight.shape[0] != 3 * width or bias is None:
+        heads = self.heads if self.width_of_heads is None else -(-width // self.width_of_heads)
+        if heads < 1 or width % heads or weight.shape[0] != 3 * width or bias is None:
             raise UserError(
-                f"'{theirs}.qkv' of the checkpoint, {width} channels wide, is not made of {self.heads} heads; give the "
+                f"'{theirs}.qkv' of the checkpoint, {width} channels wide, is not made of {heads} heads; give the "
                 "number of heads that it was trained with"
             )
-        self.head_widths.add(width // self.heads)
-        weights = weight.reshape(self.heads, 3, width // self.heads, width).transpose(0, 1).reshape(3, width, width)
-        biases = bias.reshape(self.heads, 3, width // self.heads).transpose(0, 1).reshape(3, width)
+        self.head_widths.add(width // heads)
+        weights = weight.reshape(heads, 3, width // heads, width).transpose(0, 1).reshape(3, width, width)
+        biases = bias.reshape(heads, 3, width // heads).transpose(0, 1).reshape(3, width)
         for name, part, shift in zip(("to_q", "to_k", "to_v"), weights, biases, strict=True):
             self.renamed[f"{ours}.{name}.weight"] = part.contiguous()
             self.renamed[f"{ours}.{name}.bias"] = shift.contiguous()

@@ -64,7 +64,8 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, assign: bo
         assign: let the module have the tensors themselves, for one that was built without memory.
 
     Raises:
-        UserError: naming the first tensor that is missing, superfluous or of another shape.
+        UserError: naming the first tensor that is missing, superfluous, of another shape or of whole numbers where others
+            belong.
     """
     expected = module.state_dict()
     for name, tensor in expected.items():
@@ -73,6 +74,9 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], *, assign: bo
         if tensors[name].shape != tensor.shape:
             shapes = f"{list(tensors[name].shape)} instead of {list(tensor.shape)}"
             raise UserError(f"'{name}' has shape {shapes} in the checkpoint; it belongs to another network")
+        if tensors[name].is_floating_point() != tensor.is_floating_point():
+            kinds = " instead of ".join(str(each.dtype).removeprefix("torch.") for each in (tensors[name], tensor))
+            raise UserError(f"'{name}' holds numbers of type {kinds} in the checkpoint; it belongs to another network")
     for name in tensors:
         if name not in expected:
             raise UserError(f"the checkpoint holds '{name}', which this network does not have")

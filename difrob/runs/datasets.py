@@ -110,6 +110,11 @@ class DataSetRecord:
         """Whether these are points of a toy distribution instead of images."""
         return self.format == POINTS
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there are as many points as asked for; those of real images are as many as the images."""
+        return self.is_points and not self.splits
+
     def facts(self) -> dict[str, Any]:
         """What a run that reads this set notes about it."""
         return {"name": self.name, "title": self.title, "digest": self.digest}
@@ -143,6 +148,14 @@ TOYS = (
     _toy("toy-gaussian", "points of one Gaussian in the plane", 2, 1),
     _toy("toy-ring", "points of eight modes on a circle in the plane", 2, 8),
     _toy("toy-plane", "points of three clusters on an oblique plane in space", 3, 3),
+    replace(
+        DIGITS,
+        name="toy-digits-subspace",
+        title="the digits on the subspace of their first 16 principal components, as points of 64 numbers",
+        format=POINTS,
+        splits={split: DIGITS.splits[split] for split in ("train", "validation")},
+        digest="",
+    ),
 )
 BUILT_IN = {record.name: record for record in (DIGITS, *TOYS)}
 

@@ -162,3 +162,10 @@ class Recorder(Protocol):
     def recorded_samples(self) -> int:
         """How many rows of :meth:`samples` an interrupted run had already recorded; 0 at a fresh start."""
         ...
+
+    def recorded_column(self, name: str) -> np.ndarray:
+        """A column of the rows that an interrupted run had recorded, e.g. ``"index"``; read-only, mapped where it is large.
+
+        UserError when there is no such column, as at a fresh start.
+        """
+        ...

@@ -38,7 +38,7 @@ from difrob.specs import JobSpec, input_runs
 FLUSH_SECONDS = 0.15
 SYNC_SECONDS = 5.0
 FOLD_BYTES = 64 << 20
-MAX_FOLD_BYTES = 512 << 20
+MAX_FOLD_BYTES = 256 << 20
 DATA_SETS = "data_sets"  # the attribute that tells which data sets a run has read
 
 
@@ -256,6 +256,9 @@ class RunRecorder:
     @property
     def recorded_samples(self) -> int:
         return self._recorded_samples
+
+    def recorded_column(self, name: str) -> np.ndarray:
+        return self._reader.array(f"samples/{name}")[: self._recorded_samples]
 
     # Ending, flushing, folding
 

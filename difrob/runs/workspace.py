@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from difrob.specs import JobSpec
 
 ENVIRONMENT = "DIFROB_WORKSPACE"
-_DATA_SET_FIELDS = ("data.dataset", "corruption.outliers")
+_DATA_SET_FIELDS = ("data.dataset", "corruption.outliers", "corruptions")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 
 

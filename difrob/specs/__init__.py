@@ -6,6 +6,7 @@ from difrob.specs.base import JobSpec, Spec, face_of, input_runs, parameter, val
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
+from difrob.specs.import_denoiser import ImportDenoiserSpec
 from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
 from difrob.specs.parts import AttackSpec, DataSpec, MemorySpec
@@ -26,6 +27,7 @@ __all__ = [
     "DenoiserNetworkSpec",
     "EvaluateSpec",
     "GenerateSpec",
+    "ImportDenoiserSpec",
     "ImportImagesSpec",
     "JobSpec",
     "MeasureSpec",

@@ -22,7 +22,7 @@ class AlignmentSpec(Spec):
     )  # fmt: skip
     denoiser: str | None = parameter(
         None, "The diffusion model whose features (or, for a random teacher, whose architecture) are taken.",
-        group="Alignment", run_kinds=("train_denoiser",), shown_when={"teacher": BY_DENOISER},
+        group="Alignment", run_kinds=("train_denoiser", "import_denoiser"), shown_when={"teacher": BY_DENOISER},
     )  # fmt: skip
     classifier: str | None = parameter(
         None, "The classifier whose features are taken; its best weights.", group="Alignment",

@@ -52,7 +52,7 @@ class AnalyseSpec(JobSpec):
     )  # fmt: skip
     denoiser: str | None = parameter(
         None, "A diffusion model, a block of which is probed beside the classifier (probes).", group="Inputs",
-        run_kinds=("train_denoiser",),
+        run_kinds=("train_denoiser", "import_denoiser"),
     )  # fmt: skip
     block: str = parameter(
         "", "Block of the diffusion model; empty for the one in the middle of its depth.", group="Inputs", max_length=40

@@ -26,7 +26,7 @@ class CertifySpec(JobSpec):
     weights: Weights = parameter("best", "Best checkpoint on validation, or the last one.", group="Inputs")
     denoiser: str | None = parameter(
         None, "A diffusion model put in front of the classifier; empty for plain smoothing.", group="Inputs",
-        run_kinds=("train_denoiser",), source="Carlini et al. 2023",
+        run_kinds=("train_denoiser", "import_denoiser"), source="Carlini et al. 2023",
     )  # fmt: skip
     sigma: float = parameter(
         0.25, "Standard deviation of the smoothing noise. In the diffusion range [-1,1] it is twice this value.",

@@ -125,7 +125,8 @@ class TrajectoryAttackSpec(Spec):
 
 
 class SelectionSpec(Spec):
-    """Over-generation: more images are drawn than kept, and a classifier's confidence in their label chooses."""
+    """Over-generation: more images are drawn than kept. Repeated and remembered ones can be dropped, and a classifier's
+    confidence in their label chooses among the others."""
 
     keep_share: float = parameter(
         1.0, "Share of the drawn images that is kept; 1 keeps all, 0.2 draws five times as many.", group="Selection", gt=0,
@@ -135,3 +136,27 @@ class SelectionSpec(Spec):
         None, "The classifier whose probability of the label is the score.", group="Selection",
         run_kinds=("train_classifier",),
     )  # fmt: skip
+    duplicates: Literal["keep", "exact", "near"] = parameter(
+        "keep", "keep: images are taken as they are drawn. exact: one with the same pixels as an earlier image of the set is "
+        "dropped, and another one drawn for it. near: also one that differs little from an earlier image.",
+        group="Selection",
+    )  # fmt: skip
+    near_distance: float = parameter(
+        0.05, "An image is a near duplicate when the root mean square difference of its pixels to an earlier image is below "
+        "this. 1/255 is one grey level; different photographs of one kind are some 0.2 apart.", unit="[0,1] intensity",
+        group="Selection", gt=0, le=1, shown_when={"duplicates": ("near",)},
+    )  # fmt: skip
+    memories: Literal["keep", "drop"] = parameter(
+        "keep", "drop: an image at less than a third of the distance to its nearest training image than to the second "
+        "nearest is a memory of that one; it is dropped, and another one drawn for it.", group="Selection",
+        source="Yoon et al. 2023",
+    )  # fmt: skip
+    most_candidates: float = parameter(
+        4.0, "At most so many times the wanted images are drawn to replace dropped ones; then the set stays smaller.",
+        group="Selection", ge=1, le=1000, advanced=True,
+    )  # fmt: skip
+
+    @property
+    def drops(self) -> bool:
+        """Whether an image may be dropped for what it repeats."""
+        return self.duplicates != "keep" or self.memories == "drop"

@@ -1,4 +1,4 @@
-"""Specification of ``evaluate``: clean accuracy and accuracy under a union of attacks."""
+"""Specification of ``evaluate``: accuracy on clean images, under a union of attacks, and under common corruptions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Split = Literal["test", "validation", "train"]
 
 
 class EvaluateSpec(JobSpec):
-    """Accuracy of a classifier on clean and on attacked images."""
+    """Accuracy of a classifier on clean, on attacked and on corrupted images."""
 
     title = "Evaluate under attack"
-    summary = "Clean accuracy, PGD with cross-entropy and margin loss and restarts, and the union of them."
+    summary = "Clean accuracy, PGD with cross-entropy and margin loss and restarts, and the union of them; common corruptions."
 
     kind: Literal["evaluate"] = "evaluate"
     classifier: str = parameter(
@@ -36,6 +36,20 @@ class EvaluateSpec(JobSpec):
     eps_grid: tuple[float, ...] = parameter(
         (), "Further radii for the curve of robust accuracy against eps (one restart each); empty for none.",
         unit="[0,1] intensity", group="Attack", max_length=32,
+    )  # fmt: skip
+    corruptions: str | None = parameter(
+        None, "Data set of corrupted test images, such as cifar10-c, on which unattacked accuracy is measured for each "
+        "corruption and severity; empty for none.", group="Corruptions", max_length=64,
+        source="Hendrycks & Dietterich 2019",
+    )  # fmt: skip
+    corruption_images: int | None = parameter(
+        None, "How many images of each corruption and severity, the first ones; empty for all.", unit="images",
+        group="Corruptions", ge=1,
+    )  # fmt: skip
+    corruption_extras: bool = parameter(
+        False, "Count the four corruptions that the authors keep for development, too: Gaussian blur, saturate, spatter and "
+        "speckle noise. Published means leave them out.", group="Corruptions", advanced=True,
+        source="Hendrycks & Dietterich 2019",
     )  # fmt: skip
     sanity_checks: bool = parameter(
         True, "Check for gradient masking: more steps must not be weaker, a huge radius must reach zero.",

@@ -18,8 +18,8 @@ class GenerateSpec(JobSpec):
 
     kind: Literal["generate"] = "generate"
     denoiser: str = parameter(
-        ..., "The training run whose averaged weights generate.", group="Inputs", run_kinds=("train_denoiser",),
-        min_length=1,
+        ..., "The training run whose averaged weights generate.", group="Inputs",
+        run_kinds=("train_denoiser", "import_denoiser"), min_length=1,
     )  # fmt: skip
     images: int = parameter(5000, "How many images the set shall have.", unit="images", group="Sampling", ge=1)
     labels: Literal["condition", "judge"] = parameter(

@@ -11,14 +11,15 @@ class ImportImagesSpec(JobSpec):
     """Read labelled images that were made elsewhere, e.g. the released .npz files of Wang et al. 2023."""
 
     title = "Import labelled images"
-    summary = "A set made elsewhere (.npz, or a folder of pictures per class) becomes a run to train with."
+    summary = "A set made elsewhere (.npz, HDF5, or a folder of pictures per class) becomes a run to train with."
 
     kind: Literal["import_images"] = "import_images"
     paths: tuple[str, ...] = parameter(
-        ..., "Files or folders, read one after the other as one set: .npz with 'image' and 'label', folders of pictures per "
-        "class, or any format of 'difrob data add'.", group="Inputs", min_length=1, max_length=100,
+        ..., "Files or folders, read one after the other as one set: .npz or HDF5 with 'image' and 'label', the .h5 of a "
+        "generated run, folders of pictures per class, or any format of 'difrob data add'.", group="Inputs", min_length=1,
+        max_length=100,
     )  # fmt: skip
-    format: Literal["auto", "arrays", "folders", "idx", "cifar", "svhn"] = parameter(
+    format: Literal["auto", "arrays", "folders", "idx", "cifar", "svhn", "hdf5"] = parameter(
         "auto", "Format of the files; auto looks.", group="Inputs", advanced=True
     )
     split: str = parameter(

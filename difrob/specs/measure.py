@@ -9,7 +9,7 @@ from pydantic import model_validator
 from difrob.specs.base import JobSpec, parameter
 from difrob.specs.evaluate import Split, Weights
 
-ExtractorName = Literal["pixels", "pca", "classifier"]
+ExtractorName = Literal["pixels", "pca", "classifier", "inception"]
 MeasureName = Literal[
     "frechet", "kernel", "precision_recall", "density_coverage", "memorisation", "duplicates", "label_agreement"
 ]
@@ -56,8 +56,16 @@ class MeasureSpec(JobSpec):
     )  # fmt: skip
     extractor: ExtractorName = parameter(
         "pca", "Features of distances and overlap. pca: principal components of the reference images' pixels; classifier: "
-        "activations in front of its head. Numbers in different features cannot be compared.",
+        "activations in front of its head; inception: the 2,048 features of published distances, for which you need a file of "
+        "weights. Numbers in different features cannot be compared.",
         group="Features",
+    )  # fmt: skip
+    inception_path: str | None = parameter(
+        None, "File with the weights of the Inception network of 2015-12-05, .pth, .pt or .safetensors, as published by "
+        "pytorch-fid: pt_inception-2015-12-05-6726825d.pth. It is read from here and never fetched; its SHA-256 stands "
+        "with every number.",
+        group="Features", shown_when={"extractor": ("inception",)}, min_length=1, max_length=4096,
+        source="Heusel et al. 2017",
     )  # fmt: skip
     components: int = parameter(
         32, "Number of principal components.", unit="features", group="Features", ge=1, le=4096,
@@ -93,6 +101,10 @@ class MeasureSpec(JobSpec):
                 raise ValueError(
                     "label_agreement needs a run in 'classifier'; choose one, or leave label_agreement out"
                 )
+        if self.extractor == "inception" and not self.inception_path:
+            raise ValueError(
+                "extractor = inception needs a file in 'inception_path'; name one, or choose another extractor"
+            )
         if len(set(self.measures)) < len(self.measures):
             raise ValueError(f"measures = {', '.join(self.measures)}: each can be named only once")
         return self

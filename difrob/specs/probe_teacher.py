@@ -37,8 +37,9 @@ class ProbeTeacherSpec(JobSpec):
 
     kind: Literal["probe_teacher"] = "probe_teacher"
     denoiser: str = parameter(
-        ..., "The diffusion model whose blocks are probed.", group="Inputs", run_kinds=("train_denoiser",), min_length=1
-    )
+        ..., "The diffusion model whose blocks are probed.", group="Inputs",
+        run_kinds=("train_denoiser", "import_denoiser"), min_length=1,
+    )  # fmt: skip
     weights: Literal["trained", "random"] = parameter(
         "trained", "random: the same architecture with random weights, a control.", group="Inputs"
     )

@@ -15,6 +15,7 @@ from difrob.specs.base import JobSpec, Spec, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
+from difrob.specs.import_denoiser import ImportDenoiserSpec
 from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
 from difrob.specs.probe_teacher import ProbeTeacherSpec
@@ -33,6 +34,7 @@ KINDS: dict[str, type[JobSpec]] = {
         ProbeTeacherSpec,
         AnalyseSpec,
         ImportImagesSpec,
+        ImportDenoiserSpec,
     )
 }
 

@@ -13,6 +13,8 @@ from difrob.specs.parts import AttackSpec, ComputeSpec, DataSpec, MemorySpec
 WANG = "Wang et al. 2023"
 ADVERSARIAL = ("trades", "pgd_at", "mart", "score")
 TWO_TERMS = ("trades", "mart", "score")
+# Rates of AdamW lie near 0.001: one that is usual for SGD throws the weights away within some steps.
+LARGEST_ADAMW_RATE = 0.1
 RESIDUAL = ("preact_resnet_18", "wide_resnet_28_10", "wide_resnet_70_16", "wide_resnet_94_16", "wide_resnet")
 
 
@@ -185,26 +187,42 @@ class TrainClassifierSpec(JobSpec):
     batch_size: int = parameter(
         96, "Images per step, real and generated together.", unit="images", group="Optimiser", ge=2
     )
+    optimiser: Literal["sgd", "adamw"] = parameter(
+        "sgd", "sgd: with Nesterov momentum, usual for convolutional networks. adamw: Adam with decoupled weight decay, usual "
+        "for transformers; it needs a learning rate near 0.001 and a weight decay near 0.05.", group="Optimiser",
+        source=f"{WANG}: SGD; Loshchilov & Hutter 2019, algorithm 2",
+    )  # fmt: skip
     learning_rate: float = parameter(
-        0.2, "Peak learning rate of SGD with Nesterov momentum.", group="Optimiser", gt=0, le=10, source=f"{WANG}: 0.2"
-    )
+        0.2, "Peak learning rate. 0.2 is for sgd; adamw takes about 0.001.", group="Optimiser", gt=0, le=10,
+        source=f"{WANG}: 0.2; Touvron et al. 2021, table 9: 0.0005 for AdamW at 512 images per step",
+    )  # fmt: skip
     schedule: Literal["cosine", "one_cycle"] = parameter(
         "cosine", "After the warm-up a half cosine: to zero (cosine), or from 1/25 of the peak up and down to 1/250000 of it "
         "(one_cycle). Both go step by step.", group="Optimiser", advanced=True,
         source="Smith & Topin 2019, as in torch.optim.lr_scheduler.OneCycleLR",
     )  # fmt: skip
-    momentum: float = parameter(0.9, "Nesterov momentum.", group="Optimiser", ge=0, lt=1, advanced=True)
+    momentum: float = parameter(
+        0.9, "Nesterov momentum.", group="Optimiser", shown_when={"optimiser": ("sgd",)}, ge=0, lt=1, advanced=True
+    )
+    betas: tuple[float, ...] = parameter(
+        (0.9, 0.999), "Decays of AdamW's averages of the gradient and of its square.", group="Optimiser",
+        shown_when={"optimiser": ("adamw",)}, advanced=True, min_length=2, max_length=2,
+        source="Loshchilov & Hutter 2019, algorithm 2",
+    )  # fmt: skip
     cycle_momentum: bool = parameter(
         False, "Let the momentum go from 0.95 to 0.85 and back against the learning rate, instead of the one above.",
-        group="Optimiser", shown_when={"schedule": ("one_cycle",)}, advanced=True,
+        group="Optimiser", shown_when={"schedule": ("one_cycle",), "optimiser": ("sgd",)}, advanced=True,
         source=f"{WANG}, released code, where the one-cycle schedule does so unasked",
     )  # fmt: skip
     weight_decay: float = parameter(
-        5e-4, "Decay of weights, not of normalisation parameters.", group="Optimiser", ge=0, advanced=True, source=WANG
-    )
+        5e-4, "sgd: added to the gradients of all but normalisation parameters. adamw: decoupled from the gradient, times the "
+        "learning rate, and of the weights of linear layers and convolutions alone: biases, norms, class token and "
+        "positions are spared.", group="Optimiser", ge=0, advanced=True,
+        source=f"{WANG}; Touvron et al. 2021, table 9: 0.05 for AdamW",
+    )  # fmt: skip
     warmup_fraction: float = parameter(
-        0.025, "Share of the steps in which the learning rate rises; a half cosine follows.", group="Optimiser", ge=0,
-        lt=1, advanced=True, source=f"{WANG}: one-cycle with 2.5 % warm-up",
+        0.025, "Share of the steps in which the learning rate rises, in a line (cosine) or along a half cosine (one_cycle).",
+        group="Optimiser", ge=0, lt=1, advanced=True, source=f"{WANG}: one-cycle with 2.5 % warm-up",
     )  # fmt: skip
     gradient_clip: float | None = parameter(
         None, "Largest gradient norm; empty for no clipping.", group="Optimiser", gt=0, advanced=True
@@ -258,6 +276,28 @@ class TrainClassifierSpec(JobSpec):
         if self.network.has_batch_norm and self.memory.micro_batch == 1:
             raise ValueError("micro_batch = 1 leaves batch normalisation one image to normalise by; use at least 2")
         return self
+
+    @model_validator(mode="after")
+    def _optimiser_fits(self) -> TrainClassifierSpec:
+        if self.optimiser != "adamw":
+            return self
+        if self.learning_rate > LARGEST_ADAMW_RATE:
+            raise ValueError(
+                f"learning_rate = {self.learning_rate:g} is a rate for SGD; AdamW takes about 0.001, and at most "
+                f"{LARGEST_ADAMW_RATE:g}"
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas = {self.betas}: each must be at least 0 and less than 1")
+        if self.cycles_momentum:
+            raise ValueError(
+                "cycle_momentum moves the momentum of SGD, which AdamW has not; switch it off, or set optimiser = sgd"
+            )
+        return self
+
+    @property
+    def cycles_momentum(self) -> bool:
+        """Whether the momentum of a step depends on the step."""
+        return self.schedule == "one_cycle" and self.cycle_momentum
 
     @property
     def generated_sets(self) -> list[str]:

@@ -27,7 +27,7 @@ from difrob.training.compute import Compute, Tell, send
 from difrob.training.inner_attack import draw_start_noise
 from difrob.training.mart import mart_loss
 from difrob.training.objectives import Terms, gaussian_loss, standard_loss, weighted_terms
-from difrob.training.optimisers import clip_gradients, decay_groups
+from difrob.training.optimisers import build_optimiser, clip_gradients, lay_out_like_parameters
 from difrob.training.pgd_training import pgd_training_loss
 from difrob.training.schedules import one_cycle, one_cycle_momentum, warmup_cosine
 from difrob.training.scores import score_loss
@@ -93,18 +93,9 @@ class ClassifierTraining:
         self.average = WarmedUpAverage(self.network, spec.averaging_decay, self.warmup_steps)
         self._statistics = RunningStatistics(self.network, spec.network.batch_norm_momentum)
         self._alignment = align(self.network)
-        self._parameters = list(self.network.parameters())
-        groups = decay_groups(self.network, spec.weight_decay)
-        if self._alignment is not None:
-            self._parameters += self._alignment.head.parameters()
-            groups += decay_groups(self._alignment.head, spec.weight_decay)
-        self._optimiser = torch.optim.SGD(
-            groups,
-            lr=spec.learning_rate,
-            momentum=self.momentum(0),
-            nesterov=self.momentum(0) > 0,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        trained = [self.network] if self._alignment is None else [self.network, self._alignment.head]
+        self._parameters = [parameter for module in trained for parameter in module.parameters()]
+        self._optimiser = build_optimiser(spec, trained, device, momentum=self.momentum(0))
         self._compute.compile(self.network)
         self._seen = self._compute.logits_of(self.network)
         self._pieces_are_told = False
@@ -116,14 +107,18 @@ class ClassifierTraining:
 
     def momentum(self, step: int) -> float:
         """The momentum of a step."""
-        if self.spec.schedule == "one_cycle" and self.spec.cycle_momentum:
+        if self.spec.cycles_momentum:
             return one_cycle_momentum(step, self.spec.steps, warmup_steps=self.warmup_steps)
         return self.spec.momentum
+
+    def recorded_momentum(self, step: int) -> float | None:
+        """The momentum of a step where it is worth a curve, else None."""
+        return self.momentum(step) if self.spec.cycle_momentum and self.spec.optimiser == "sgd" else None
 
     def step(
         self, step: int, images: Tensor, labels: Tensor, rows: Rows = NOWHERE, *, counts: bool = False
     ) -> StepRecord:
-        """One step of SGD and of the average. Reads nothing back from the device.
+        """One step of the optimiser and of the average. Reads nothing back from the device.
 
         Args:
             step: its number, from 0.
@@ -134,7 +129,8 @@ class ClassifierTraining:
         """
         for group in self._optimiser.param_groups:
             group["lr"] = self.rate(step)
-            group["momentum"] = self.momentum(step)
+            if self.spec.optimiser == "sgd":
+                group["momentum"] = self.momentum(step)
         self._statistics.begin(step)
         self._compute.uncompiled = step == 0 and self._statistics.exist  # whose momentum is that of no later step
         terms = self.pieces.attempt(partial(self._leave_gradients, step, images, labels, rows, counts))
@@ -201,9 +197,9 @@ class ClassifierTraining:
 
     def tensors(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """All state as the parts of a checkpoint, and the JSON data that belongs to it."""
-        momentum, optimiser_state = pack_optimiser(self._optimiser)
+        averages, optimiser_state = pack_optimiser(self._optimiser)
         parts = {
-            "network": dict(self.network.state_dict()), "average": self.average.state_dict(), "optimiser": momentum,
+            "network": dict(self.network.state_dict()), "average": self.average.state_dict(), "optimiser": averages,
         }  # fmt: skip
         if self._alignment is not None:
             parts["alignment"] = self._alignment.head.state_dict()
@@ -223,9 +219,7 @@ class ClassifierTraining:
         if self._alignment is not None:
             self._alignment.restore(part_of(parts, "alignment"))
         restore_optimiser(self._optimiser, parts.get("optimiser", {}), state["optimiser"])
-        for parameter, quantities in self._optimiser.state.items():
-            # Stored tensors are contiguous, whatever the layout of the weights; a fused step needs one layout for both.
-            quantities["momentum_buffer"] = torch.empty_like(parameter).copy_(quantities["momentum_buffer"])
+        lay_out_like_parameters(self._optimiser)
 
 
 def draw_noise(spec: TrainClassifierSpec, shape: tuple[int, ...], step: int) -> Tensor | None:

@@ -9,7 +9,7 @@ MANY_SPLITS = 6
 
 def images_text(record: DataSetRecord) -> str:
     """The number of all images, e.g. ``70,000``; points are drawn as asked for."""
-    return "drawn" if record.is_points else f"{images_of(record):,}"
+    return "drawn" if record.is_drawn else f"{images_of(record):,}"
 
 
 def images_of(record: DataSetRecord) -> int:
@@ -19,7 +19,7 @@ def images_of(record: DataSetRecord) -> int:
 
 def counts_text(record: DataSetRecord) -> str:
     """``train 54,000, validation 6,000, test 10,000``; of very many splits only how many."""
-    if record.is_points:
+    if record.is_drawn:
         return "as many points as asked for"
     if len(record.splits) > MANY_SPLITS:
         return f"{len(record.splits)} splits, {images_of(record):,} images in all"
@@ -30,7 +30,7 @@ def size_text(record: DataSetRecord) -> str:
     """``28 × 28 grey``, or how many numbers a point has."""
     channels, height, width = record.image_shape
     if record.is_points:
-        return f"{channels} numbers"
+        return f"{channels * height * width} numbers"
     return f"{height} × {width} {'grey' if channels == 1 else 'colour'}"
 
 
@@ -52,7 +52,7 @@ def origin_meaning(record: DataSetRecord) -> str:
 
 def validation_text(record: DataSetRecord) -> str:
     """By which rule images were held out for validation, as a sentence."""
-    if record.is_points:
+    if record.is_drawn:
         return "Points are drawn anew for validation."
     rule = record.validation
     count = rule.get("images", 0)

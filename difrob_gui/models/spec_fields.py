@@ -16,7 +16,7 @@ from difrob.specs import JobSpec, Spec, face_of, parse_spec, spec_class, walk_fi
 
 MISSING = "must be given"
 HEADER_FIELDS = ("kind", "version", "name", "seed")
-DATA_SET_FIELDS = ("data.dataset", "corruption.outliers")
+DATA_SET_FIELDS = ("data.dataset", "corruption.outliers", "corruptions")
 POINTS_LEARNT_BY = "train_denoiser"  # the one kind that takes points of a toy distribution for images
 
 
@@ -67,6 +67,11 @@ class Field:
     def takes_paths(self) -> bool:
         """Whether its texts are paths of files and folders."""
         return self.shape is Shape.TEXTS and self.path.rsplit(".", 1)[-1].endswith("paths")
+
+    @property
+    def takes_path(self) -> bool:
+        """Whether its text is the path of a file or folder."""
+        return self.shape is Shape.TEXT and self.path.rsplit(".", 1)[-1].endswith("path")
 
     def tooltip(self) -> str:
         """Help, range, default and source, one per line."""

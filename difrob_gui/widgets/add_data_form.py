@@ -23,7 +23,7 @@ from difrob_gui.widgets.tone_label import ToneLabel
 FORMATS = {
     "auto": "Look into the files", "idx": "idx (MNIST, Fashion-MNIST)", "cifar": "CIFAR-10 or -100, binary or python",
     "svhn": "SVHN (.mat)", "arrays": "NumPy arrays (.npz, .npy)", "corrupted": "CIFAR-10-C",
-    "folders": "Folders of pictures, one per class",
+    "hdf5": "HDF5 (image and label, or a run's .h5)", "folders": "Folders of pictures, one per class",
 }  # fmt: skip
 FLIPS = {"": "What is known of the set", "--flips": "Yes", "--no-flips": "No"}
 

@@ -37,7 +37,8 @@ class DataSetEditor(FieldEditor):
         self._box.activated.connect(self._on_activated)
 
     def value(self) -> Any:
-        return self._box.currentText().strip()
+        name = self._box.currentText().strip()
+        return None if not name and (self.field.required or self.field.optional) else name
 
     def set_value(self, value: Any) -> None:
         with QSignalBlocker(self._box):

@@ -14,6 +14,7 @@ from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.field_editor import CalmComboBox, FieldEditor
 from difrob_gui.widgets.flow_box import FlowBox
 from difrob_gui.widgets.list_editor import ListEditor
+from difrob_gui.widgets.path_editor import PathEditor
 from difrob_gui.widgets.run_picker import RunPicker
 
 
@@ -170,6 +171,8 @@ def make_editor(field: Field) -> FieldEditor:
         return ListEditor(field)
     if field.shape is Shape.DATA_SET:
         return DataSetEditor(field)
+    if field.takes_path:
+        return PathEditor(field)
     return TextEditor(field)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
@@ -31,7 +32,7 @@ class ListEditor(FieldEditor):
     """A list whose rows can be edited in place, a line for the next one, and buttons to browse and remove."""
 
     def __init__(self, field: Field) -> None:
-        holder = _Holder(self._drop)
+        holder = DropArea(self._drop)
         super().__init__(field, holder)
         noun = "path" if field.takes_paths else "text"
         self.list = _Rows(self._remove)
@@ -44,15 +45,17 @@ class ListEditor(FieldEditor):
         self.line.setPlaceholderText(told[:1].upper() + told[1:])
         for child in (self.list, self.line):
             child.setAcceptDrops(False)  # a line would take the address of a file for text
-        add = _button("Add", "add", f"Add the typed {noun} (Return)", self.take_typed)
-        self.remove_button = _button("Remove", "remove", "Take the chosen ones out of the list (Del)", self._remove)
+        add = small_button("Add", "add", f"Add the typed {noun} (Return)", self.take_typed)
+        self.remove_button = small_button(
+            "Remove", "remove", "Take the chosen ones out of the list (Del)", self._remove
+        )
         self.buttons = [add, self.remove_button]
         if field.takes_paths:
-            browse = [
-                _button("File …", "spec", "Choose files", self._browse_files),
-                _button("Folder …", "folder", "Choose a folder", self._browse_folder),
+            choosers = [
+                small_button("File …", "spec", "Choose files", self._browse_files),
+                small_button("Folder …", "folder", "Choose a folder", self._browse_folder),
             ]
-            self.buttons[1:1] = browse
+            self.buttons[1:1] = choosers
         foot = QHBoxLayout()
         foot.setSpacing(6)
         for button in self.buttons:
@@ -144,11 +147,7 @@ class ListEditor(FieldEditor):
         self._browse(QFileDialog.FileMode.Directory, "Choose a folder")
 
     def _browse(self, mode: QFileDialog.FileMode, title: str) -> None:
-        dialog = QFileDialog(self.window(), title)
-        dialog.setFileMode(mode)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.filesSelected.connect(self.add)
-        dialog.open()
+        browse(self, mode, title, self.add)
 
     def _fit(self) -> None:
         """As high as its rows, within limits; nothing is shown of an empty list."""
@@ -182,7 +181,7 @@ class _Rows(QListWidget):
         super().keyPressEvent(event)
 
 
-class _Holder(QWidget):
+class DropArea(QWidget):
     """Takes files and folders that are dropped anywhere on the editor."""
 
     def __init__(self, take: Any) -> None:
@@ -204,7 +203,17 @@ class _Holder(QWidget):
             event.acceptProposedAction()
 
 
-def _button(text: str, picture: str, tip: str, act: Any) -> QPushButton:
+def browse(parent: QWidget, mode: QFileDialog.FileMode, title: str, take: Callable[[list[str]], None]) -> None:
+    """Open a dialog for files or folders; ``take`` gets the paths that are chosen."""
+    dialog = QFileDialog(parent.window(), title)
+    dialog.setFileMode(mode)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.filesSelected.connect(take)
+    dialog.open()
+
+
+def small_button(text: str, picture: str, tip: str, act: Any) -> QPushButton:
+    """A button with an icon below a field; Return in the field does not press it."""
     button = QPushButton(icon(picture, "text_muted"), text)
     button.setToolTip(tip)
     button.setIconSize(QSize(14, 14))

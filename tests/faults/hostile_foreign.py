@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import pickletools
 import random
 import struct
 import warnings
@@ -61,12 +62,11 @@ class Foreign:
 
     @cached_property
     def _torch(self) -> bytes:
-        import torch  # here, since the other sorts are read without it
+        return torch_bytes(in_an_archive=True)
 
-        state = {"model": {"weight": torch.ones(4, 3), "bias": torch.zeros(4)}, "step": 5, "names": ["a"]}
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        return buffer.getvalue()
+    @cached_property
+    def _old_torch(self) -> bytes:
+        return torch_bytes(in_an_archive=False)
 
     def sorts(self) -> dict[str, Callable[[random.Random], None]]:
         """Readers of one hostile input each, by sort."""
@@ -107,7 +107,13 @@ class Foreign:
 
     def torch(self, chance: random.Random) -> None:
         """Weights of torch.save."""
-        self._write(spoil(self._torch, chance) if chance.random() < 0.4 else self._pickle_archive(chance))
+        makers = [
+            lambda: spoil(self._torch, chance),
+            lambda: self._pickle_archive(chance),
+            lambda: spoil(self._old_torch, chance),
+            lambda: self._old_pickles(chance),
+        ]
+        self._write(chance.choices(makers, (3, 4, 2, 2))[0]())
         try:
             read_torch_state(self._path)
         finally:
@@ -159,6 +165,39 @@ class Foreign:
         if chance.random() < 0.2:
             entries.pop(chance.choice(list(entries)))
         return zip_bytes(entries, chance.choice([0, 0, 0, 8]))
+
+    def _old_pickles(self, chance: random.Random) -> bytes:
+        """A file of torch.save before PyTorch 1.6 with another pickle in the place of one of its five, or swapped bytes."""
+        stream = io.BytesIO(self._old_torch)
+        parts = []
+        for _ in range(5):
+            start = stream.tell()
+            for _opcode in pickletools.genops(stream):
+                pass
+            parts.append(self._old_torch[start : stream.tell()])
+        storages = self._old_torch[stream.tell() :]
+        place = chance.randrange(5)
+        parts[place] = chance.choice([
+            lambda: pickle.dumps(Trap(self.mark), 2),
+            lambda: pickle.dumps(odd_json(chance), 2),
+            lambda: flip_bytes(parts[place], chance),
+            lambda: move_bytes(parts[place], chance),
+            lambda: swapped(parts[place], chance),
+            lambda: b"\x80\x02" + b"]" * 5000 + b"a" * 4999 + b".",
+            lambda: b"\x80\x02}r\xff\xff\xff\xff.",
+            lambda: b"\x80\x02X\xff\xff\xff\x7f.",
+        ])()  # fmt: skip
+        return b"".join(parts) + (spoil(storages, chance) if chance.random() < 0.2 else storages)
+
+
+def torch_bytes(*, in_an_archive: bool) -> bytes:
+    """A small state as torch.save writes it, in the present format or in that before PyTorch 1.6."""
+    import torch  # here, since the other sorts are read without it
+
+    state = {"model": {"weight": torch.ones(4, 3), "bias": torch.zeros(4)}, "step": 5, "names": ["a"]}
+    buffer = io.BytesIO()
+    torch.save(state, buffer, _use_new_zipfile_serialization=in_an_archive)
+    return buffer.getvalue()
 
 
 def npy_bytes(array: np.ndarray) -> bytes:

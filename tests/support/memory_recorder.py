@@ -241,6 +241,13 @@ class MemoryRecorder:
     def recorded_samples(self) -> int:
         return self._rows_before
 
+    def recorded_column(self, name: str) -> np.ndarray:
+        if name not in self._columns:
+            raise UserError(f"the run has no 'samples/{name}'")
+        column = self.column(name)[: self._rows_before]
+        column.flags.writeable = False
+        return column
+
     # What a test asks --------------------------------------------------------------------------------------------
 
     @property

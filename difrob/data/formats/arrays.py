@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from difrob.data.corrupted_splits import SEVERITIES, split_name
 from difrob.data.formats.known import CIFAR10, titled
 from difrob.data.formats.source import (
     MAX_IMAGES,
@@ -31,7 +32,6 @@ from difrob.foreign.npy import read_npy
 from difrob.foreign.npz import open_npz
 
 IMAGE_KEYS, LABEL_KEYS = ("image", "images"), ("label", "labels")
-SEVERITIES = 5
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def read_corrupted(path: Path) -> Source:
         for severity in range(SEVERITIES):
             start, stop = severity * count, (severity + 1) * count
             values = check_labels(labels[start:stop], len(names), label_place.name)
-            splits[f"{name}-{severity + 1}"] = SourceSplit(values, partial(_images, place, start, stop))
+            splits[split_name(name, severity + 1)] = SourceSplit(values, partial(_images, place, start, stop))
     is_cifar = shape == (32, 32, 3) and len(names) == len(CIFAR10.class_names)
     files = fingerprint({place.path.name: place.path for place in (label_place, *places.values())})
     return Source(

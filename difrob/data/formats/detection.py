@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from difrob.data.formats import arrays, cifar, class_folders, idx, svhn
+from difrob.data.formats import arrays, cifar, class_folders, hdf5, idx, svhn
 from difrob.data.formats.source import Source
 from difrob.errors import UserError
 
@@ -47,13 +47,15 @@ FORMATS = {
     "corrupted": Format(
         lambda path: bool(arrays.find_corrupted(path)), lambda request: arrays.read_corrupted(request.path)
     ),
+    "hdf5": Format(lambda path: bool(hdf5.find(path)), lambda request: hdf5.read(request.path)),
     "folders": Format(
         class_folders.recognises, lambda request: class_folders.read(request.path, request.size, request.progress)
     ),
 }
 FORMAT_HELP = (
     "idx (MNIST, Fashion-MNIST), cifar (CIFAR-10 and -100, binary or python, folder or tar.gz), svhn (.mat), arrays "
-    "(.npz with image and label, or .npy pairs), corrupted (CIFAR-10-C), folders (one folder of PNG or JPEG per class)"
+    "(.npz with image and label, or .npy pairs), corrupted (CIFAR-10-C), hdf5 (image and label, or the file of a run), "
+    "folders (one folder of PNG or JPEG per class)"
 )
 
 

@@ -13,9 +13,8 @@ from scipy.stats import multivariate_normal
 from support.built_in_data import load_split
 
 from difrob.data.points import PointSet, in_diffusion_range
-from difrob.data.toy import GaussianMixture, gaussian, image_subspace, oblique_plane, projected_images, ring
+from difrob.data.toy import GaussianMixture, gaussian, oblique_plane, ring
 from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
-from difrob.errors import UserError
 from difrob.specs import DataSpec
 
 
@@ -128,39 +127,16 @@ def test_the_plane_is_oblique_and_holds_its_points() -> None:
     assert gaussian().support.basis.shape == (2, 2) and skewed().support.basis.shape == (3, 3)
 
 
-def test_images_made_linear_span_exactly_the_subspace() -> None:
-    images = load_split(DataSpec(), "train")
-    mixture = image_subspace(images, 6)
-    projected = projected_images(images, 6)
-    assert mixture.num_classes == 10 and mixture.image_shape == projected.shape == (1, 8, 8)
-    assert mixture.support.basis.shape == (6, 64)
-    flat = projected.u.reshape(len(images), -1)
-    np.testing.assert_allclose(mixture.support.project(flat), flat, atol=1e-5)
-    for label in (0, 7):  # mean and covariance of a class are those of its projected images
-        own = flat[images.labels == label].astype(np.float64)
-        np.testing.assert_allclose(mixture.means[label], own.mean(axis=0), atol=1e-5)
-        covariance = (mixture.axes[label].T * mixture.spreads[label] ** 2) @ mixture.axes[label]
-        np.testing.assert_allclose(covariance, np.cov(own, rowvar=False), atol=1e-4)
-    original = in_diffusion_range(images).flatten(1).numpy()
-    assert 0.05 < np.square(flat - original).mean() / original.var() < 0.5  # what the subspace leaves out
-
-
-def test_bad_mixtures_and_subspaces_are_refused() -> None:
+def test_bad_mixtures_are_refused() -> None:
     one = {"weights": np.ones(1), "means": np.zeros((1, 2)), "axes": np.eye(2)[None], "spreads": np.ones((1, 2))}
     for bad, message in (
         ({"weights": np.array([0.5])}, "add up to 1"),
         ({"spreads": np.array([[1.0, 0.0]])}, "leave out an axis"),
         ({"axes": np.array([[[1.0, 0.0], [1.0, 0.0]]])}, "orthonormal"),
         ({"axes": np.eye(3)[None]}, "do not fit"),
-        ({"image_shape": (1, 3, 1)}, "has not the shape"),
     ):
         with pytest.raises(ValueError, match=message):
             GaussianMixture(**{"name": "bad", **one, **bad})  # type: ignore[arg-type]
-    few = load_split(DataSpec(train_size=20), "train")
-    with pytest.raises(UserError, match="the 20 images of 'digits' span 19; give a dimension of 1 to 19"):
-        projected_images(few, 20)
-    with pytest.raises(UserError, match="class 0 of 'digits' has 1 image"):
-        image_subspace(load_split(DataSpec(train_size=10), "train"), 3)
 
 
 def test_point_sets_keep_the_role_of_image_sets() -> None:

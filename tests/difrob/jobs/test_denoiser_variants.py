@@ -47,6 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plane": {"data": DataSpec(dataset="toy-plane", train_size=200), "sample_every": 12},
     "noisy plane": {"data": DataSpec(dataset="toy-plane", train_size=200), "corruption": CorruptionSpec(kind="gaussian"),
                     "class_conditional": False, "parameterisation": "ddpm", "regulariser": ADVERSARIAL},
+    "subspace": {"data": DataSpec(dataset="toy-digits-subspace", train_size=200), "sample_every": 12},
     "half precision": {"compute": ComputeSpec(precision="bfloat16")},
     "distances": {"frechet_every": 12},
 }  # fmt: skip
@@ -110,6 +111,42 @@ def test_toy_points_are_measured_against_the_truth() -> None:
     assert pictures.captions == ["drawn", "true", "learnt from"] and pictures.images.shape == (3, 128, 128, 1)
     assert recorder.results["off_support_rms"].n == 5000
     assert 0 < recorder.results["principal_angle"].value <= 90 and recorder.results["projection_psnr"].unit == "dB"
+
+
+def test_images_on_a_subspace_are_measured_against_it_alone() -> None:
+    recorder = trained(spec_of(**VARIANTS["subspace"]))
+    of_support = {"off_support_rms", "projection_psnr", "principal_angle"}
+    assert set(recorder.results) == {"validation_loss", "training_images", *of_support}
+    rms, angles = recorder.results["off_support_rms"], recorder.attributes["principal_angles"]
+    assert rms.n == 5000 and 0 < rms.low < rms.value < rms.high
+    mean_square = rms.value**2 / 64  # both rest on the same distances
+    assert recorder.results["projection_psnr"].value == pytest.approx(10 * np.log10(4 / mean_square))
+    assert len(angles) == 16 and angles == sorted(angles, reverse=True)
+    assert recorder.results["principal_angle"].value == angles[0]
+    pictures = recorder.pictures["generated"][-1]
+    assert pictures.images.shape == (100, 8, 8, 1) and pictures.captions == [
+        str(k) for k in range(10) for _ in range(10)
+    ]
+
+
+@pytest.mark.slow
+def test_learning_brings_samples_nearer_to_the_subspace() -> None:
+    values = {
+        "data": VARIANTS["subspace"]["data"],
+        "network": DenoiserNetworkSpec(width=128, blocks=3),
+        "batch_size": 64,
+    }
+    short, long = (trained(spec_of(**values, steps=steps)).results["off_support_rms"] for steps in (10, 400))
+    assert long.high < 0.6 * short.low
+
+
+def test_points_on_a_subspace_can_be_spoiled_but_not_mirrored() -> None:
+    data = DataSpec(dataset="toy-digits-subspace")
+    noisy = trained(spec_of(data=data, corruption=CorruptionSpec(kind="gaussian", share=1.0, sigma=0.2)))
+    assert noisy.attributes["corruption"]["rms_change"] == pytest.approx(0.2, rel=0.02)
+    trained(spec_of(data=data, corruption=CorruptionSpec(kind="patches", share=0.5)))
+    with pytest.raises(UserError, match="'toy-digits-subspace' holds points, which have no mirror images"):
+        trained(spec_of(data=data, flips=True))
 
 
 def test_half_precision_is_close_to_full() -> None:

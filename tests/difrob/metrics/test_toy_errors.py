@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from support.built_in_data import load_split
 
-from difrob.data.toy import gaussian, image_subspace, oblique_plane, ring
+from difrob.data.image_subspace import ImageSubspace
+from difrob.data.toy import gaussian, oblique_plane, ring
 from difrob.errors import UserError
 from difrob.metrics.toy_errors import (
     centre_distance_measure,
@@ -115,13 +116,12 @@ def test_noise_off_the_support_does_not_move_samples_between_modes() -> None:
 
 
 def test_subspaces_of_images_are_measured_too() -> None:
-    images = load_split(DataSpec(), "train")
-    mixture = image_subspace(images, 5)
-    drawn = mixture.draw(400, 0).u
-    assert off_support_measure(drawn, mixture.support).value < 1e-5
-    assert principal_angles(drawn, mixture.support).max() < 0.01
-    noisy = drawn + 0.3 * np.random.default_rng(0).normal(size=drawn.shape)
-    assert off_support_measure(noisy, mixture.support).value == pytest.approx(0.3 * np.sqrt(64 - 5), rel=0.02)
+    digits = ImageSubspace.of(load_split(DataSpec(), "train"), load_split(DataSpec(), "validation"), 5)
+    images, support = digits.training.u[:400], digits.support
+    assert off_support_measure(images, support).value < 1e-5
+    assert principal_angles(digits.training.u, support).max() < 0.01
+    noisy = images + 0.3 * np.random.default_rng(0).normal(size=images.shape)
+    assert off_support_measure(noisy, support).value == pytest.approx(0.3 * np.sqrt(64 - 5), rel=0.02)
 
 
 def test_diverged_samples_are_named() -> None:

@@ -26,6 +26,8 @@ def test_it_reads_a_set_and_perhaps_a_classifier() -> None:
     ("values", "message"),
     [
         ({"extractor": "classifier"}, "extractor = classifier needs a run in 'classifier'"),
+        ({"extractor": "inception"}, "extractor = inception needs a file in 'inception_path'"),
+        ({"extractor": "inception", "inception_path": ""}, "'inception_path'"),
         ({"measures": ["label_agreement"]}, "label_agreement needs a run in 'classifier'"),
         ({"measures": ["frechet", "frechet"]}, "each can be named only once"),
         ({"measures": []}, "'measures'"),

@@ -15,10 +15,12 @@ from difrob.specs import KINDS, JobSpec, face_of, input_runs, parse_spec, spec_c
 
 NEEDED = {
     "generate": {"denoiser": "a"}, "evaluate": {"classifier": "b"}, "certify": {"classifier": "c"},
-    "measure": {"generated": "d"}, "import_images": {"paths": ["set.npz"]},
+    "measure": {"generated": "d", "inception_path": "weights.pth"}, "import_images": {"paths": ["set.npz"]},
+    "import_denoiser": {"path": "model.pkl", "data": {"dataset": "digits"}},
     "probe_teacher": {"denoiser": "e"}, "analyse": {"classifier": "f"},
 }  # fmt: skip
 RUNS_OF_CHOICES = {"alignment": {"denoiser": "e", "classifier": "f"}}  # some choices need a run to be named
+BESIDE_CHOICES = {"adamw": {"learning_rate": 0.001}}  # some refuse the default of another field
 SCHEMA_FIELDS = {"kind", "version"}
 FIELDS = [(kind, path) for kind, spec in KINDS.items() for path, _ in walk_fields(spec) if path not in SCHEMA_FIELDS]
 NUMBERS = [
@@ -74,7 +76,7 @@ def test_every_field_has_what_its_faces_need(kind: str, path: str) -> None:
         sibling_path = f"{group}.{sibling}" if group else sibling
         assert sibling_path in fields and sibling_path != path and values
         for value in values:
-            chosen = nested(sibling_path, value)
+            chosen = nested(sibling_path, value) | BESIDE_CHOICES.get(str(value), {})
             for outer, runs in RUNS_OF_CHOICES.items():
                 if outer in chosen:
                     chosen[outer] |= runs

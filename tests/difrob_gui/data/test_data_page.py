@@ -77,7 +77,7 @@ def test_an_empty_workspace_teaches_and_shows_what_comes_with_it(
     qtbot: QtBot, make_page: Callable[[], DataPage]
 ) -> None:
     page = make_page()
-    assert page.model.names() == ["digits", "toy-gaussian", "toy-ring", "toy-plane"]
+    assert page.model.names() == ["digits", "toy-gaussian", "toy-ring", "toy-plane", "toy-digits-subspace"]
     assert "Drop MNIST" in page.teach.message and page.current == "digits"
     assert not page.allows("data.remove") and not page.remove_button.isEnabled()
     wait_for_pictures(qtbot, page)

@@ -1,0 +1,112 @@
+"""Test images under common corruptions (Hendrycks & Dietterich 2019): one split for each corruption and severity.
+
+CIFAR-10-C and folders like it hold the same test images under each corruption in five severities. Their splits are called
+``fog-1`` (mild) to ``fog-5`` (severe), and row n of every split shows the same image.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from difrob.data.images import ImageSet
+from difrob.data.stored import stored_split
+from difrob.errors import UserError
+from difrob.runs.datasets import DataSetRecord
+
+SEVERITIES = 5
+# The authors keep these four for development and validation; the published means are over the other fifteen.
+EXTRA_CORRUPTIONS = ("gaussian_blur", "saturate", "spatter", "speckle_noise")
+_SPLIT = re.compile(rf"(.+)-([1-{SEVERITIES}])")
+
+
+def split_name(corruption: str, severity: int) -> str:
+    """What the split of a corruption and a severity (1 to 5) is called."""
+    return f"{corruption}-{severity}"
+
+
+@dataclass(frozen=True)
+class CorruptedImages:
+    """The same images under several corruptions in five severities each.
+
+    Attributes:
+        record: the data set.
+        corruptions: their names, in the order of the data set.
+        labels: int64 [n], of the first n images of every split.
+    """
+
+    record: DataSetRecord
+    corruptions: tuple[str, ...]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        """Images in all: corruptions x 5 severities x n."""
+        return len(self.corruptions) * SEVERITIES * len(self.labels)
+
+    def place(self, position: int) -> tuple[str, int, int]:
+        """(corruption, severity, row) of the image at a position; corruptions, severities and rows follow in order."""
+        split, row = divmod(position, len(self.labels))
+        corruption, severity = divmod(split, SEVERITIES)
+        return self.corruptions[corruption], severity + 1, row
+
+    def split(self, corruption: str, severity: int) -> ImageSet:
+        """One split whole, mapped and not read. UserError when its files are damaged."""
+        return stored_split(self.record, split_name(corruption, severity))
+
+
+def open_corrupted(record: DataSetRecord, images: int | None = None, *, with_extras: bool = False) -> CorruptedImages:
+    """The corrupted images of a data set, their labels held against each other; no image is read.
+
+    Args:
+        record: the data set.
+        images: take the first so many of each corruption and severity; None for all.
+        with_extras: take the corruptions that the authors keep for development, too.
+
+    Raises:
+        UserError: for a data set without such splits or of points, for splits that are no versions of the same images, and
+            when more images are asked for than there are.
+    """
+    found = corruptions_of(record)
+    chosen = tuple(name for name in found if with_extras or name not in EXTRA_CORRUPTIONS)
+    if not found:
+        raise UserError(
+            f"data set '{record.name}' has no splits of corruptions in {SEVERITIES} severities, such as fog-1 to fog-5; "
+            "'difrob data add' makes them of a folder like CIFAR-10-C"
+        )
+    if not chosen:
+        raise UserError(
+            f"data set '{record.name}' has only corruptions that are meant for development ({', '.join(found)}); switch "
+            "corruption_extras on to measure on them"
+        )
+    names = [split_name(corruption, level + 1) for corruption in chosen for level in range(SEVERITIES)]
+    counts = {record.splits[name].images for name in names}
+    if len(counts) > 1:
+        raise UserError(
+            f"the corruptions of data set '{record.name}' have {min(counts)} to {max(counts)} images, so they are no "
+            "versions of the same ones; make them anew and add the set again"
+        )
+    available = counts.pop()
+    if images is not None and images > available:
+        raise UserError(
+            f"corruption_images = {images} is more than the {available} images of each corruption and severity in "
+            f"'{record.name}'; lower it, or leave it empty for all"
+        )
+    labels = stored_split(record, names[0]).labels
+    for name in names[1:]:
+        if not np.array_equal(stored_split(record, name).labels, labels):
+            raise UserError(
+                f"the images of '{names[0]}' and '{name}' in data set '{record.name}' have different labels, so they are "
+                "no versions of the same ones; make them anew and add the set again"
+            )
+    return CorruptedImages(record, chosen, labels[:images])
+
+
+def corruptions_of(record: DataSetRecord) -> tuple[str, ...]:
+    """The corruptions of which a data set has all five severities, in its order; empty for other data sets."""
+    matches = [match for match in map(_SPLIT.fullmatch, record.splits) if match]
+    names = dict.fromkeys(match[1] for match in matches)
+    return tuple(
+        name for name in names if all(split_name(name, level + 1) in record.splits for level in range(SEVERITIES))
+    )
