@@ -35,7 +35,7 @@ def editor(form: SpecForm) -> PathEditor:
 
 def test_only_paths_have_it() -> None:
     found = {(kind, field.path) for kind, spec in KINDS.items() for field in fields_of(spec) if field.takes_path}
-    assert found == {("import_denoiser", "path")}
+    assert found == {("import_denoiser", "path"), ("measure", "inception_path")}
 
 
 def test_what_is_typed_is_the_path(qtbot: QtBot, form: SpecForm, editor: PathEditor) -> None:
