@@ -7,6 +7,7 @@ reads: of each object only the attributes are taken, and of tensors their number
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import struct
 from dataclasses import dataclass, field
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from difrob.errors import UserError
 from difrob.foreign.harmless import STORAGES
-from difrob.foreign.inert_pickle import Made, Makers, Name, RefusedError, read_inert
+from difrob.foreign.inert_pickle import Made, Makers, read_inert
 from difrob.foreign.old_weights import COUNT_BYTES, MAGIC, VERSION
+from difrob.foreign.pickle_machine import Name, RefusedError
 
 if TYPE_CHECKING:
     import torch
 
 MAX_BYTES = 8 << 30
 MAX_MODULES, MAX_DEPTH = 20_000, 20
+MAX_ENTRIES, MAX_NAME = 200_000, 1_000
 TYPES = {
     "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32",
     "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
@@ -48,9 +51,14 @@ class EDMSnapshot:
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def number(self, name: str, default: float) -> float:
-        """An attribute that is a number; the default where it is none."""
+        """An attribute that is a number, infinite where no float is so large; the default where it is none."""
         value = self.facts.get(name, default)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return default
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
 
 
 def read_edm_snapshot(path: Path) -> EDMSnapshot:
@@ -66,7 +74,7 @@ def read_edm_snapshot(path: Path) -> EDMSnapshot:
         raise UserError(f"'{path}' has {size} bytes, which no snapshot of a network has")
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            content = read_inert(data, _MAKERS)
+            content = read_inert(data, {**_MAKERS, _STORAGES: _Storages(size)})
         return _snapshot(content, size)
     except RefusedError as refused:
         raise UserError(
@@ -103,7 +111,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.tensors: dict[str, torch.Tensor] = {}
-        self.modules = 0
+        self.modules = self.entries = 0
 
     def into(self, module: Any, prefix: str, depth: int) -> None:
         import torch
@@ -112,8 +120,15 @@ class _Walk:
         if self.modules > MAX_MODULES or depth > MAX_DEPTH:
             raise RefusedError(f"more than {MAX_MODULES} modules, or modules in modules in modules")
         attributes = _attributes(module)
-        passing = [name for name in attributes.get("_non_persistent_buffers_set") or () if isinstance(name, str)]
-        for kind in ("_parameters", "_buffers"):
+        # The same dictionaries and names may stand in every module: as many tensors as modules times entries.
+        self.entries += sum(len(attributes[kind]) for kind in (*_TENSORS, "_modules"))
+        self.entries += len(attributes.get(_PASSING) or ())
+        if self.entries > MAX_ENTRIES:
+            raise RefusedError(f"more than {MAX_ENTRIES} tensors and modules")
+        if max(map(len, (prefix, *attributes["_parameters"], *attributes["_buffers"])), default=0) > MAX_NAME:
+            raise RefusedError(f"a name of more than {MAX_NAME} letters")
+        passing = {name for name in attributes.get(_PASSING) or () if isinstance(name, str)}
+        for kind in _TENSORS:
             for name, value in attributes[kind].items():
                 if value is None or (kind == "_buffers" and name in passing):
                     continue
@@ -129,7 +144,7 @@ def _attributes(module: Any) -> dict[str, Any]:
     state = module.state if isinstance(module, Made) else None
     if not isinstance(state, dict):
         raise RefusedError("a module without attributes")
-    for name in ("_parameters", "_buffers", "_modules"):
+    for name in (*_TENSORS, "_modules"):
         if not isinstance(state.get(name), dict) or not all(isinstance(key, str) for key in state[name]):
             raise RefusedError(f"a module without '{name}'")
     return state
@@ -140,6 +155,8 @@ def _plain(module: Made) -> dict[str, Any]:
 
 
 _PERSISTENT = "(persistent)"
+_TENSORS, _PASSING = ("_parameters", "_buffers"), "_non_persistent_buffers_set"
+_STORAGES = Name("torch.storage", "_load_from_bytes")
 
 
 def _persistent_object(meta: Any) -> Made:
@@ -163,12 +180,25 @@ def _storage(kind: Any) -> Name:
     return Name("torch", f"{kind}Storage")
 
 
-def _numbers(data: Any) -> torch.Tensor:
+class _Storages:
+    """Reads storages, all of them together no larger than the file: the bytes of one could be named again and again."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+
+    def __call__(self, data: Any) -> torch.Tensor:
+        if not isinstance(data, bytes):
+            raise RefusedError("a storage that is no bytes")
+        self._left -= len(data)
+        if self._left < 0:
+            raise RefusedError("storages that are larger than the file")
+        return _numbers(data)
+
+
+def _numbers(data: bytes) -> torch.Tensor:
     """All numbers of a storage in the format of torch.save before PyTorch 1.6, which tensors have within pickles, 1-D."""
     import torch
 
-    if not isinstance(data, bytes):
-        raise RefusedError("a storage that is no bytes")
     source = io.BytesIO(data)
     magic, version, machine = (read_inert(source, {}) for _ in range(3))
     if (
@@ -211,7 +241,8 @@ def _tensor(values: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> torc
     return view
 
 
-def _first(value: Any, *_: Any) -> Any:
+def _first(value: Any = (), *_: Any) -> Any:
+    """The value itself: copies of one that is named again and again would take memory without end."""
     return value
 
 
@@ -239,12 +270,12 @@ def _makers() -> Makers:
         Name("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent_object,
         Name("dnnlib.util", "EasyDict"): _empty,
         Name("collections", "OrderedDict"): _empty,
-        Name("builtins", "set"): lambda items=(): list(items),
-        Name("__builtin__", "set"): lambda items=(): list(items),
+        Name("builtins", "set"): _first,
+        Name("__builtin__", "set"): _first,
         Name("torch._utils", "_rebuild_tensor_v2"): _tensor,
         Name("torch._utils", "_rebuild_parameter"): _first,
-        Name("torch.storage", "_load_from_bytes"): _numbers,
-        Name("torch", "Size"): lambda items=(): tuple(items),
+        _STORAGES: None,  # each file has its own
+        Name("torch", "Size"): _first,
         Name("torch", "device"): lambda kind="cpu", *_: kind,
         Name("numpy", "dtype"): _made("numpy", "dtype"),
         Name("numpy", "ndarray"): None,

@@ -2,72 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QKeyEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QFileDialog,
-    QHBoxLayout,
-    QLineEdit,
-    QListWidget,
-    QListWidgetItem,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QListWidget, QListWidgetItem, QSizePolicy
 
 from difrob_gui.models.spec_fields import Field
-from difrob_gui.theme import icon
-from difrob_gui.widgets.field_editor import FieldEditor
-from difrob_gui.widgets.file_drop import dropped_paths
+from difrob_gui.widgets.line_editor import LineEditor, small_button
 
 _LEAST_ROWS, _MOST_ROWS = 1, 5
 
 
-class ListEditor(FieldEditor):
+class ListEditor(LineEditor):
     """A list whose rows can be edited in place, a line for the next one, and buttons to browse and remove."""
 
     def __init__(self, field: Field) -> None:
-        holder = DropArea(self._drop)
-        super().__init__(field, holder)
+        super().__init__(field)
         noun = "path" if field.takes_paths else "text"
         self.list = _Rows(self._remove)
         self.list.setAccessibleName(field.label)
         self.list.setToolTip(field.tooltip())
-        self.line = QLineEdit()
         self.line.setAccessibleName(f"Next {noun} of {field.label.lower()}")
         hint = "Type a path, or drop files here" if field.takes_paths else "type one, press Return"
         told = f"{field.empty_means}; {hint}" if field.empty_means and not field.required else hint
         self.line.setPlaceholderText(told[:1].upper() + told[1:])
-        for child in (self.list, self.line):
-            child.setAcceptDrops(False)  # a line would take the address of a file for text
+        self.list.setAcceptDrops(False)  # as the line: what is dropped is for the whole editor
         add = small_button("Add", "add", f"Add the typed {noun} (Return)", self.take_typed)
         self.remove_button = small_button(
             "Remove", "remove", "Take the chosen ones out of the list (Del)", self._remove
         )
-        self.buttons = [add, self.remove_button]
+        choosers = []
         if field.takes_paths:
-            choosers = [
-                small_button("File …", "spec", "Choose files", self._browse_files),
-                small_button("Folder …", "folder", "Choose a folder", self._browse_folder),
-            ]
-            self.buttons[1:1] = choosers
-        foot = QHBoxLayout()
-        foot.setSpacing(6)
-        for button in self.buttons:
-            foot.addWidget(button)
-        foot.addStretch(1)
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        column.addWidget(self.list)
-        column.addWidget(self.line)
-        column.addLayout(foot)
-        self.setFocusProxy(self.line)
+            choosers = [self.file_button("Choose files", QFileDialog.FileMode.ExistingFiles), self.folder_button()]
+        self.put_together([self.list, self.line], [add, *choosers, self.remove_button])
         self.line.returnPressed.connect(self.take_typed)
         self.line.editingFinished.connect(self.take_typed)
         self.list.itemChanged.connect(self._on_item_changed)
@@ -88,11 +56,6 @@ class ListEditor(FieldEditor):
             self.list.blockSignals(False)
             self._fit()
 
-    def set_invalid(self, invalid: bool) -> None:
-        self.line.setProperty("invalid", invalid)
-        self.line.style().unpolish(self.line)
-        self.line.style().polish(self.line)
-
     def texts(self) -> list[str]:
         """The rows."""
         return [self.list.item(row).text() for row in range(self.list.count())]
@@ -108,6 +71,9 @@ class ListEditor(FieldEditor):
             self._fit()
             self.list.scrollToBottom()
             self.changed.emit()
+
+    def take(self, paths: list[str]) -> None:
+        self.add(paths)
 
     def take_typed(self) -> None:
         """Put what stands in the line into the list."""
@@ -136,18 +102,6 @@ class ListEditor(FieldEditor):
         self._fit()
         if chosen:
             self.changed.emit()
-
-    def _drop(self, paths: list[str]) -> None:
-        self.add(paths)
-
-    def _browse_files(self) -> None:
-        self._browse(QFileDialog.FileMode.ExistingFiles, "Choose files")
-
-    def _browse_folder(self) -> None:
-        self._browse(QFileDialog.FileMode.Directory, "Choose a folder")
-
-    def _browse(self, mode: QFileDialog.FileMode, title: str) -> None:
-        browse(self, mode, title, self.add)
 
     def _fit(self) -> None:
         """As high as its rows, within limits; nothing is shown of an empty list."""
@@ -179,44 +133,3 @@ class _Rows(QListWidget):
             self._remove()
             return
         super().keyPressEvent(event)
-
-
-class DropArea(QWidget):
-    """Takes files and folders that are dropped anywhere on the editor."""
-
-    def __init__(self, take: Any) -> None:
-        super().__init__()
-        self._take = take
-        self.setAcceptDrops(True)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if dropped_paths(event.mimeData()):
-            event.acceptProposedAction()
-
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        paths = dropped_paths(event.mimeData())
-        if paths:
-            self._take(paths)
-            event.acceptProposedAction()
-
-
-def browse(parent: QWidget, mode: QFileDialog.FileMode, title: str, take: Callable[[list[str]], None]) -> None:
-    """Open a dialog for files or folders; ``take`` gets the paths that are chosen."""
-    dialog = QFileDialog(parent.window(), title)
-    dialog.setFileMode(mode)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.filesSelected.connect(take)
-    dialog.open()
-
-
-def small_button(text: str, picture: str, tip: str, act: Any) -> QPushButton:
-    """A button with an icon below a field; Return in the field does not press it."""
-    button = QPushButton(icon(picture, "text_muted"), text)
-    button.setToolTip(tip)
-    button.setIconSize(QSize(14, 14))
-    button.setAutoDefault(False)
-    button.clicked.connect(lambda _checked=False: act())
-    return button

@@ -16,8 +16,9 @@ from support.edm_pickles import Persistent, bare_state, modules_of_edm, snapshot
 from torch import nn
 
 from difrob.errors import UserError
-from difrob.foreign.edm_snapshots import read_edm_snapshot
-from difrob.foreign.inert_pickle import Made, Name, RefusedError, read_inert
+from difrob.foreign.edm_snapshots import EDMSnapshot, read_edm_snapshot
+from difrob.foreign.inert_pickle import Made, read_inert
+from difrob.foreign.pickle_machine import Name, RefusedError
 from difrob.nets.song_unet import SongUNet, SongUNetOptions
 
 
@@ -158,6 +159,43 @@ def test_what_is_shared_without_end_is_refused_soon(tmp_path: Path, network: Son
         (tmp_path / "x.pkl").write_bytes(pickle.dumps({"ema": whole}))
     with pytest.raises(UserError, match="more than 20000 modules"):
         read_edm_snapshot(tmp_path / "x.pkl")
+
+
+def test_a_storage_that_is_named_again_and_again_is_not_read_each_time(tmp_path: Path) -> None:
+    """A small file that would fill any memory: the bytes of one storage, and a thousand calls that read them."""
+    path = tmp_path / "x.pkl"
+    numbers = torch.storage.TypedStorage(
+        wrap_storage=torch.zeros(1000).untyped_storage(), dtype=torch.float32, _internal=True
+    )
+    (data,) = numbers.__reduce__()[1]
+    read = b"ctorch.storage\n_load_from_bytes\nh\x00\x85R"
+    for times, message in ((1, "no 'ema'"), (1000, "storages that are larger than the file")):
+        content = b"\x80\x03](B" + struct.pack("<I", len(data)) + data + b"q\x00" + times * read + b"e."
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            read_edm_snapshot(path)
+
+
+def test_shared_dictionaries_do_not_multiply(tmp_path: Path) -> None:
+    """One dictionary of parameters in each of many modules would stand for more names than any memory holds."""
+    shared: dict[str, Any] = {f"p{number}": None for number in range(3000)}
+    for parameters, message in ((shared, "more than 200000 tensors"), ({"x" * 2000: None}, "a name of more than 1000")):
+        with modules_of_edm() as edm:
+            Persistent.rebuild = staticmethod(edm.rebuild)
+            whole, inner = Persistent("EDMPrecond"), Persistent("SongUNet")
+            for number in range(100):
+                leaf = Persistent("Leaf")
+                leaf._parameters = parameters
+                inner._modules[str(number)] = leaf
+            whole.model = inner
+            (tmp_path / "x.pkl").write_bytes(pickle.dumps({"ema": whole}))
+        with pytest.raises(UserError, match=message):
+            read_edm_snapshot(tmp_path / "x.pkl")
+
+
+def test_a_number_beyond_all_floats_is_infinite() -> None:
+    snapshot_of = EDMSnapshot("EDMPrecond", "SongUNet", {"sigma_data": 10**400, "low": -(10**400), "yes": True})
+    assert [snapshot_of.number(name, 0.5) for name in ("sigma_data", "low", "yes")] == [np.inf, -np.inf, 0.5]
 
 
 def test_plain_data_come_as_they_are() -> None:

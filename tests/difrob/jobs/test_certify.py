@@ -9,6 +9,8 @@ import pytest
 import torch
 from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
+from support.small_classifiers import small_classifier
+from support.trained_runs import trained_run
 from torch import Tensor
 
 from difrob.data import as_float
@@ -17,26 +19,22 @@ from difrob.errors import Stopped, UserError
 from difrob.jobs import certify as certify_job
 from difrob.jobs import per_image
 from difrob.jobs.certify import run
-from difrob.jobs.train_classifier import run as train
 from difrob.metrics.intervals import clopper_pearson
 from difrob.randomness import seeded_globally
 from difrob.smoothing.statistics import certified_radius, largest_certifiable_radius
-from difrob.specs import CertifySpec, TrainClassifierSpec, TrainDenoiserSpec
+from difrob.specs import CertifySpec, TrainDenoiserSpec
 from difrob.training.loading import load_classifier
 
 CPU = torch.device("cpu")
-TRAINING = TrainClassifierSpec(
-    data={"train_size": 300}, network={"channels": (8, 16), "features": 32}, objective="gaussian", noise_sigma=0.25,
-    steps=100, batch_size=64, validate_every=100, validation_attack_steps=1,
-)  # fmt: skip
+TRAINING = small_classifier(
+    steps=100, data={"train_size": 300}, objective="gaussian", noise_sigma=0.25, validation_attack_steps=1
+)
 
 
 @pytest.fixture(scope="module")
 def classifier() -> MemoryInputRun:
     """A classifier trained under Gaussian noise."""
-    recorder = MemoryRecorder()
-    train(TRAINING, recorder, CPU)
-    return recorder.as_input_run(TRAINING, "classifier")
+    return trained_run(TRAINING, "classifier")
 
 
 def spec_of(**changes: Any) -> CertifySpec:
@@ -210,10 +208,9 @@ def test_a_denoiser_that_does_not_fit_is_refused(classifier: MemoryInputRun, mon
 
 def test_plain_smoothing_of_a_classifier_without_noise_training_is_remarked() -> None:
     training = TRAINING.model_copy(update={"objective": "standard", "steps": 1})
-    recorder = MemoryRecorder()
     with seeded_globally(CPU, 0, "unrelated"):
-        train(training, recorder, CPU)
-    found = certified(recorder.as_input_run(training, "classifier"), images=2)
+        plain = trained_run(training, "classifier")
+    found = certified(plain, images=2)
     assert any(level == "warning" and "standard" in text for level, text in found.notes)
     assert found.pictures["smoothing"][0].images.shape == (4, 8, 8, 1)
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 from support.memory_recorder import MemoryRecorder
+from support.small_classifiers import LAID_OUT_OTHERWISE, TRANSFORMER
+from support.trained_runs import assert_same_end, trained, weights_of
 
 from difrob.errors import Stopped, UserError
 from difrob.jobs.train_classifier import run
@@ -15,11 +17,6 @@ from difrob.specs import TrainClassifierSpec, load_preset, parse_spec
 from difrob.training.schedules import one_cycle, warmup_cosine
 
 CPU = torch.device("cpu")
-TRANSFORMER: dict[str, Any] = {"architecture": "vit", "patch": 4, "width": 16, "blocks": 1, "heads": 2}
-RESIDUAL: dict[str, Any] = {"architecture": "wide_resnet", "depth": 10, "widen": 1}
-LAID_OUT: dict[str, Any] = {
-    "network": RESIDUAL, "memory": {"micro_batch": 8}, "compute": {"precision": "bfloat16", "channels_last": True},
-}  # fmt: skip
 
 
 def spec_of(**changes: Any) -> TrainClassifierSpec:
@@ -31,20 +28,9 @@ def spec_of(**changes: Any) -> TrainClassifierSpec:
     return TrainClassifierSpec(**{**values, **changes})
 
 
-def trained(spec: TrainClassifierSpec, **arguments: Any) -> MemoryRecorder:
-    recorder = MemoryRecorder(**arguments)
-    run(spec, recorder, CPU)
-    return recorder
-
-
-def weights_of(recorder: MemoryRecorder) -> dict[str, torch.Tensor]:
-    parts = unpack(recorder.last_checkpoint.weights)
-    return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
-
-
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"schedule": "one_cycle", "betas": (0.9, 0.95), "gradient_clip": 1.0}, LAID_OUT],
+    [{}, {"schedule": "one_cycle", "betas": (0.9, 0.95), "gradient_clip": 1.0}, LAID_OUT_OTHERWISE],
     ids=["transformer", "one cycle, other betas", "residual, pieces, channels last, half"],
 )
 def test_twelve_steps_are_six_and_six(changes: dict[str, Any]) -> None:
@@ -57,11 +43,7 @@ def test_twelve_steps_are_six_and_six(changes: dict[str, Any]) -> None:
     assert kept == {"exp_avg", "exp_avg_sq", "step"}
     resumed = stopped.resume()
     run(spec, resumed, CPU)
-    expected, found = weights_of(whole), weights_of(resumed)
-    assert expected.keys() == found.keys()
-    for key, tensor in expected.items():
-        assert tensor.isfinite().all() and torch.equal(tensor, found[key]), key
-    assert whole.last_checkpoint.state == resumed.last_checkpoint.state and whole.results == resumed.results
+    assert_same_end(whole, resumed)
     assert resumed.values("loss") == whole.values("loss")[6:]
 
 

@@ -11,18 +11,17 @@ import pytest
 import torch
 from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
+from support.small_classifiers import LAID_OUT_OTHERWISE, RESIDUAL, TRANSFORMER
+from support.trained_runs import assert_same_end, trained, weights_of
 
 from difrob.errors import Stopped, UserError
 from difrob.jobs.train_classifier import run
-from difrob.nets.storage import unpack
 from difrob.specs import DataSpec, GenerateSpec, TrainClassifierSpec, load_preset, parse_spec
 from difrob.training.classifying import colour_statistics
 from difrob.training.loading import load_classifier
 
 CPU = torch.device("cpu")
 CNN: dict[str, Any] = {"channels": (4, 8), "features": 16}
-RESIDUAL: dict[str, Any] = {"architecture": "wide_resnet", "depth": 10, "widen": 1}
-TRANSFORMER: dict[str, Any] = {"architecture": "vit", "patch": 4, "width": 16, "blocks": 1, "heads": 2}
 
 
 def spec_of(**changes: Any) -> TrainClassifierSpec:
@@ -33,21 +32,10 @@ def spec_of(**changes: Any) -> TrainClassifierSpec:
     return TrainClassifierSpec(**{**values, **changes})
 
 
-def trained(spec: TrainClassifierSpec, **arguments: Any) -> MemoryRecorder:
-    recorder = MemoryRecorder(**arguments)
-    run(spec, recorder, CPU)
-    return recorder
-
-
 def generated_run(name: str, count: int = 100) -> MemoryInputRun:
     real = load_split(DataSpec(), "train").take(np.arange(count))
     arrays = {"samples/images": real.images, "samples/label": real.labels}
     return MemoryInputRun(name, GenerateSpec(denoiser="d"), arrays=arrays)
-
-
-def weights_of(recorder: MemoryRecorder) -> dict[str, torch.Tensor]:
-    parts = unpack(recorder.last_checkpoint.weights)
-    return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -60,9 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "transformer": {"network": TRANSFORMER},
     "one cycle": {"schedule": "one_cycle", "cycle_momentum": True, "warmup_fraction": 0.4},
     "cutmix": {"augmentation": {"cutmix": 4, "padding": 1, "cutout": 2}},
-    "pieces, channels last, half": {
-        "network": RESIDUAL, "memory": {"micro_batch": 8}, "compute": {"precision": "bfloat16", "channels_last": True},
-    },
+    "pieces, channels last, half": LAID_OUT_OTHERWISE,
 }  # fmt: skip
 
 
@@ -74,11 +60,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str) -> None:
         run(spec, stopped, CPU)
     resumed = stopped.resume()
     run(spec, resumed, CPU)
-    expected, found = weights_of(whole), weights_of(resumed)
-    assert expected.keys() == found.keys()
-    for key, tensor in expected.items():
-        assert tensor.isfinite().all() and torch.equal(tensor, found[key]), key
-    assert whole.last_checkpoint.state == resumed.last_checkpoint.state and whole.results == resumed.results
+    assert_same_end(whole, resumed)
     for metric in set(whole.metrics) - {"images_per_second"}:
         tail = [point for point in whole.metrics[metric] if point.step > 4]
         assert resumed.metrics[metric] == tail, metric

@@ -13,6 +13,8 @@ from scipy import stats
 from support.corrupted_digits import corrupted_digits, write_corrupted
 from support.data_files import some_images
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
+from support.small_classifiers import small_classifier
+from support.trained_runs import trained_run
 
 from difrob.comparison import stated_conditions
 from difrob.data.adding import add_data_set
@@ -21,27 +23,21 @@ from difrob.errors import Stopped, UserError
 from difrob.jobs import corrupted_accuracy, per_image
 from difrob.jobs.evaluate import run
 from difrob.jobs.pieces import sampling_pieces
-from difrob.jobs.train_classifier import run as train
 from difrob.metrics.intervals import wilson
 from difrob.nets.storage import pack, unpack
 from difrob.runs.datasets import DataSetRecord, DataSets
-from difrob.specs import EvaluateSpec, TrainClassifierSpec
+from difrob.specs import EvaluateSpec
 from difrob.training.loading import load_classifier
 
 CPU = torch.device("cpu")
 COUNT = 60
 ARRAYS = corrupted_digits(COUNT)
-TRAINING = TrainClassifierSpec(
-    data={"train_size": 200}, network={"channels": (8, 16), "features": 32}, objective="standard", steps=60,
-    batch_size=64, validate_every=60, validation_attack_steps=2,
-)  # fmt: skip
+TRAINING = small_classifier(steps=60)
 
 
 @pytest.fixture(scope="module")
 def classifier() -> MemoryInputRun:
-    recorder = MemoryRecorder()
-    train(TRAINING, recorder, CPU)
-    return recorder.as_input_run(TRAINING, "classifier")
+    return trained_run(TRAINING, "classifier")
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ import pytest
 import torch
 from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
+from support.trained_runs import trained_run
 
 from difrob.errors import Stopped, UserError
-from difrob.jobs import confidence_selection, generate, train_classifier, train_denoiser
+from difrob.jobs import confidence_selection, generate
 from difrob.metrics.memorisation import nearest_neighbours
 from difrob.runs import RunState, Workspace
 from difrob.runs.recorder import RunRecorder
@@ -31,9 +32,7 @@ def denoiser() -> MemoryInputRun:
         batch_size=8,
         sample_every=0,
     )
-    recorder = MemoryRecorder()
-    train_denoiser.run(spec, recorder, CPU)
-    return recorder.as_input_run(spec, "model")
+    return trained_run(spec, "model")
 
 
 @lru_cache
@@ -42,9 +41,7 @@ def judge() -> MemoryInputRun:
         data={"train_size": 60}, network={"channels": (4, 8), "features": 8}, objective="standard", steps=2, batch_size=16,
         validate_every=2, validation_attack_steps=1,
     )  # fmt: skip
-    recorder = MemoryRecorder()
-    train_classifier.run(spec, recorder, CPU)
-    return recorder.as_input_run(spec, "judge")
+    return trained_run(spec, "judge")
 
 
 @lru_cache(100_000)

@@ -9,28 +9,24 @@ import pytest
 import torch
 from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
+from support.small_classifiers import small_classifier
+from support.trained_runs import trained_run
 
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image
 from difrob.jobs.evaluate import run
-from difrob.jobs.train_classifier import run as train
 from difrob.metrics.intervals import wilson
 from difrob.nets.storage import pack, unpack
-from difrob.specs import EvaluateSpec, TrainClassifierSpec
+from difrob.specs import EvaluateSpec
 
 CPU = torch.device("cpu")
-TRAINING = TrainClassifierSpec(
-    data={"train_size": 200}, network={"channels": (8, 16), "features": 32}, objective="standard", steps=80,
-    batch_size=64, validate_every=80, validation_attack_steps=2,
-)  # fmt: skip
+TRAINING = small_classifier(steps=80)
 
 
 @pytest.fixture(scope="module")
 def classifier() -> MemoryInputRun:
     """A plainly trained classifier: about nine in ten right, and easily broken."""
-    recorder = MemoryRecorder()
-    train(TRAINING, recorder, CPU)
-    return recorder.as_input_run(TRAINING, "classifier")
+    return trained_run(TRAINING, "classifier")
 
 
 def spec_of(**changes: Any) -> EvaluateSpec:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -227,6 +227,40 @@ def test_a_network_that_knows_nothing_errs_by_the_noise(tmp_path: Path) -> None:
         assert recorder.results[f"denoising_error_at_{sigma:g}"].value == pytest.approx(wanted, rel=0.03)
 
 
+def test_a_schedule_of_little_noise_is_checked_at_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline"
+    DDPMPipeline(unet=unet(), scheduler=DDPMScheduler(trained_betas=[1e-4, 1e-4])).save_pretrained(path)
+    recorder = imported(path)
+    (curve,) = recorder.curves["denoising_error"]
+    assert curve.x.tolist() == [recorder.attributes["sigma_range"][1]] and curve.x[0] < 0.05
+
+
+class WithoutFloat64(torch.Tensor):
+    """A tensor on a device like Metal, which has no float64."""
+
+    def double(self, *args: Any, **named: Any) -> torch.Tensor:
+        raise TypeError("float64 is not known here")
+
+    def cpu(self, *args: Any, **named: Any) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+class Unchanging:
+    """A denoiser on such a device that gives back what it gets."""
+
+    num_classes = 0
+
+    def denoise(self, v: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return v.as_subclass(WithoutFloat64)
+
+
+def test_errors_are_added_up_where_float64_is_known() -> None:
+    images = load_split(DataSpec(), "validation")
+    found = import_denoiser.denoising_errors(MemoryRecorder(), cast(Any, Unchanging()), images, slice(0, 40), 0.5, CPU)
+    assert found.dtype == np.float64 and found.shape == (40,)
+    assert found.mean() == pytest.approx(0.25, rel=0.05)
+
+
 @pytest.mark.parametrize("stop", [0, 1, 3, 6])
 def test_a_stopped_import_goes_on_without_the_file(tmp_path: Path, stop: int) -> None:
     path = tmp_path / "model.pkl"
@@ -291,6 +325,7 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
         ({"inner": "DhariwalUNet"}, "a network 'DhariwalUNet'; only 'SongUNet'"),
         ({"label_dropout": 0.3}, "trained with label_dropout = 0.3, not with 0"),
         ({"sigma_data": -1.0}, "sigma_data is -1"),
+        ({"sigma_data": 10**400}, "sigma_data is inf; it must be finite"),
     ):
         path.write_bytes(snapshot(song(), **changes))  # type: ignore[arg-type]
         refused(path, message)
@@ -306,6 +341,7 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
         ({"num_train_timesteps": 10**9}, "num_train_timesteps = 1000000000"),
         ({"beta_end": 1.5}, "strictly between 0 and 1"),
         ({"beta_start": "x"}, "states no noise schedule"),
+        ({"trained_betas": [1e-4] * 100_001}, "100001 trained_betas; at most 100000 steps"),
     ],
 )
 def test_schedules_that_cannot_be_met_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
