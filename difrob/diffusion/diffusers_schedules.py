@@ -64,7 +64,10 @@ def read_schedule(path: Path) -> NoiseSchedule:
 
 def _schedule(values: dict[str, Any]) -> NoiseSchedule:
     if values.get("trained_betas") is not None:
-        return NoiseSchedule("listed", [float(beta) for beta in values["trained_betas"]])
+        betas = [float(beta) for beta in values["trained_betas"]]
+        if len(betas) > MOST_STEPS:
+            raise ValueError(f"{len(betas)} trained_betas; at most {MOST_STEPS} steps can be kept")
+        return NoiseSchedule("listed", betas)
     steps = values.get("num_train_timesteps", 1000)
     if not isinstance(steps, int) or not 2 <= steps <= MOST_STEPS:
         raise ValueError(f"num_train_timesteps = {steps}")

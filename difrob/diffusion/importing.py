@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,8 +140,8 @@ def _from_snapshot(path: Path, spec: ImportDenoiserSpec) -> FoundModel:
         )
     network = song_unet_of(bare_names(snapshot.tensors), null_class=spec.label_dropout > 0)
     sigma_data = snapshot.number("sigma_data", spec.sigma_data)
-    if not sigma_data > 0:
-        raise UserError(f"'{path}' says that sigma_data is {sigma_data:g}; it must lie above 0")
+    if not 0 < sigma_data < math.inf:
+        raise UserError(f"'{path}' says that sigma_data is {sigma_data:g}; it must be finite and lie above 0")
     return FoundModel("edm", EDMDenoiser(network, sigma_data).eval(), (path,))
 
 

@@ -76,5 +76,7 @@ class _Reader(PickleMachine):
             raise RefusedError(f"attributes for a {type(target).__name__}")
 
     def check_key(self, key: Any) -> None:
+        if isinstance(key, int) and key.bit_length() > 64:  # multiples of one number can be made to share a place
+            raise RefusedError("a dictionary with a number of more than 64 bits for a key")
         if not isinstance(key, str | int):
             raise RefusedError(f"a dictionary with a {type(key).__name__} for a key")

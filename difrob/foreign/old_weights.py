@@ -34,9 +34,6 @@ COUNT_BYTES = 8
 # A pickle numbers what it wants to use again; C code takes memory up to the largest number.
 MAX_NUMBERED = 1 << 22
 
-# Calls copy what they are given, which a pickle may name again and again.
-MAX_COPIED = 1 << 24
-
 
 def is_old_state(path: Path) -> bool:
     """Whether a file begins as one of ``torch.save`` before PyTorch 1.6."""
@@ -105,13 +102,12 @@ class _Reader(pickle.Unpickler):
         super().__init__(io.BytesIO(data))
         self.storages: dict[str, _Storage] = {}
         self._path = path
-        self._copied = 0
         # Made anew for each file: a pickle can set attributes of what it gets.
         self._stand_ins: dict[tuple[str, str], Any] = {
-            ("collections", "OrderedDict"): lambda items=(): OrderedDict(self._counted(items)),
+            ("collections", "OrderedDict"): OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): lambda *parts: make(*parts[:4]),
             ("torch._utils", "_rebuild_parameter"): lambda *parts: parts[0],
-            ("torch", "Size"): lambda items=(): tuple(self._counted(items)),
+            ("torch", "Size"): lambda *parts: tuple(*parts),
         }
         self._stand_ins |= {("torch", f"{name}Storage"): name for name in STORAGES}
 
@@ -119,12 +115,6 @@ class _Reader(pickle.Unpickler):
         if (module, name) not in self._stand_ins:
             raise UserError(f"'{self._path}' wants '{module}.{name}', which files of this format are not read with")
         return self._stand_ins[module, name]
-
-    def _counted(self, items: Any) -> Any:
-        self._copied += len(items)
-        if self._copied > MAX_COPIED:
-            raise UserError(f"'{self._path}' claims more than {MAX_COPIED} values beside its tensors")
-        return items
 
     def persistent_load(self, pid: Any) -> str:
         what, kind, name, _, count, view = pid

@@ -97,7 +97,7 @@ class PickleMachine(ABC):
         elif name in _CONSTANTS:
             stack.append(_CONSTANTS[name])
         elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            memo[int(argument)] = stack[-1]
+            self._remember(int(argument))
         elif name == "MEMOIZE":
             memo[len(memo)] = stack[-1]
         elif name in ("GET", "BINGET", "LONG_BINGET"):
@@ -123,6 +123,11 @@ class PickleMachine(ABC):
             self.set_state(stack[-1], state)
         else:
             self._fill(name)
+
+    def _remember(self, place: int) -> None:
+        if not 0 <= place <= MAX_INSTRUCTIONS:  # no writer leaves out places, and chosen ones could be slow to look up
+            raise RefusedError(f"a part number {place}")
+        self._memo[place] = self.stack[-1]
 
     def _fill(self, name: str) -> None:
         """Containers; sets are read as lists."""

@@ -170,7 +170,8 @@ def check_denoising(
     """
     held = load_split(recorder, spec.data, "validation")
     images = held.take(np.arange(min(spec.checked_images, len(held))))
-    sigmas = [sigma for sigma in CHECKED_SIGMAS if sigma <= largest_sigma(denoiser)]
+    limit = largest_sigma(denoiser)
+    sigmas = [sigma for sigma in CHECKED_SIGMAS if sigma <= limit] or [limit]
     variance = float(in_diffusion_range(images).double().var())
     pieces = sampling_pieces(recorder, min(IMAGES_AT_ONCE, len(images)))
     measures: list[Measure] = []
@@ -221,5 +222,6 @@ def denoising_errors(
     noise = normal_per_sample(CHECK_SEED, "import_check", range(rows.start, rows.stop), tuple(u.shape[1:])).to(device)
     labels = torch.from_numpy(part.labels.copy()).to(device) if denoiser.num_classes else None
     estimate = denoiser.denoise(u + sigma * noise, torch.full((len(u),), sigma, device=device), labels)
-    errors: np.ndarray = (estimate - u).double().square().flatten(1).mean(dim=1).cpu().numpy()
+    # Devices without float64 (MPS) are why the difference goes to the CPU first.
+    errors: np.ndarray = (estimate - u).cpu().double().square().flatten(1).mean(dim=1).numpy()
     return errors

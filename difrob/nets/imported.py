@@ -134,7 +134,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
     except Exception as error:
-        raise UserError(f"the weights '{path}' cannot be read: {error}") from None
+        raise UserError(f"the weights '{path}' cannot be read: {error}; get the file again") from None
 
 
 def build_unet(settings: Mapping[str, Any], origin: str) -> Any:

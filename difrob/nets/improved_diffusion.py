@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from difrob.errors import UserError
-from difrob.nets.imported import ImportedUNet, build_unet, fill, read_weights
+from difrob.nets.imported import ImportedUNet, build_unet, fill
 
 RESIDUAL_NAMES = {
     "in_layers.0": "norm1",
@@ -35,41 +33,23 @@ OUTER_NAMES = {
 }
 
 
-def load_improved_diffusion_unet(
-    path: Path, *, image_size: int, heads: int = 4, time_scale: float = 1.0, null_class: bool = False
-) -> ImportedUNet:
-    """The network of a checkpoint of improved-diffusion, ``.pt`` or safetensors.
-
-    Args:
-        path: a state dictionary. A ``.pt`` file is read as tensors only; nothing in it is executed.
-        image_size: height and width in pixels.
-        heads: attention heads of every attention layer.
-        time_scale: 1000 / T for a network that was trained with rescaled time steps.
-        null_class: whether the last class embedding is that of the null class.
-
-    Returns:
-        The network in float32 on the CPU, in evaluation mode.
-
-    Raises:
-        UserError: naming the tensors that are missing or do not fit.
-    """
-    tensors = read_weights(path) if path.suffix == ".safetensors" else _read_pickled(path)
-    return improved_diffusion_unet(
-        tensors, f"'{path}'", image_size=image_size, heads=heads, time_scale=time_scale, null_class=null_class
-    )
-
-
 def improved_diffusion_unet(
     tensors: Mapping[str, Tensor], origin: str, *, image_size: int, heads: int = 4, head_width: int | None = None,
     time_scale: float = 1.0, null_class: bool = False,
 ) -> ImportedUNet:  # fmt: skip
-    """The network of a state dictionary; see :func:`load_improved_diffusion_unet`.
+    """The network of a state dictionary, in float32 on the CPU, in evaluation mode.
 
     Args:
         tensors: the state dictionary.
         origin: how errors call where it comes from.
-        image_size, heads, time_scale, null_class: see there.
+        image_size: height and width in pixels.
+        heads: attention heads of every attention layer.
         head_width: channels of an attention head, of which there are then as many as it takes; None for ``heads`` heads.
+        time_scale: 1000 / T for a network that was trained with rescaled time steps.
+        null_class: whether the last class embedding is that of the null class.
+
+    Raises:
+        UserError: naming the tensors that are missing or do not fit.
     """
     settings, renamed = translate(tensors, heads, head_width)
     channels, outputs = settings["in_channels"], settings["out_channels"]
@@ -117,9 +97,9 @@ class _Translation:
         self.head_widths: set[int] = set()
 
     def result(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        first = self._need("input_blocks.0.0.weight")
+        first = self._need("input_blocks.0.0.weight", dimensions=4)
         scale_shift = self._scale_shift()
-        classes = len(self.left["label_emb.weight"]) if "label_emb.weight" in self.left else None
+        classes = len(self._need("label_emb.weight")) if "label_emb.weight" in self.left else None
         outputs = len(self._need("out.2.weight"))
         channels, layers, attention = self._down()
         self._middle()
@@ -202,14 +182,24 @@ class _Translation:
         """
         if f"{theirs}.qkv.weight" not in self.left:
             return False
-        weight, bias = self.left.pop(f"{theirs}.qkv.weight"), self.left.pop(f"{theirs}.qkv.bias", None)
+        weight, bias = self._need(f"{theirs}.qkv.weight", dimensions=2), self._need(f"{theirs}.qkv.bias")
         width = weight.shape[1]
         heads = self.heads if self.width_of_heads is None else -(-width // self.width_of_heads)
-        if heads < 1 or width % heads or weight.shape[0] != 3 * width or bias is None:
+        for name, size in (
+            ("qkv.weight", 3 * width * width),
+            ("qkv.bias", 3 * width),
+            ("proj_out.weight", width * width),
+        ):
+            found = self._need(f"{theirs}.{name}")
+            if found.numel() != size or not size:
+                shape = list(found.shape)
+                raise UserError(f"'{theirs}.{name}' of the checkpoint has shape {shape}, which no attention layer has")
+        if heads < 1 or width % heads or weight.shape[0] != 3 * width:
             raise UserError(
                 f"'{theirs}.qkv' of the checkpoint, {width} channels wide, is not made of {heads} heads; give the "
                 "number of heads that it was trained with"
             )
+        del self.left[f"{theirs}.qkv.weight"], self.left[f"{theirs}.qkv.bias"]
         self.head_widths.add(width // heads)
         weights = weight.reshape(heads, 3, width // heads, width).transpose(0, 1).reshape(3, width, width)
         biases = bias.reshape(heads, 3, width // heads).transpose(0, 1).reshape(3, width)
@@ -227,10 +217,15 @@ class _Translation:
             if f"{theirs}.{kind}" in self.left:
                 self.renamed[f"{ours}.{kind}"] = self.left.pop(f"{theirs}.{kind}")
 
-    def _need(self, name: str) -> Tensor:
+    def _need(self, name: str, dimensions: int = 1) -> Tensor:
+        """A tensor of so many dimensions or more."""
         if name not in self.left:
             raise UserError(f"the checkpoint lacks '{name}'; it is not a U-Net of improved-diffusion")
-        return self.left[name]
+        tensor = self.left[name]
+        if tensor.ndim < dimensions:
+            shape = list(tensor.shape)
+            raise UserError(f"'{name}' has shape {shape}, which no tensor of that name in improved-diffusion has")
+        return tensor
 
     def _count(self, blocks: str) -> int:
         numbers = [int(match[1]) for name in self.left if (match := re.match(rf"{blocks}\.(\d+)\.", name))]
@@ -257,13 +252,3 @@ class _Translation:
                 f"the checkpoint holds tensors that a U-Net of improved-diffusion does not have: "
                 f"{', '.join(names[:5])}{more}"
             )
-
-
-def _read_pickled(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"the weights '{path}' cannot be read as tensors: {str(error).splitlines()[0]}") from None
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise UserError(f"'{path}' holds no state dictionary of tensors; give the file of the model itself")
-    return tensors

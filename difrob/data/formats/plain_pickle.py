@@ -62,7 +62,8 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"'{path.name}' has more than {MAX_BYTES} bytes, which no CIFAR file has")
     try:
-        return _flat(_Reader().run(path.read_bytes()))
+        data = path.read_bytes()
+        return _flat(_Reader(len(data)).run(data), len(data))
     except RefusedError as refused:
         raise UserError(
             f"'{path.name}' is no CIFAR file: it holds {refused}; difrob reads pickled files without running them and "
@@ -73,7 +74,11 @@ def read_plain_pickle(path: Path) -> dict[str, Any]:
 
 
 class _Reader(PickleMachine):
-    """Builds arrays of bytes, and what they are made of."""
+    """Builds arrays of bytes, and what they are made of; all copies together may be as large as the file, ``size``."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._left = size
 
     def step(self, name: str, argument: Any) -> None:
         if name in _OLD_TEXTS:
@@ -93,6 +98,9 @@ class _Reader(PickleMachine):
         if name == _DTYPE and arguments:
             return _Type(arguments[0])
         if name == _ENCODE and arguments[1:] == ("latin1",) and isinstance(arguments[0], str):
+            self._left -= len(arguments[0])
+            if self._left < 0:
+                raise RefusedError("one text again and again")
             return arguments[0].encode("latin-1")  # how Python 3 writes bytes in the older protocols
         raise RefusedError(f"a call of '{name}' with unusual arguments")
 
@@ -111,10 +119,14 @@ def _text(value: Any) -> Any:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
-def _flat(result: Any) -> dict[str, Any]:
-    """Texts to the values of the dictionary; lists hold no lists, so that a small file stays small."""
+def _flat(result: Any, size: int) -> dict[str, Any]:
+    """Texts to the values of the dictionary; lists hold no lists and are not many times the same, so that a small file
+    stays small.
+    """
     if not isinstance(result, dict):
         raise RefusedError("no dictionary")
+    if sum(len(value) for value in result.values() if type(value) is list) > size:
+        raise RefusedError("one list again and again")
     return {str(_text(key)): _plain(value) for key, value in result.items()}
 
 

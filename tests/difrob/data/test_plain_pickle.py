@@ -100,3 +100,23 @@ def test_any_damage_is_an_error_that_is_told_or_plain_data(
         assert "'batch'" in str(error)
     else:
         assert all(isinstance(key, str) for key in found)
+
+
+def test_a_text_that_is_encoded_again_and_again_is_refused(tmp_path: Path) -> None:
+    text = "x" * 1000
+    encoded = b"h\x00h\x01X\x06\x00\x00\x00latin1\x86R"  # the remembered name called with the remembered text
+    begin = (
+        b"\x80\x02c_codecs\nencode\nq\x00X"
+        + len(text).to_bytes(4, "little")
+        + text.encode()
+        + b"q\x01}X\x01\x00\x00\x00a]("
+    )
+    with pytest.raises(UserError, match="one text again and again"):
+        read(begin + encoded * 500 + b"es.", tmp_path)
+
+
+def test_a_list_under_many_keys_is_refused(tmp_path: Path) -> None:
+    shared = list(range(1000))
+    assert read(pickle.dumps({"a": shared, "b": shared}, 2), tmp_path)["b"] == shared
+    with pytest.raises(UserError, match="one list again and again"):
+        read(pickle.dumps({str(key): shared for key in range(1000)}, 2), tmp_path)

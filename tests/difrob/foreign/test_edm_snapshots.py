@@ -224,3 +224,14 @@ def test_labels_stand_for_themselves_and_are_never_called() -> None:
         io.BytesIO(b"cbuiltins\nprint\n(tR}b."), {Name("builtins", "print"): lambda: Made(Name("a", "b"))}
     )
     assert isinstance(made, Made) and made.state == {} and made.kind == ("a", "b")
+
+
+@pytest.mark.parametrize("key", [2**64, (2**61 - 1) * 2**40])
+def test_keys_that_could_share_one_place_are_refused(key: int) -> None:
+    with pytest.raises(RefusedError, match="a number of more than 64 bits for a key"):
+        read_inert(pickle.dumps({key: 1}), {})
+
+
+def test_numbers_of_remembered_parts_have_a_limit() -> None:
+    with pytest.raises(RefusedError, match="a part number 99999999999"):
+        read_inert(b"Np99999999999\n.", {})

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from difrob.errors import UserError
-from difrob.foreign import old_weights, read_torch_state
+from difrob.foreign import harmless, read_torch_state
 from difrob.foreign.old_weights import MAGIC, VERSION
 
 KINDS = {
@@ -150,7 +150,7 @@ def test_a_file_that_is_cut_off_is_one_sentence(tmp_path: Path, place: int) -> N
 
 def test_calls_do_not_copy_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of many values, and a thousand calls that would each copy it."""
-    monkeypatch.setattr(old_weights, "MAX_COPIED", 100_000)
+    monkeypatch.setattr(harmless, "MAX_COPIED", 100_000)
     values = b"\x80\x02}X\x01\x00\x00\x00a](("
     for call, item in ((b"ctorch\nSize\n", b"N"), (b"ccollections\nOrderedDict\n", b"K\x01K\x02\x86")):
         shared = values + 1000 * item + b"lq\x00"

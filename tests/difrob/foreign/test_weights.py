@@ -71,6 +71,35 @@ def test_torch_states_come_back(tmp_path: Path) -> None:
     assert all(torch.equal(found["state_dict"][name], STATE[name]) for name in STATE)
 
 
+def archive_of(path: Path, content: bytes) -> Path:
+    """A file of ``torch.save`` without tensors, with this pickle in it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in (("data.pkl", content), ("byteorder", b"little"), ("version", b"3\n")):
+            archive.writestr(f"x/{name}", data)
+    return path
+
+
+def test_keys_that_take_for_ever_are_refused(tmp_path: Path) -> None:
+    """Tuples of one tuple twice, sixty deep, whose hash would take 2^60 steps; numbers and tuples without end."""
+    for key, allowed in (
+        (b"K\x07", True), (b"K\x07K\x08\x86", True), (b"N", True), (b")" + b"q\x00h\x00\x86" * 60, False),
+        (b"\x8a\xc8" + b"\x01" * 200, False), (b"(" + b"N" * 1000 + b"t", False),
+    ):  # fmt: skip
+        path = archive_of(tmp_path / "x.pt", b"\x80\x02}" + key + b"K\x01s.")
+        if allowed:
+            assert list(read_torch_state(path).values()) == [1]
+        else:
+            with pytest.raises(UserError, match="it holds a dictionary with keys that are neither"):
+                read_torch_state(path)
+
+
+def test_calls_in_an_archive_do_not_copy_without_end(tmp_path: Path) -> None:
+    calls = b"ctorch\nSize\nh\x00\x85R" * 1000
+    content = b"\x80\x02}X\x01\x00\x00\x00a](" + b"](" + b"N" * 20_000 + b"eq\x00" + calls + b"es."
+    with pytest.raises(UserError, match="claims more than 16777216 values"):
+        read_torch_state(archive_of(tmp_path / "x.pt", content))
+
+
 class Trap:
     def __init__(self, place: Path) -> None:
         self.place = str(place)
