@@ -135,6 +135,8 @@ def number(value: float, unit: str = "") -> str:
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else "-∞")
     if unit == "share":
         return f"{100 * value:.1f} %"
+    if value == round(value) and 1e4 <= abs(value) < 1e15:
+        return f"{value:,.0f}"  # a count, in full
     return f"{value:.4g}"
 
 

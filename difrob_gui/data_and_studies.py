@@ -81,12 +81,17 @@ class DataAndStudies(QObject):
         self.data.add(paths)
 
     def use(self, name: str) -> None:
-        """Fill a data set into the form of a training: of a diffusion model for points, else of what is chosen there."""
+        """Fill a data set into a form: corrupted images into that of an evaluation, which takes them beside its classifier;
+        points into that of a diffusion model; others into what is chosen there, or else that of a diffusion model."""
         record, launch = self.shelf.get(name), self._window.launch
         self._window.show_page("launch")
-        if (record is not None and record.is_points) or "data.dataset" not in launch.form.rows:
+        field = "data.dataset"
+        if record is not None and record.is_corrupted:
+            field = "corruptions"
+            launch.choose_kind("evaluate")
+        elif (record is not None and record.is_points) or field not in launch.form.rows:
             launch.choose_kind("train_denoiser")
-        row = launch.form.rows["data.dataset"]
+        row = launch.form.rows[field]
         row.set_value(name)
         row.edited.emit(row.path)
         launch.form.validate()

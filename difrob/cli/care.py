@@ -71,7 +71,7 @@ def check_runs(
 
 
 def _print_findings(workspace: Workspace, findings: list[Finding]) -> None:
-    table = Table(box=None, pad_edge=False, title=str(workspace.root), title_justify="left", title_style="dim")
+    table = Table(box=None, pad_edge=False, title=escape(str(workspace.root)), title_justify="left", title_style="dim")
     for column in ("file", "", "size", "what was found"):
         table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
     for finding in findings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +17,7 @@ from difrob.runs import Measure, RunState, RunSummary, Workspace, default_worksp
 from difrob.runs.run_file import summary_to_json
 from difrob.specs import JobSpec, face_of, walk_fields
 
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)  # names and paths are printed as they are: see rich.markup.escape
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -42,19 +44,57 @@ def exit_code(state: RunState) -> int:
 
 
 def resolve_inputs(workspace: Workspace, values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]:
-    """Replace names and beginnings of ids by full run ids in the fields that name other runs."""
-    result = dict(values)
+    """Replace names and beginnings of ids by full run ids in the fields that name other runs, also in groups.
+
+    Raises:
+        UserError: for a run that is not there, or of another kind than the field takes.
+    """
+    result = copy.deepcopy(values)
     for path, info in walk_fields(spec):
         kinds = face_of(info).get("run_kinds")
-        if kinds and isinstance(result.get(path), str) and result[path]:
-            run_id = workspace.find(result[path])
+        place, leaf = _place_of(result, path)
+        name = place.get(leaf)
+        if kinds and isinstance(name, str) and name:
+            run_id = workspace.find(name)
             kind = workspace.reader(run_id).summary().kind
             if kind not in kinds:
-                raise UserError(
-                    f"'{path}' needs a run of kind {' or '.join(kinds)}, but '{result[path]}' is a '{kind}' run"
-                )
-            result[path] = run_id
+                raise UserError(f"'{path}' needs a run of kind {' or '.join(kinds)}, but '{name}' is of kind {kind}")
+            place[leaf] = run_id
     return result
+
+
+def resolve_paths(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]:
+    """Write the paths of files and folders in full, as a worker or a later resumption may stand in another folder.
+
+    Raises:
+        UserError: naming the first that is not there.
+    """
+    result = copy.deepcopy(values)
+    for path, _ in walk_fields(spec):
+        place, leaf = _place_of(result, path)
+        given = place.get(leaf)
+        if leaf.endswith("path") and isinstance(given, str) and given:
+            place[leaf] = _full_path(path, given)
+        elif leaf.endswith("paths") and isinstance(given, list):
+            place[leaf] = [_full_path(path, item) if isinstance(item, str) and item else item for item in given]
+    return result
+
+
+def _place_of(values: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """The group in which a field stands, empty where it is not given, and its name there."""
+    *groups, leaf = path.split(".")
+    place: Any = values
+    for group in groups:
+        place = place.get(group) if isinstance(place, dict) else None
+    return (place if isinstance(place, dict) else {}), leaf
+
+
+def _full_path(field: str, text: str) -> str:
+    full = Path(os.path.abspath(Path(text).expanduser()))
+    if not full.exists():
+        hint = f'; several are written as \'{field}=["A", "B"]\'' if field.endswith("paths") and "," in text else ""
+        raise UserError(f"'{field}': there is no file or folder '{full}'{hint}")
+    return str(full)
 
 
 def format_measure(measure: Measure) -> str:

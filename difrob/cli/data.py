@@ -168,7 +168,8 @@ def remove(
         print_line(name=name, bin=str(target))
         return
     place = workspace.datasets.folder / name
-    console.print(f"moved [bold]{name}[/bold] to {target}; to take it back, move it to {place}", soft_wrap=True)
+    way = escape(f"{target}; to take it back, move it to {place}")
+    console.print(f"moved [bold]{name}[/bold] to {way}", soft_wrap=True)
 
 
 def print_list(workspace: Workspace, as_json: bool) -> None:
@@ -192,7 +193,8 @@ def print_list(workspace: Workspace, as_json: bool) -> None:
 
 def print_record(record: DataSetRecord) -> None:
     """A data set in a few lines."""
-    console.print(f"[bold]{record.name}[/bold]  {escape(record.title)}  {_size(record)}, {record.num_classes} classes")
+    classes = "1 class" if record.num_classes == 1 else f"{record.num_classes} classes"
+    console.print(f"[bold]{record.name}[/bold]  {escape(record.title)}  {_size(record)}, {classes}")
     console.print(f"  {_counts(record)}")
     mirrored = "mirror images show the same" if record.flips else "mirror images do not show the same (--flips says so)"
     console.print(f"  {mirrored}")

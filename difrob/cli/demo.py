@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from difrob import words
@@ -109,7 +110,8 @@ def demo(
         failed = follow(connection, pipeline.run_ids, quiet=as_json)
     took = time.monotonic() - began
     if failed is not None:
-        console.print(f"{state_text(failed.state)} {failed.spec.get('name')}: {failed.reason}")
+        why = escape(f"{failed.spec.get('name')}: {failed.reason}")
+        console.print(f"{state_text(failed.state)} {why}")
         console.print(f"'difrob show {failed.run_id} --log' tells more")
         return EXIT_FAILED
     screenshots = take_screenshots(workspace, pipeline)
@@ -122,7 +124,10 @@ def demo(
     else:
         print_report(workspace, pipeline, took, screenshots)
         if window is None and not headless:
-            console.print(f"open the window with [bold]difrob gui --workspace {workspace.root}[/bold]", soft_wrap=True)
+            console.print(
+                f"open the window with [bold]difrob gui --workspace {escape(str(workspace.root))}[/bold]",
+                soft_wrap=True,
+            )
     return 0
 
 
@@ -205,7 +210,7 @@ def print_report(workspace: Workspace, pipeline: Pipeline, took: float, screensh
         measure = Measure(**results["real"][name])
         console.print(f"[dim]{label}: {measure.description} (n = {measure.n}, {measure.interval})[/dim]")
     for path in screenshots:
-        console.print(f"screenshot {path}", soft_wrap=True)
+        console.print(f"screenshot {path}", soft_wrap=True, markup=False)
 
 
 def _cell(measure: Measure) -> str:

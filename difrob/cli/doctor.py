@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import typer
+from rich.markup import escape
 
 from difrob.cli.common import EXIT_DOCTOR, JsonOption, WorkspaceOption, console, open_workspace, print_json
 from difrob.errors import UserError
@@ -49,9 +50,11 @@ def doctor(workspace_folder: WorkspaceOption = None, as_json: JsonOption = False
     else:
         marks = {"ok": "[green]ok[/green]     ", "note": "[yellow]note[/yellow]   ", "missing": "[red]missing[/red]"}
         for finding in findings:
-            console.print(f"{marks[finding.verdict]}  [bold]{finding.subject}[/bold]: {finding.text}", soft_wrap=True)
+            console.print(
+                f"{marks[finding.verdict]}  [bold]{finding.subject}[/bold]: {escape(finding.text)}", soft_wrap=True
+            )
             if finding.mend:
-                console.print(f"         mend: [cyan]{finding.mend}[/cyan]", soft_wrap=True)
+                console.print(f"         mend: [cyan]{escape(finding.mend)}[/cyan]", soft_wrap=True)
     return EXIT_DOCTOR if any(finding.verdict == "missing" for finding in findings) else 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 from difrob.cli.common import WorkspaceOption, console, open_workspace
@@ -55,11 +56,11 @@ def export(
     workspace = open_workspace(workspace_folder, create=False)
     reader = workspace.reader(workspace.find(run))
     with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(f"writing {target.name}")
+        task = bar.add_task(escape(f"writing {target.name}"))
         count = FORMATS[chosen](
             reader, target, replace=force, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
-    console.print(f"{count} images written to {target}", soft_wrap=True)
+    console.print(f"{count} images written to {target}", soft_wrap=True, markup=False)
 
 
 def format_of(target: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from difrob import words
@@ -77,10 +78,10 @@ def print_queue(state: QueueState) -> None:
         progress = state.progress.get(entry.run_id)
         left = words.duration(progress.seconds_left) if progress else ""
         table.add_row(
-            str(position), entry.spec.get("name") or "", str(entry.spec.get("kind")),
+            str(position), escape(entry.spec.get("name") or ""), str(entry.spec.get("kind")),
             str(entry.priority) if entry.priority else "", _state_text(entry),
             f"{progress.done}/{progress.total}" if progress else "", left,
-            entry.on_lane or entry.lane, entry.reason, entry.run_id,
+            entry.on_lane or entry.lane, escape(entry.reason), entry.run_id,
         )  # fmt: skip
     console.print(table)
 
@@ -266,5 +267,5 @@ def serve(
     from difrob.worker.supervisor import serve_workspace
 
     workspace = open_workspace(workspace_folder)
-    console.print(f"serving [bold]{workspace.root}[/bold]; Ctrl+C ends it, live runs go on")
+    console.print(f"serving [bold]{escape(str(workspace.root))}[/bold]; Ctrl+C ends it, live runs go on")
     return serve_workspace(workspace, idle_seconds)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import threading
 import time
 from dataclasses import asdict
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -25,6 +28,7 @@ from difrob.cli.common import (
     open_workspace,
     print_json,
     resolve_inputs,
+    resolve_paths,
     state_text,
     summary_as_json,
 )
@@ -37,13 +41,18 @@ from difrob.specs import (
     KINDS,
     JobSpec,
     apply_overrides,
+    default_at,
     face_of,
     list_presets,
     load_preset,
     parse_spec,
     spec_class,
+    value_at,
     walk_fields,
 )
+from difrob.specs.field_words import choices_of, limits_of, show
+
+LINES_AT_END = 5  # warnings of the log that are repeated below the results
 
 
 def register(app: typer.Typer) -> None:
@@ -111,9 +120,26 @@ def build_spec(
         values["name"] = name
     if seed is not None:
         values["seed"] = seed
-    parsed = parse_spec({"kind": kind, **resolve_inputs(workspace, values, spec)})
+    values = resolve_paths(resolve_inputs(workspace, values, spec), spec)
+    parsed = parse_spec({"kind": kind, **values})
     workspace.require_data_of(parsed)
+    for sentence in without_effect(parsed, overrides):
+        print(f"difrob: {sentence}", file=sys.stderr)
     return parsed
+
+
+def without_effect(spec: JobSpec, overrides: list[str]) -> list[str]:
+    """A sentence for each field that was set but does not matter, since another one has a value without use for it."""
+    given = {override.partition("=")[0].strip() for override in overrides}
+    sentences = []
+    for path, info in walk_fields(type(spec)):
+        group = path.rpartition(".")[0]
+        for sibling, wanted in face_of(info).get("shown_when", {}).items():
+            other = f"{group}.{sibling}" if group else sibling
+            value = value_at(spec, other)
+            if path in given and value not in wanted:
+                sentences.append(f"note: '{path}' has no effect while {other} = {show(value) or 'none'}")
+    return sentences
 
 
 def submit(workspace: Workspace, run_id: str, spec: JobSpec, device: str, *, resuming: bool, as_json: bool) -> int:
@@ -171,8 +197,9 @@ def run_here(
 
 def print_outcome(summary: RunSummary, workspace: Workspace) -> None:
     """How a run ended, and its results."""
-    reason = f": {summary.reason}" if summary.reason else ""
-    console.print(f"{state_text(summary.state)} [bold]{words.run_title(summary.name, summary.run_id)}[/bold]{reason}")
+    reason = escape(f": {summary.reason}") if summary.reason else ""
+    title = escape(words.run_title(summary.name, summary.run_id))
+    console.print(f"{state_text(summary.state)} [bold]{title}[/bold]{reason}")
     if summary.state is not RunState.FINISHED and (mend := advice(summary.cause)):
         console.print(f"  {mend}")
     for name, measure in summary.results.items():
@@ -180,9 +207,12 @@ def print_outcome(summary: RunSummary, workspace: Workspace) -> None:
             filter(None, [measure.description, f"n = {measure.n}" if measure.n else "", measure.interval])
         )
         console.print(
-            f"  {name}: [bold]{format_measure(measure)}[/bold]" + (f"  [dim]{details}[/dim]" if details else "")
+            f"  {escape(name)}: [bold]{escape(format_measure(measure))}[/bold]"
+            + (f"  [dim]{escape(details)}[/dim]" if details else "")
         )
-    console.print(f"  [dim]{workspace.run_path(summary.run_id)}[/dim]", soft_wrap=True)
+    for line in [line for line in workspace.reader(summary.run_id).log() if line.level == "warning"][-LINES_AT_END:]:
+        console.print(f"  {line.level}: {line.text}", markup=False)
+    console.print(f"  [dim]{escape(str(workspace.run_path(summary.run_id)))}[/dim]", soft_wrap=True)
 
 
 def print_fields(spec: type[JobSpec]) -> None:
@@ -196,12 +226,26 @@ def print_fields(spec: type[JobSpec]) -> None:
         face = face_of(info)
         if not face:
             continue
-        default = "(required)" if info.is_required() else "(none)" if info.default is None else str(info.default)
-        source = f" [dim]({face['source']})[/dim]" if face["source"] else ""
-        table.add_row(f"[bold]{path}[/bold]", default or "''", face["unit"], (info.description or "") + source)
+        default = default_at(spec, path)
+        written = "(required)" if default is ... else "(none)" if default in (None, ()) else str(default)
+        if isinstance(default, tuple) and default:
+            written = ",".join(show(member) for member in default)
+        source = f" [dim]({escape(face['source'])})[/dim]" if face["source"] else ""
+        meaning = " ".join(filter(None, [info.description, allowed_values(info)]))
+        table.add_row(f"[bold]{path}[/bold]", escape(written) or "''", escape(face["unit"]), escape(meaning) + source)
     console.print(table)
     for preset in list_presets(spec.model_fields["kind"].default):
-        console.print(f"preset [bold]{preset.name}[/bold]: {preset.description}")
+        console.print(f"preset [bold]{escape(preset.name)}[/bold]: {escape(preset.description)}")
+
+
+def allowed_values(info: FieldInfo) -> str:
+    """The choices of a field that its description does not all name, and its limits, as sentences."""
+    choices = choices_of(info.annotation)
+    described = re.findall(r"[a-z0-9_]+(?=[:,])", info.description or "")
+    several = "One or more of" if get_origin(info.annotation) is tuple else "One of"
+    sentences = [f"{several}: {', '.join(choices)}."] if not set(choices) <= set(described) else []
+    limits = limits_of(info)
+    return " ".join([*sentences, *([f"{limits[0].upper()}{limits[1:]}."] if limits else [])])
 
 
 class _ProgressReport:
@@ -220,7 +264,11 @@ class _ProgressReport:
         newest = "  ".join(f"{name} {value:.4g}" for name, value in list(sign.headline.items())[:3])
         progress, total = sign.progress, sign.progress.total or None
         self._bar.update(
-            self._task, completed=progress.done, total=total, unit=progress.unit, headline=sign.waiting or newest
+            self._task,
+            completed=progress.done,
+            total=total,
+            unit=progress.unit,
+            headline=escape(sign.waiting or newest),
         )
 
     def say(self, text: str) -> None:

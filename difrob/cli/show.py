@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from difrob import words
@@ -22,6 +23,7 @@ from difrob.cli.common import (
     summary_as_json,
 )
 from difrob.comparison import Difference, banner_text, completed, flatten, spec_differences, unlike_conditions
+from difrob.errors import UserError
 from difrob.runs import RunSummary
 
 runs_app = typer.Typer(
@@ -60,16 +62,16 @@ def runs(
         print_json([summary_as_json(summary, workspace) for summary in found])
         return
     if not found:
-        console.print(f"no runs in {workspace.root}; 'difrob demo' or 'difrob run' makes some")
+        console.print(f"no runs in {escape(str(workspace.root))}; 'difrob demo' or 'difrob run' makes some")
         return
-    table = Table(box=None, pad_edge=False, title=str(workspace.root), title_justify="left", title_style="dim")
+    table = Table(box=None, pad_edge=False, title=escape(str(workspace.root)), title_justify="left", title_style="dim")
     for column in ("started", "name", "kind", "state", "took", "result"):
         table.add_column(column, overflow="fold", no_wrap=column in ("started", "took"))
     for summary in found:
         table.add_row(
             datetime.fromtimestamp(summary.started or summary.created).strftime("%m-%d %H:%M"),
-            words.run_title(summary.name, summary.run_id), summary.kind, state_text(summary.state),
-            words.duration(_took(summary)), _headline(summary),
+            escape(words.run_title(summary.name, summary.run_id)), summary.kind, state_text(summary.state),
+            words.duration(_took(summary)), escape(_headline(summary)),
         )  # fmt: skip
         if with_ids:
             table.add_row("", f"[dim]{summary.run_id}[/dim]")
@@ -109,28 +111,29 @@ def show(
         return
     progress = summary.progress
     console.print(
-        f"[bold]{words.run_title(summary.name, run_id)}[/bold]  {summary.kind}  {state_text(summary.state)}  "
-        f"{summary.reason}"
+        f"[bold]{escape(words.run_title(summary.name, run_id))}[/bold]  {summary.kind}  {state_text(summary.state)}  "
+        f"{escape(summary.reason)}"
     )
     console.print(
         f"{progress.done}/{progress.total} {progress.unit} in {words.duration(_took(summary))} on {summary.device} "
-        f"({summary.host}), id {run_id}"
+        f"({escape(summary.host)}), id {escape(run_id)}"
     )
     _print_results(summary)
     for field, parent in summary.parents.items():
-        console.print(f"  {field}: {parent}")
+        console.print(f"  {field}: {parent}", markup=False)
     table = Table(
         box=None, pad_edge=False, title="specification", title_justify="left", title_style="dim", show_header=False
     )
     for path, value in flatten(completed(summary.spec)).items():
-        table.add_row(path, value)
+        table.add_row(path, escape(value))
     console.print(table)
     series = reader.metrics()
     if series:
-        console.print(f"[dim]metrics:[/dim] {', '.join(f'{name} ({len(s.step)})' for name, s in series.items())}")
+        found = ", ".join(f"{name} ({len(s.step)})" for name, s in series.items())
+        console.print(f"[dim]metrics:[/dim] {escape(found)}")
     for line in lines if log else [line for line in lines if line.level != "info"][-5:]:
         console.print(f"{datetime.fromtimestamp(line.time):%H:%M:%S} {line.level}: {line.text}", markup=False)
-    console.print(f"[dim]{workspace.run_path(run_id)}[/dim]", soft_wrap=True)
+    console.print(f"[dim]{escape(str(workspace.run_path(run_id)))}[/dim]", soft_wrap=True)
 
 
 def _print_results(summary: RunSummary) -> None:
@@ -141,7 +144,8 @@ def _print_results(summary: RunSummary) -> None:
         table.add_column(column, overflow="fold")
     for name, measure in summary.results.items():
         size = "" if measure.n is None else str(measure.n)
-        table.add_row(name, format_measure(measure), size, measure.interval, measure.description)
+        cells = (name, format_measure(measure), size, measure.interval, measure.description)
+        table.add_row(*(escape(cell) for cell in cells))
     console.print(table)
 
 
@@ -152,6 +156,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Hold runs against each other: results with intervals, and where their specifications differ."""
+    if len(names) < 2:
+        raise UserError("a comparison needs two or more runs; 'difrob show' tells about one")
     workspace = open_workspace(workspace_folder, create=False)
     summaries = [workspace.reader(workspace.find(name)).summary() for name in names]
     differences = spec_differences([summary.spec for summary in summaries])
@@ -168,20 +174,20 @@ def compare(
         return
     if unlike:
         console.print(
-            f"[bold yellow]Not like with like.[/bold yellow] {banner_text(unlike)} Their numbers do not compare."
+            f"[bold yellow]Not like with like.[/bold yellow] {escape(banner_text(unlike))} Their numbers do not compare."
         )
     console.print(_results_table(summaries))
     console.print(_differences_table(summaries, differences))
 
 
 def _results_table(summaries: list[RunSummary]) -> Table:
-    table = Table(title="results (value [interval])", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=escape("results (value [interval])"), title_justify="left", box=None, pad_edge=False)
     table.add_column("result", overflow="fold")
     for summary in summaries:
-        table.add_column(words.run_title(summary.name, summary.run_id), overflow="fold")
+        table.add_column(escape(words.run_title(summary.name, summary.run_id)), overflow="fold")
     for name in dict.fromkeys(name for summary in summaries for name in summary.results):
         cells = [format_measure(s.results[name]) if name in s.results else "—" for s in summaries]
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *(escape(cell) for cell in cells))
     return table
 
 
@@ -189,7 +195,7 @@ def _differences_table(summaries: list[RunSummary], differences: list[Difference
     table = Table(title="specifications", title_justify="left", box=None, pad_edge=False)
     table.add_column("field", overflow="fold")
     for summary in summaries:
-        table.add_column(words.run_title(summary.name, summary.run_id), overflow="fold")
+        table.add_column(escape(words.run_title(summary.name, summary.run_id)), overflow="fold")
     for difference in differences:
-        table.add_row(difference.path, *difference.values)
+        table.add_row(difference.path, *(escape(value) for value in difference.values))
     return table

@@ -122,6 +122,7 @@ def weights_file(folder: Path) -> Path:
     if files:
         raise UserError(f"'{folder}' holds {len(files)} safetensors files; leave one, or call it '{WEIGHTS_NAME}'")
     hint = "; convert its .bin file to safetensors, since a pickle can execute code" if [*folder.glob("*.bin")] else ""
+    hint = hint or "; 'save_pretrained' of diffusers writes one"
     raise UserError(f"'{folder}' holds no safetensors file{hint}")
 
 

@@ -106,6 +106,11 @@ class DataSetRecord:
         return len(self.class_names)
 
     @property
+    def is_corrupted(self) -> bool:
+        """Whether these are corrupted test images alone: their splits are corruptions and severities, e.g. ``fog-1``."""
+        return "train" not in self.splits and any(re.fullmatch(r".+-[1-5]", split) for split in self.splits)
+
+    @property
     def is_points(self) -> bool:
         """Whether these are points of a toy distribution instead of images."""
         return self.format == POINTS

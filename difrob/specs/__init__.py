@@ -2,7 +2,7 @@
 
 from difrob.specs.alignment_parts import AlignmentSpec
 from difrob.specs.analyse import AnalyseSpec
-from difrob.specs.base import JobSpec, Spec, face_of, input_runs, parameter, value_at, walk_fields
+from difrob.specs.base import JobSpec, Spec, default_at, face_of, input_runs, parameter, value_at, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
@@ -38,6 +38,7 @@ __all__ = [
     "TrainClassifierSpec",
     "TrainDenoiserSpec",
     "apply_overrides",
+    "default_at",
     "face_of",
     "input_runs",
     "list_presets",

@@ -85,6 +85,21 @@ def walk_fields(spec: type[Spec], prefix: str = "") -> Iterator[tuple[str, Field
             yield path, info
 
 
+def default_at(spec: type[Spec], path: str) -> Any:
+    """The value that a field has when nothing is given; ``...`` for a field that must be given.
+
+    A group may stand in a specification with defaults of its own, e.g. more attack steps; those count.
+    """
+    head, _, rest = path.partition(".")
+    info = spec.model_fields[head]
+    if not rest:
+        return ... if info.is_required() else info.get_default(call_default_factory=True)
+    if info.is_required():
+        assert isinstance(info.annotation, type)
+        return default_at(info.annotation, rest)
+    return value_at(info.get_default(call_default_factory=True), rest)
+
+
 def value_at(spec: Spec, path: str) -> Any:
     """The value at a dotted path, e.g. ``attack.eps``."""
     value: Any = spec

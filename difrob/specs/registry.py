@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
 from difrob.specs.analyse import AnalyseSpec
-from difrob.specs.base import JobSpec, Spec, walk_fields
+from difrob.specs.base import JobSpec, Spec, default_at, walk_fields
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
@@ -79,12 +79,17 @@ def explain(error: ValidationError, spec: type[JobSpec]) -> str:
     """Turn a validation error into sentences that name the field, the value and the rule."""
     known = [path for path, _ in walk_fields(spec)]
     sentences = []
-    for item in error.errors():
+    errors = error.errors()
+    wrong_members = {item["loc"][:-1] for item in errors}
+    for item in errors:
         path = ".".join(str(part) for part in item["loc"]) or spec.model_fields["kind"].default
         if item["type"] == "extra_forbidden":
             sentences.append(f"unknown field '{path}'{_suggestion(path, known)}")
         elif item["type"] == "missing":
-            sentences.append(f"'{path}' must be given")
+            inside = [name for name in known if name.startswith(f"{path}.") and default_at(spec, name) is ...]
+            sentences += [f"'{name}' must be given" for name in inside or [path]]
+        elif item["type"] == "too_short" and item["loc"] in wrong_members:
+            continue  # a list counts only the members that are right
         else:
             rule = item["msg"].removeprefix("Value error, ")
             is_group = isinstance(item["input"], dict | Spec)  # a rule between fields names them itself

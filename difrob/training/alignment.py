@@ -8,7 +8,7 @@ attack knows nothing of the term, the teacher gets no gradient, and the head is 
 level, weight and input the paper takes is not known to us; they are fields of the specification.
 
     alignment = open_alignment(spec.alignment, recorder, real, network, spec.seed, device)
-    optimiser = SGD(decay_groups(network, decay) + decay_groups(alignment.head, decay), ...)
+    optimiser = build_optimiser(spec, [network, alignment.head], device, momentum=0.9)
     ...
     targets = alignment.targets(images, step, real_rows, generated_rows, pieces)
     terms = trades_loss(network, images, labels, ...)

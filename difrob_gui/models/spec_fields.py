@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
-from difrob.specs import JobSpec, Spec, face_of, parse_spec, spec_class, walk_fields
+from difrob.specs import JobSpec, default_at, face_of, parse_spec, spec_class, walk_fields
+from difrob.specs.field_words import limits_of, show
 
 MISSING = "must be given"
 HEADER_FIELDS = ("kind", "version", "name", "seed")
@@ -138,19 +139,6 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def show(value: Any) -> str:
-    """A value as the form writes it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    if isinstance(value, (tuple, list)):
-        return ", ".join(show(item) for item in value)
-    return str(value)
-
-
 def check(values: dict[str, Any]) -> tuple[JobSpec | None, list[Problem]]:
     """Validate a plain specification: the specification, or what is wrong, field by field."""
     try:
@@ -214,7 +202,7 @@ def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
         f"{prefix}.{name}" if prefix else name: list(values) for name, values in (face.get("shown_when") or {}).items()
     }
     help_text = info.description or ""
-    default = _default(path, spec)
+    default = default_at(spec, path)
     return Field(
         path=path,
         label=_label(path),
@@ -230,7 +218,7 @@ def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
         choices=choices,
         run_kinds=tuple(face.get("run_kinds") or ()),
         shown_when=siblings,
-        limits=_limits(info),
+        limits=limits_of(info),
         takes_points=path == DATA_SET_FIELDS[0] and spec.model_fields["kind"].default == POINTS_LEARNT_BY,
         empty_means=_empty_means(help_text) if optional or shape in _EMPTY_LISTS else "",
     )
@@ -252,38 +240,9 @@ def _shape(annotation: Any) -> tuple[Shape, bool, tuple[str, ...]]:
     return simple.get(annotation, Shape.TEXT), False, ()
 
 
-def _default(path: str, spec: type[Spec]) -> Any:
-    """The value a field has when nothing is given; ``...`` for a field that must be given."""
-    head, _, rest = path.partition(".")
-    info = spec.model_fields[head]
-    if not rest:
-        return ... if info.is_required() else info.get_default(call_default_factory=True)
-    if info.is_required():
-        assert isinstance(info.annotation, type)
-        return _default(rest, info.annotation)
-    value = info.get_default(call_default_factory=True)
-    for part in rest.split("."):
-        value = getattr(value, part)
-    return value
-
-
 def _label(path: str) -> str:
     leaf = path.rsplit(".", 1)[-1].replace("_", " ")
     return leaf if len(leaf) <= 3 else leaf[0].upper() + leaf[1:]
-
-
-def _limits(info: FieldInfo) -> str:
-    words = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
-    lengths = {"min_length": "at least {} of them", "max_length": "at most {} of them"}
-    found = []
-    for limit in info.metadata:
-        for name, text in words.items():
-            if getattr(limit, name, None) is not None:
-                found.append(text.format(show(getattr(limit, name))))
-        for name, text in lengths.items():
-            if getattr(limit, name, None) is not None and get_origin(info.annotation) is tuple:
-                found.append(text.format(getattr(limit, name)))
-    return ", ".join(found)
 
 
 def _empty_means(help_text: str) -> str:

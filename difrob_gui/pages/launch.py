@@ -72,7 +72,7 @@ class LaunchPage(QWidget):
         self.kind = kind
         if kind not in self._forms:
             self._add_form(kind)
-        self._cards[kind].setChecked(True)
+        self._methods.choose(kind)
         spec = KINDS[kind]
         self._title.setText(spec.title)
         self._summary.setText(spec.summary)

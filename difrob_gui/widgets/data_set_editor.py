@@ -29,7 +29,7 @@ class DataSetEditor(FieldEditor):
         line = self._box.lineEdit()
         line.setAccessibleName(field.label)
         line.setAccessibleDescription(field.help)
-        line.setPlaceholderText("Name of a data set")
+        line.setPlaceholderText((field.empty_means if field.optional else "") or "Name of a data set")
         completer = self._box.completer()
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)

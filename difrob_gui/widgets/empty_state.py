@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from difrob_gui.theme import icon, set_role, theme_signals
 
@@ -37,9 +37,10 @@ class EmptyState(QWidget):
         layout.addWidget(self._picture)
         layout.addSpacing(4)
         layout.addWidget(self._title)
-        row = QVBoxLayout()
-        row.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        row.addWidget(self._text)
+        row = QHBoxLayout()  # knows the height of the text at its greatest width, which an alignment does not
+        row.addStretch()
+        row.addWidget(self._text, 1)
+        row.addStretch()
         layout.addLayout(row)
         layout.addSpacing(8)
         layout.addWidget(self.button, 0, Qt.AlignmentFlag.AlignHCenter)

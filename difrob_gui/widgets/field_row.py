@@ -7,7 +7,8 @@ from typing import Any
 from PySide6.QtCore import QEvent, QObject, QSize, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from difrob_gui.models.spec_fields import Field, show
+from difrob.specs.field_words import show
+from difrob_gui.models.spec_fields import Field
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.field_editor import FieldEditor
 from difrob_gui.widgets.field_editors import make_editor
@@ -78,7 +79,8 @@ class FieldRow(QWidget):
     def set_columns(self, label: int, unit: int) -> None:
         """Give label and unit the widths that all rows share."""
         self.label.setFixedWidth(label)
-        self.unit.setVisible(unit > 0 and not self.field.run_kinds)
+        wide = self.field.run_kinds or self.field.takes_path or self.field.takes_paths
+        self.unit.setVisible(unit > 0 and not wide)
         self.unit.setFixedWidth(unit)
         self._indent.setContentsMargins(label + 10, 0, 0, 4)
 

@@ -52,7 +52,7 @@ class LineEditor(FieldEditor):
 
     def file_button(self, tip: str, mode: QFileDialog.FileMode) -> QPushButton:
         """A button that lets files be chosen: one or several, as the mode says."""
-        return small_button("File …", "spec", tip, lambda: self._browse(mode, tip))
+        return small_button("File …", "log", tip, lambda: self._browse(mode, tip))
 
     def folder_button(self) -> QPushButton:
         """A button that lets a folder be chosen."""

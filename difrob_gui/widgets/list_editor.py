@@ -9,6 +9,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QFileDialog, QListWidget, QListWidgetItem, QSizePolicy
 
 from difrob_gui.models.spec_fields import Field
+from difrob_gui.widgets.file_drop import full_path
 from difrob_gui.widgets.line_editor import LineEditor, small_button
 
 _LEAST_ROWS, _MOST_ROWS = 1, 5
@@ -80,7 +81,7 @@ class ListEditor(LineEditor):
         text = self.line.text().strip()
         if text:
             self.line.clear()
-            self.add([text])
+            self.add([full_path(text) if self.field.takes_paths else text])
 
     def _append(self, text: str) -> None:
         item = QListWidgetItem(text)

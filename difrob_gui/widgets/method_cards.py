@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
 
 from difrob import words
@@ -33,10 +34,24 @@ class MethodCards(QWidget):
             self.cards[kind] = card
             column.addWidget(card)
         column.addStretch(1)
-        area = scroll_area(holder)
-        area.setAccessibleName("Methods")
+        self._area = scroll_area(holder)
+        self._area.setAccessibleName("Methods")
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
+        outer.addWidget(self._area)
         self.setMinimumWidth(LEAST_WIDTH)
         self.setMaximumWidth(MOST_WIDTH)
+
+    def choose(self, kind: str) -> None:
+        """Mark the card of a kind, and bring it into sight."""
+        self.cards[kind].setChecked(True)
+        QTimer.singleShot(0, self, self._show_chosen)  # once the cards have their places
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self, self._show_chosen)
+
+    def _show_chosen(self) -> None:
+        card = self._group.checkedButton()
+        if card is not None:
+            self._area.ensureWidgetVisible(card, 0, 8)

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from difrob import words
 from difrob.runs.datasets import DataSetRecord
 from difrob.specs import JobSpec
-from difrob_gui.models.spec_fields import MISSING, Field, Problem, check, fields_of, flatten, groups_of, nest, show
+from difrob.specs.field_words import show
+from difrob_gui.models.spec_fields import MISSING, Field, Problem, check, fields_of, flatten, groups_of, nest
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.field_editors import RunEditor

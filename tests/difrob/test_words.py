@@ -33,6 +33,7 @@ def test_age(since: float, text: str) -> None:
     ("value", "unit", "text"),
     [
         (0.5421, "share", "54.2 %"), (1234.5678, "", "1235"), (0.00012345, "", "0.0001234"),
+        (9999, "images", "9999"), (68752, "weights", "68,752"), (-50000.0, "images", "-50,000"), (68752.5, "", "6.875e+04"),
         (float("nan"), "share", "not a number"), (float("inf"), "", "∞"), (float("-inf"), "", "-∞"),
     ],
 )  # fmt: skip

@@ -50,6 +50,30 @@ def test_what_is_typed_is_the_path(qtbot: QtBot, form: SpecForm, editor: PathEdi
     assert editor.value() is None and not form.validate()
 
 
+def test_a_path_that_was_typed_is_written_in_full(
+    qtbot: QtBot, form: SpecForm, editor: PathEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    for typed, full in (("models/um", str(tmp_path / "models" / "um")), ("~/um", "/home/me/um"), ("/um", "/um")):
+        editor.line.clear()
+        qtbot.keyClicks(editor.line, typed)
+        editor.line.editingFinished.emit()
+        assert editor.value() == full
+    editor.line.clear()
+    editor.line.editingFinished.emit()
+    assert editor.value() is None
+
+
+def test_a_path_has_room_and_an_optional_data_set_says_what_nothing_means(qtbot: QtBot, form: SpecForm) -> None:
+    assert not form.rows["path"].unit.isVisibleTo(form)
+    evaluation = SpecForm(KINDS["evaluate"])
+    qtbot.addWidget(evaluation)
+    corruptions = evaluation.rows["corruptions"].editor.inner
+    assert corruptions.lineEdit().placeholderText() == "empty = none"
+    assert form.rows["data.dataset"].editor.inner.lineEdit().placeholderText() == "Name of a data set"
+
+
 def test_the_data_set_must_be_named(qtbot: QtBot, form: SpecForm, editor: PathEditor) -> None:
     qtbot.keyClicks(editor.line, "model.pkl")
     assert form.rows["data.dataset"].editor.value() is None

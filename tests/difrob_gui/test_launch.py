@@ -236,3 +236,15 @@ def test_cards_shrink_before_the_form_does(qtbot: QtBot, page: LaunchPage) -> No
     page.resize(COMPACT_BELOW - 60, 600)
     assert page._methods.width() < wide
     assert all(card.height() >= card.heightForWidth(card.width()) for card in page._cards.values())
+
+
+def test_the_chosen_card_comes_into_sight(qtbot: QtBot, page: LaunchPage) -> None:
+    page.resize(900, 400)
+    for kind in (list(KINDS)[-1], next(iter(KINDS))):
+        page.choose_kind(kind)
+        qtbot.waitUntil(lambda kind=kind: _in_sight(page, kind))
+
+
+def _in_sight(page: LaunchPage, kind: str) -> bool:
+    card = page._cards[kind]
+    return card.isChecked() and card.visibleRegion().boundingRect().height() == card.height()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from difrob.specs import KINDS, JobSpec, parse_spec, walk_fields
+from difrob.specs.field_words import show
 from difrob_gui.models.spec_fields import (
     HEADER_FIELDS,
     MISSING,
@@ -17,7 +18,6 @@ from difrob_gui.models.spec_fields import (
     flatten,
     groups_of,
     nest,
-    show,
 )
 
 EVERY = pytest.mark.parametrize("spec", KINDS.values(), ids=list(KINDS))

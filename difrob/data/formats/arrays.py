@@ -175,6 +175,7 @@ def read_corrupted(path: Path) -> Source:
             values = check_labels(labels[start:stop], len(names), label_place.name)
             splits[split_name(name, severity + 1)] = SourceSplit(values, partial(_images, place, start, stop))
     is_cifar = shape == (32, 32, 3) and len(names) == len(CIFAR10.class_names)
+    counted = "1 corruption" if len(places) == 1 else f"{len(places)} corruptions"
     files = fingerprint({place.path.name: place.path for place in (label_place, *places.values())})
     return Source(
         format="corrupted test images",
@@ -185,9 +186,7 @@ def read_corrupted(path: Path) -> Source:
         files=files,
         flips=is_cifar,
         default_name="cifar10-c" if is_cifar else "",
-        notes=(
-            f"{len(places)} corruptions in {SEVERITIES} severities, no training images: it can only be measured on",
-        ),
+        notes=(f"{counted} in {SEVERITIES} severities, no training images: it can only be measured on",),
     )
 
 

@@ -214,8 +214,8 @@ def _common_size(paths: list[Path], looks: list[_Look]) -> tuple[int, int]:
     for path, look in zip(paths, looks, strict=True):
         if (look.height, look.width) != (looks[0].height, looks[0].width):
             raise UserError(
-                f"'{paths[0]}' is {looks[0].width}x{looks[0].height} pixels, '{path}' {look.width}x{look.height}; give "
-                "the side that all shall have with --size"
+                f"'{paths[0]}' is {looks[0].width}x{looks[0].height} pixels, '{path}' {look.width}x{look.height}; "
+                "'difrob data add' brings all to one size, which is given with --size"
             )
     return looks[0].height, looks[0].width
 

@@ -77,7 +77,7 @@ def test_pictures_are_scaled_and_their_middle_cut_out(tmp_path: Path) -> None:
 def test_pictures_of_different_sizes_need_a_size(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "set")
     Image.fromarray(PIXELS[0, :7]).save(folder / "dog" / "odd.png")
-    with pytest.raises(UserError, match=r"is 8x8 pixels, .*odd.png' 8x7; give .*--size"):
+    with pytest.raises(UserError, match=r"is 8x8 pixels, .*odd.png' 8x7; .*data add.*--size"):
         source_of(folder, tmp_path / "scratch")
 
 

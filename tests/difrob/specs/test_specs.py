@@ -107,6 +107,7 @@ def test_lists_of_numbers_are_finite_too() -> None:
         (values_of("train_classifier", eps=0.1), "unknown field 'eps'; did you mean 'attack.eps'?"),
         (values_of("generate", zzzzzz=1), "unknown field 'zzzzzz'; known fields: kind, version, name, seed, "),
         ({"kind": "generate"}, "'denoiser' must be given"),
+        ({"kind": "import_denoiser"}, "'path' must be given; 'data.dataset' must be given"),
         (values_of("generate", images=0), "'images' = 0: Input should be greater than or equal to 1"),
         (values_of("generate", images="many"), "'images' = 'many': Input should be a valid integer"),
         (values_of("generate", images=1.5), "'images' = 1.5"),

@@ -90,6 +90,19 @@ def test_an_empty_state_says_what_to_do_and_offers_it(qtbot) -> None:
     assert empty.button.isHidden() and empty.text == "Waiting Soon."
 
 
+@pytest.mark.parametrize("width", [300, 900, 1600])
+def test_the_text_of_an_empty_state_is_never_cut(qtbot, width: int) -> None:
+    empty = EmptyState("runs", "No runs yet", "Choose one in the table at the left, or start one. " * 3)
+    qtbot.addWidget(empty)
+    empty.resize(width, 600)
+    with qtbot.waitExposed(empty):
+        empty.show()
+    text = empty._text
+    assert text.height() >= text.heightForWidth(text.width()) > 1.5 * text.fontMetrics().height()
+    middle = text.mapTo(empty, text.rect().center()).x()
+    assert abs(middle - width / 2) <= 2
+
+
 def reading(time: float, gpus: int = 0, cpu: float = 0.5) -> Meters:
     gpu = GpuMeter(
         name="NVIDIA A100", load=0.75, memory_used=20 * GB, memory_total=80 * GB, temperature=61.0, power=250.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
@@ -39,6 +40,20 @@ def test_a_data_set_is_filled_into_a_form_that_takes_it(qtbot: QtBot, window: Ma
     window.more.use("digits")
     assert window.launch.form.changed_paths() == [] and window.launch.kind == "train_denoiser"
     assert window.launch.form.validate()
+
+
+def test_corrupted_images_are_filled_into_an_evaluation(qtbot: QtBot, window: MainWindow) -> None:
+    qtbot.waitUntil(lambda: window.more.shelf.is_read, timeout=30_000)
+    digits = window.more.shelf.get("digits")
+    assert digits is not None and not digits.is_corrupted
+    test = digits.splits["test"]
+    splits = {f"fog-{severity}": test for severity in range(1, 6)}
+    window.more.shelf.records.append(replace(digits, name="digits-c", splits=splits))
+    window.launch.choose_kind("train_classifier")
+    window.more.use("digits-c")
+    assert window.page == "launch" and window.launch.kind == "evaluate"
+    assert window.launch.form.rows["corruptions"].editor.value() == "digits-c"
+    assert window.launch.form.changed_paths() == ["corruptions"]
 
 
 def test_files_may_be_dropped_anywhere(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
