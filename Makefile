@@ -44,6 +44,7 @@ bench: $(STAMP) ## what is measured: ratios against a floor or a baseline in the
 
 screenshots: $(STAMP) ## the pictures of the README, from the runs of a demo
 	$(BIN)/difrob demo --headless --workspace build/pictures
+	$(BIN)/difrob serve --workspace build/pictures --idle-seconds 60 & sleep 5
 	$(BIN)/python -m difrob_gui.screenshots --workspace build/pictures --out resources/pictures --theme both --size 1440x960
 
 clean: ## remove the virtual environment and caches

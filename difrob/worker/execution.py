@@ -16,6 +16,7 @@ from difrob.runs.recorder import RunRecorder
 from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import JobSpec
+from difrob.words import plural
 from difrob.worker.failures import explain_failure
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def describe_device(device: torch.device) -> str:
 
     if device.type == "cuda":
         return f"cuda:{device.index or 0} {torch.cuda.get_device_name(device)}"
-    return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type
+    return f"cpu ({plural(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else device.type
 
 
 def _leave_on_abort(control: StopControl) -> torch.utils.hooks.RemovableHandle:

@@ -13,9 +13,13 @@ from difrob_gui.models.run_data import RunData, curve_data
 from difrob_gui.widgets.chart_controls import ChartControls
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
 
+TRAINING = ("train/", "validation/")
+
 
 class ChartBoard(QWidget):
     """Charts in a grid; curves over another quantity (radius, eps) come first, they are what the run is about.
+
+    Curves of one moment of a training (accuracy by class, attack success by step) come last: its metrics say how it goes.
 
     Charts are used again for the next run: making one costs more than filling it.
     """
@@ -55,10 +59,11 @@ class ChartBoard(QWidget):
     def show_run(self, run: RunData) -> None:
         """Bring the charts up to date with what the run has recorded."""
         wanted: list[str] = []
+        of_a_moment: list[str] = []
         unit = run.summary.progress.unit if run.summary is not None else "steps"
         for name, curve in run.curves.items():
             key = f"curve:{name}"
-            wanted.append(key)
+            (of_a_moment if name.startswith(TRAINING) else wanted).append(key)
             self._show_curve(key, curve)
         for plan in plan_charts(run.metrics):
             key = f"metric:{plan.key}"
@@ -75,7 +80,7 @@ class ChartBoard(QWidget):
                         name, label_of(name), data, style, interval=run.interval(name), hint=full_name(name)
                     )
             chart.touch()
-        self._shown = {key: self._charts[key] for key in wanted}
+        self._shown = {key: self._charts[key] for key in [*wanted, *of_a_moment]}
         self.grid.set_widgets(list(self._shown.values()))
 
     def _show_curve(self, key: str, curve: Curve) -> None:

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from support.gui_fakes import certification, series, share, summary, training
 from support.monitor_scene import Scene
 
-from difrob.runs import FeedUpdate, LogLine, Measure, Progress, RunState
+from difrob.runs import Curve, FeedUpdate, LogLine, Measure, Progress, RunState
 from difrob.worker.messages import LiveProgress, Meters
 from difrob_gui.charts.legend import Legend
 from difrob_gui.charts.plot_area import PlotArea
@@ -78,6 +78,18 @@ def test_updates_of_other_runs_change_nothing(scene: Scene) -> None:
     scene.hub.updated.emit("t2", training("t2"))
     assert scene.page.log.count.text() == lines
     assert scene.page.run_id == "t1"
+
+
+def test_moments_of_a_training_stand_behind_its_metrics(scene: Scene) -> None:
+    scene.show(training("t1"))
+    classes, right = np.arange(10.0), np.full(10, 0.5)
+    curve = Curve("validation/robust_accuracy_by_class", 600, classes, right, right, right, "class", "robust accuracy")
+    other = Curve("certified_accuracy", 600, classes, right, right, right, "radius", "certified accuracy")
+    scene.hub.updated.emit("t1", FeedUpdate(summary=summary("t1"), curves=[curve, other]))
+    scene.settle()
+    shown = list(scene.page.board.charts)
+    assert shown[:2] == ["curve:certified_accuracy", "metric:accuracy"]
+    assert shown[-1] == "curve:validation/robust_accuracy_by_class"
 
 
 def test_a_second_full_update_does_not_double_anything(scene: Scene) -> None:
