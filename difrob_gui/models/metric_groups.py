@@ -11,6 +11,7 @@ from difrob_gui.charts.ticks import Scale
 _SHARES = ("accuracy", "agreement", "attack_success", "abstentions", "share", "coverage")
 _LEADING = ("accuracy", "loss", "loss parts", "shares")
 _TRAILING = ("gradient_norm", "learning_rate", "momentum", "distance_to_average", "images_per_second")
+FEATURES = "features/"  # numbers of unlike units about the features: each a chart of its own, behind how training goes
 PENALTY = "loss/penalty"  # in units of its own: beside the parts of the loss its curve would be flat, or theirs
 MOST_PARTS = 2  # not a number of losses: parts are there from the first step, validation losses come later
 
@@ -42,7 +43,7 @@ def plan_charts(names: Iterable[str]) -> list[ChartPlan]:
             return 0, _LEADING.index(key), key
         if key in _TRAILING:
             return 2, _TRAILING.index(key), key
-        return 1, 0, key
+        return 1, int(key.startswith(FEATURES)), key
 
     titles = {"accuracy": "Accuracy", "loss": "Loss", "loss parts": "Parts of the loss", "shares": "Shares"}
     return [
@@ -54,7 +55,7 @@ def plan_charts(names: Iterable[str]) -> list[ChartPlan]:
 def group_of(name: str) -> str:
     """Key of the chart that a metric belongs to."""
     first, last = name.split("/")[0], name.rsplit("/", 1)[-1]
-    if name == PENALTY:
+    if name == PENALTY or name.startswith(FEATURES):
         return name
     if last.endswith("accuracy"):
         return "accuracy"

@@ -103,3 +103,12 @@ def test_every_kind_has_a_word_and_an_icon_of_its_own() -> None:
     assert len({kind_word(kind) for kind in KINDS}) == len({kind_icon(kind) for kind in KINDS}) == len(KINDS)
     assert all(kind_icon(kind) in icon_names() for kind in KINDS)
     assert not [kind for kind in KINDS if kind_icon(kind) == "spec"], "the icon of kinds that nobody has thought of"
+
+
+def test_features_have_charts_of_their_own_behind_how_training_goes() -> None:
+    names = ["features/high_frequency_share", "features/effective_rank", "train/attack_success", "robust_generalisation_gap",
+             "loss", "learning_rate"]  # fmt: skip
+    assert [plan.names for plan in plan_charts(names)] == [
+        ("loss",), ("train/attack_success",), ("robust_generalisation_gap",), ("features/effective_rank",),
+        ("features/high_frequency_share",), ("learning_rate",),
+    ]  # fmt: skip
