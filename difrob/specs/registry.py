@@ -152,14 +152,23 @@ def _members(value: Any, kind: Any) -> list[Any]:
         return list(parts)
 
 
+# What other tools call these fields.
+_OTHER_NAMES = {
+    "epochs": "steps", "iterations": "steps", "lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size",
+    "epsilon": "eps", "eps_step": "step_size", "ema": "averaging_decay", "num_samples": "images", "cfg": "guidance_scale",
+    "n_images": "images",
+}  # fmt: skip
+
+
 def _suggestion(path: str, known: list[str]) -> str:
+    """The field that was probably meant: under another tool's name, begun, or misspelt; else all that there are."""
     import difflib
 
-    candidates = [*known, *(name.rsplit(".", 1)[-1] for name in known)]
-    near = difflib.get_close_matches(path, candidates, n=1, cutoff=0.5) or difflib.get_close_matches(
-        path.rsplit(".", 1)[-1], candidates, n=1, cutoff=0.5
-    )
-    if near:
-        full = near[0] if near[0] in known else next(name for name in known if name.endswith("." + near[0]))
-        return f"; did you mean '{full}'?"
-    return f"; known fields: {', '.join(known)}"
+    leaf = path.rsplit(".", 1)[-1].lower()
+    meant = _OTHER_NAMES.get(leaf, leaf)
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in reversed(known)} | {name: name for name in known}
+    near = [name for name in (path, meant) if name in by_leaf]
+    near = near or [name for name in by_leaf if len(leaf) > 2 and name.startswith(leaf)]
+    near = near or difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.6)
+    near = near or difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)
+    return f"; did you mean '{by_leaf[near[0]]}'?" if near else f"; known fields: {', '.join(known)}"

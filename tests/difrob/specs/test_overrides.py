@@ -93,3 +93,26 @@ def test_lists_need_no_brackets() -> None:
     assert override("evaluate", "losses=cross_entropy, margin")["losses"] == ["cross_entropy", "margin"]
     assert override("evaluate", "eps_grid=[0.1,0.2]")["eps_grid"] == [0.1, 0.2]
     assert override("import_images", "paths=a,b.npz")["paths"] == ["a,b.npz"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "meant"),
+    [
+        ("train_classifier", "epochs", "steps"),
+        ("train_classifier", "lr", "learning_rate"),
+        ("train_classifier", "epsilon", "attack.eps"),
+        ("train_classifier", "batch", "batch_size"),
+        ("train_classifier", "archi", "network.architecture"),
+        ("train_classifier", "optimizer", "optimiser"),
+        ("train_classifier", "attack.stpes", "attack.steps"),
+        ("generate", "cfg", "guidance_scale"),
+    ],
+)
+def test_the_field_that_was_meant_is_named(kind: str, typed: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"did you mean '{meant}'"):
+        override(kind, f"{typed}=1")
+
+
+def test_what_nobody_can_guess_gets_all_fields() -> None:
+    with pytest.raises(UserError, match="known fields: .*sampling_steps"):
+        override("generate", "zzz=1")
