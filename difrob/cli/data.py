@@ -94,7 +94,6 @@ def add(
     and folders of PNG or JPEG pictures, one for each class, like ImageNet and TinyImageNet.
     """
     from difrob.data.adding import add_data_set
-    from difrob.data.corrupted_splits import corruptions_of
 
     workspace = _workspace(context, workspace_folder)
     chosen = [part.strip() for part in classes.split(",")] if classes is not None else None
@@ -109,7 +108,7 @@ def add(
         print_json(as_plain(record))
     else:
         print_record(record)
-        use = "evaluate ... --set corruptions" if corruptions_of(record) else "... --set data.dataset"
+        use = "evaluate ... --set corruptions" if record.corruptions else "... --set data.dataset"
         console.print(f"  use it with [bold]difrob run {use}={record.name}[/bold]")
 
 

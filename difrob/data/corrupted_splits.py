@@ -6,7 +6,6 @@ CIFAR-10-C and folders like it hold the same test images under each corruption i
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +13,10 @@ import numpy as np
 from difrob.data.images import ImageSet
 from difrob.data.stored import stored_split
 from difrob.errors import UserError
-from difrob.runs.datasets import DataSetRecord
+from difrob.runs.datasets import SEVERITIES, DataSetRecord, split_name
 
-SEVERITIES = 5
 # The authors keep these four for development and validation; the published means are over the other fifteen.
 EXTRA_CORRUPTIONS = ("gaussian_blur", "saturate", "spatter", "speckle_noise")
-_SPLIT = re.compile(rf"(.+)-([1-{SEVERITIES}])")
-
-
-def split_name(corruption: str, severity: int) -> str:
-    """What the split of a corruption and a severity (1 to 5) is called."""
-    return f"{corruption}-{severity}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ def open_corrupted(record: DataSetRecord, images: int | None = None, *, with_ext
         UserError: for a data set without such splits or of points, for splits that are no versions of the same images, and
             when more images are asked for than there are.
     """
-    found = corruptions_of(record)
+    found = record.corruptions
     chosen = tuple(name for name in found if with_extras or name not in EXTRA_CORRUPTIONS)
     if not found:
         raise UserError(
@@ -101,12 +93,3 @@ def open_corrupted(record: DataSetRecord, images: int | None = None, *, with_ext
                 "no versions of the same ones; make them anew and add the set again"
             )
     return CorruptedImages(record, chosen, labels[:images])
-
-
-def corruptions_of(record: DataSetRecord) -> tuple[str, ...]:
-    """The corruptions of which a data set has all five severities, in its order; empty for other data sets."""
-    matches = [match for match in map(_SPLIT.fullmatch, record.splits) if match]
-    names = dict.fromkeys(match[1] for match in matches)
-    return tuple(
-        name for name in names if all(split_name(name, level + 1) in record.splits for level in range(SEVERITIES))
-    )

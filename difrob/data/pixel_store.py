@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from types import TracebackType
 
 import numpy as np
 
@@ -23,14 +22,6 @@ class PixelStore:
         self._row_bytes = row_bytes
         self._file = tempfile.TemporaryFile(prefix="difrob-")  # noqa: SIM115 - closed by close()
         self._rows = 0
-
-    def __enter__(self) -> PixelStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return self._rows

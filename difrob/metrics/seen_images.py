@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -131,14 +130,6 @@ class SeenImages:
         home = pixel_points(np.zeros((1, 1), dtype=np.uint8), device).values.device
         self._coordinates = torch.empty((capacity, k), dtype=torch.int32, device=home)
         self._pixels = PixelStore(self._numbers)
-
-    def __enter__(self) -> SeenImages:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __len__(self) -> int:
         return self._count

@@ -35,6 +35,14 @@ _STAGING = ".adding-"
 _LOCK = ".adding.lock"
 
 
+SEVERITIES = 5  # of each corruption (Hendrycks & Dietterich 2019)
+
+
+def split_name(corruption: str, severity: int) -> str:
+    """What the split of a corruption and a severity (1 to 5) is called."""
+    return f"{corruption}-{severity}"
+
+
 @dataclass(frozen=True)
 class SplitRecord:
     """One split as it is stored.
@@ -106,9 +114,16 @@ class DataSetRecord:
         return len(self.class_names)
 
     @property
+    def corruptions(self) -> tuple[str, ...]:
+        """The corruptions of which it has all severities as splits, ``fog-1`` to ``fog-5``; empty for other data sets."""
+        names = dict.fromkeys(split.rpartition("-")[0] for split in self.splits)
+        severities = range(1, SEVERITIES + 1)
+        return tuple(name for name in names if all(split_name(name, level) in self.splits for level in severities))
+
+    @property
     def is_corrupted(self) -> bool:
-        """Whether these are corrupted test images alone: their splits are corruptions and severities, e.g. ``fog-1``."""
-        return "train" not in self.splits and any(re.fullmatch(r".+-[1-5]", split) for split in self.splits)
+        """Whether these are corrupted test images alone, with nothing to train on."""
+        return "train" not in self.splits and bool(self.corruptions)
 
     @property
     def is_points(self) -> bool:

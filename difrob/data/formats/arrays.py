@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from difrob.data.corrupted_splits import SEVERITIES, split_name
 from difrob.data.formats.known import CIFAR10, titled
 from difrob.data.formats.source import (
     MAX_IMAGES,
@@ -30,6 +29,7 @@ from difrob.data.formats.source import (
 from difrob.errors import UserError
 from difrob.foreign.npy import read_npy
 from difrob.foreign.npz import open_npz
+from difrob.runs.datasets import SEVERITIES, split_name
 
 IMAGE_KEYS, LABEL_KEYS = ("image", "images"), ("label", "labels")
 

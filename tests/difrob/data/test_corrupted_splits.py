@@ -11,7 +11,7 @@ from support.corrupted_digits import corrupted_digits, write_corrupted
 from support.data_files import some_images
 
 from difrob.data.adding import add_data_set
-from difrob.data.corrupted_splits import corruptions_of, open_corrupted, split_name
+from difrob.data.corrupted_splits import open_corrupted
 from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.runs.datasets import DIGITS, TOYS, DataSetRecord, SplitRecord
@@ -30,7 +30,7 @@ def test_a_folder_like_cifar_10_c_is_one_data_set(workspace: Workspace, tmp_path
         tmp_path / "C", {"labels": np.tile(np.arange(10), 5), "fog": images, "spatter": images[::-1]}
     )
     record = add_data_set(workspace.datasets, folder)
-    assert record.name == "cifar10-c" and len(record.splits) == 10 and corruptions_of(record) == ("fog", "spatter")
+    assert record.name == "cifar10-c" and len(record.splits) == 10 and record.corruptions == ("fog", "spatter")
     corrupted = open_corrupted(record)
     assert corrupted.corruptions == ("fog",) and len(corrupted) == 50
     assert np.array_equal(corrupted.split("fog", 3).images, images[20:30])
@@ -52,12 +52,12 @@ def test_places_follow_corruption_severity_and_row(record: DataSetRecord) -> Non
 
 
 def test_other_data_sets_have_no_corruptions(record: DataSetRecord) -> None:
-    assert corruptions_of(DIGITS) == ()
+    assert DIGITS.corruptions == ()
     for other in (DIGITS, TOYS[0]):
         with pytest.raises(UserError, match=f"'{other.name}' has no splits of corruptions in 5 severities"):
             open_corrupted(other)
-    splits = {name: split for name, split in record.splits.items() if name != split_name("brightness", 3)}
-    assert corruptions_of(replace(record, splits=splits)) == ("gaussian_noise", "speckle_noise")
+    splits = {name: split for name, split in record.splits.items() if name != "brightness-3"}
+    assert replace(record, splits=splits).corruptions == ("gaussian_noise", "speckle_noise")
 
 
 def test_what_cannot_be_the_same_images_is_refused(record: DataSetRecord, tmp_path: Path, workspace: Workspace) -> None:

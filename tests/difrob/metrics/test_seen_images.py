@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import cache
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_as_by_comparing_all(
     expected = expected_of(distance)
     assert {EXACT, KEPT, REFUSED} <= set(expected[0]) and (distance is None or NEAR in expected[0])
     projection = principal_projection(clustered(1, 50), directions)
-    with SeenImages(SHAPE, 160, exact=True, near_distance=distance, projection=projection) as seen:
+    with closing(SeenImages(SHAPE, 160, exact=True, near_distance=distance, projection=projection)) as seen:
         parts = [slice(first, first + batch) for first in range(0, len(images), batch)]
         found = [seen.offer(images[part], refused[part]) for part in parts]
         assert np.concatenate([part.kind for part in found]).tolist() == expected[0]
@@ -77,7 +78,7 @@ def test_going_on_with_what_was_kept(seed: int, near: bool) -> None:
     images = clustered(seed, 80)
     projection = principal_projection(images)
     arguments = {"exact": True, "near_distance": 0.05 if near else None, "projection": projection}
-    with SeenImages(SHAPE, 80, **arguments) as whole, SeenImages(SHAPE, 80, **arguments) as resumed:
+    with closing(SeenImages(SHAPE, 80, **arguments)) as whole, closing(SeenImages(SHAPE, 80, **arguments)) as resumed:
         first = whole.offer(images[:50])
         if near:
             resumed.add(images[:50][first.kind == KEPT])
@@ -115,7 +116,8 @@ def test_few_pairs_are_compared_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch) 
     compared: list[int] = []
     rows = PixelStore.rows
     monkeypatch.setattr(PixelStore, "rows", lambda self, index: compared.append(len(index)) or rows(self, index))
-    with SeenImages(SHAPE, 400, exact=True, near_distance=0.05, projection=principal_projection(images)) as seen:
+    projection = principal_projection(images)
+    with closing(SeenImages(SHAPE, 400, exact=True, near_distance=0.05, projection=projection)) as seen:
         seen.offer(images[:200])
         seen.offer(images[200:])
         assert len(seen) == 400 and sum(compared) == 0
@@ -125,7 +127,7 @@ def test_few_pairs_are_compared_pixel_by_pixel(monkeypatch: pytest.MonkeyPatch) 
 
 def test_rows_of_bytes_come_back() -> None:
     rows = np.random.default_rng(0).integers(0, 256, (50, 9), dtype=np.uint8)
-    with PixelStore(9) as store:
+    with closing(PixelStore(9)) as store:
         store.append(rows[:20])
         assert np.array_equal(store.rows(np.array([19, 0, 19])), rows[[19, 0, 19]])
         store.append(rows[20:])
