@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import torch
 
+from difrob.ranks import Ranks
+
 Result = TypeVar("Result")
 
 
@@ -68,3 +70,10 @@ class MicroBatches:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self._tell(self.size, f"{why}; from here on {self.size} at once")
+
+    def agree(self, ranks: Ranks) -> None:
+        """Cut as finely as the rank whose memory holds least, so that a resumed run, of which one size is known, does too."""
+        smallest = ranks.smallest(self.size)
+        if smallest < self.size:
+            self.size = smallest
+            self._tell(smallest, f"another device of this run ran out of memory; from here on {smallest} at once")

@@ -78,7 +78,7 @@ def test_the_supervisor_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-TOOLS = {"errors", "randomness", "memory"}
+TOOLS = {"errors", "randomness", "memory", "ranks"}
 LAYERS = {
     "specs": {"errors", "resources"},
     "runs": {"specs", "errors"},

@@ -85,7 +85,7 @@ class Examiner:
         recorder.metric("robust_generalisation_gap", step, float(train_scores.robust.mean() - scores.robust.mean()))
         record_classes(recorder, step, self.validation, scores)
         self._picture(network, recorder, step, scores)
-        if self.spec.measure_features:
+        if self.spec.measure_features and self.validation.ranks.leads:
             images, labels = self.validation.images, self.validation.labels
             for name, value in feature_numbers(network, images, labels, scores.adversarial).items():
                 recorder.metric(f"features/{name}", step, value)

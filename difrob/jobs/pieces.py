@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from difrob.memory import MicroBatches
+from difrob.ranks import ALONE, Ranks
 from difrob.runs.interface import Recorder
 from difrob.specs import MemorySpec
 
 STATE = "micro_batch"
 
 
-def training_pieces(recorder: Recorder, spec: MemorySpec, batch_size: int) -> MicroBatches:
+def training_pieces(recorder: Recorder, spec: MemorySpec, batch_size: int, ranks: Ranks = ALONE) -> MicroBatches:
     """Micro-batches of a training: those of the interrupted run, or else those of the specification.
+
+    Each rank cuts its own share of a batch; a checkpoint holds how the leading one does.
 
     The checkpoints of the job must hold ``size`` under :data:`STATE`.
     """
-    size = min(spec.micro_batch or batch_size, batch_size)
+    own = -(-batch_size // ranks.world)
+    size = min(spec.micro_batch or own, own)
     if recorder.resumed_from is not None:
         size = int(recorder.resumed_from.state.get(STATE, size))
     return _recorded(recorder, size, may_shrink=spec.shrink)

@@ -24,6 +24,7 @@ from difrob.jobs.classifier_measures import (
 )
 from difrob.jobs.pieces import training_pieces
 from difrob.nets.storage import pack, unpack
+from difrob.ranks import Ranks
 from difrob.runs.interface import Recorder
 from difrob.specs import TrainClassifierSpec
 from difrob.training.alignment import open_alignment
@@ -44,12 +45,14 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     """
     batches = training_batches(spec, recorder, device)
     real, validation = batches.real, load_split(recorder, spec.data, "validation")
-    pieces = training_pieces(recorder, spec.memory, spec.batch_size)
+    ranks = Ranks.here()
+    pieces = training_pieces(recorder, spec.memory, spec.batch_size, ranks)
     model = ClassifierTraining(
         spec, real, device, pieces, lambda text: recorder.note(text, "warning"),
         align=lambda network: open_alignment(
             spec.alignment, recorder, real, network, spec.seed, device, augmented=spec.augmentation.varies
         ),
+        ranks=ranks,
     )  # fmt: skip
     progress = Progress()
     store = Store(recorder, model, progress)
@@ -57,10 +60,11 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
         store.restore(device)
 
     # A device that cannot hold a whole batch must not be given more at once when measuring.
-    at_once = pieces.size if pieces.size < spec.batch_size else max(spec.batch_size, MEASURED_AT_ONCE)
+    own_batch = -(-spec.batch_size // ranks.world)
+    at_once = pieces.size if pieces.size < own_batch else max(own_batch, MEASURED_AT_ONCE)
     examiner = Examiner(
-        FixedImages(validation, device, at_once=at_once),
-        FixedImages(training_probe(real, len(validation)), device, at_once=at_once),
+        FixedImages(validation, device, at_once=at_once, ranks=ranks),
+        FixedImages(training_probe(real, len(validation)), device, at_once=at_once, ranks=ranks),
         validation_attack(spec),
         spec,
     )
@@ -95,6 +99,7 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
         if measured:
             watch.check()
             record_attack(recorder, done, record)
+            model.check_agreement()
             is_best = examiner.examine(model.average.module, recorder, progress)
         if is_best or done % spec.checkpoint_every == 0 or last:
             watch.check()
@@ -147,6 +152,7 @@ def describe(spec: TrainClassifierSpec, recorder: Recorder, model: ClassifierTra
         },
     )
     recorder.attribute("passes_per_image_and_step", passes_per_image(spec))
+    recorder.attribute("devices", model.ranks.world)
 
 
 @dataclass
@@ -161,7 +167,7 @@ class Store:
     def save(self, *, best: bool = False) -> None:
         """Write a checkpoint, unless this step has one already, or none has been made."""
         step = self.progress.step
-        if step == self.saved_step:
+        if step == self.saved_step or not self.model.ranks.leads:
             return
         parts, state = self.model.tensors()
         found = self.progress.best

@@ -29,6 +29,7 @@ from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.nets.denoisers import check_levels
 from difrob.nets.storage import pack, part_of, unpack
+from difrob.ranks import Ranks
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import TrainDenoiserSpec
 from difrob.training.denoising import DenoiserTraining, NoisyBatches, learning_rate
@@ -50,9 +51,10 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
     check_levels(spec.network, training.shape)
 
     batches = NoisyBatches(spec, training, device)
-    pieces = training_pieces(recorder, spec.memory, spec.batch_size)
+    ranks = Ranks.here()
+    pieces = training_pieces(recorder, spec.memory, spec.batch_size, ranks)
     model = DenoiserTraining(
-        spec, training.shape, training.num_classes, device, pieces, lambda text: recorder.note(text, "warning")
+        spec, training.shape, training.num_classes, device, pieces, lambda text: recorder.note(text, "warning"), ranks
     )
     terciles = model.parameterisation.sigma_at(torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)).tolist()
     window = LossWindow(spec.log_every, (terciles[0], terciles[1]), device)
@@ -61,6 +63,7 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
     seen_noise = HeldNoise(spec, model.parameterisation, seen, device)
     recorder.attribute("parameters", sum(parameter.numel() for parameter in model.parameters))
     recorder.attribute("sigma_bands", list(window.band_ends))
+    recorder.attribute("devices", ranks.world)
 
     start = 0
     if recorder.resumed_from is not None:
@@ -72,6 +75,8 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
     def keep(done: int) -> None:
         """Make the state after ``done`` steps durable, unless it has gone wrong."""
         window.check(done - 1, learning_rate(spec, done - 1))
+        if not ranks.leads:
+            return
         parts, state = model.tensors()
         facts = {
             "step": done,
@@ -105,15 +110,15 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
             recorder.metric("distance_to_average", done, float(model.distance_to_average()))
             now = time.perf_counter()
             recorder.metric("images_per_second", done, (done - clocked) * spec.batch_size / (now - clock))
-            if done % (LOGS_PER_VALIDATION * spec.log_every) == 0 or last:
+            if ranks.leads and (done % (LOGS_PER_VALIDATION * spec.log_every) == 0 or last):
                 for name, held in (("validation/loss", held_out), ("train/loss", seen_noise)):
                     measure = mean_measure(held.losses(model.average.module), "", unit="EDM loss")
                     recorder.metric(name, done, measure.value, measure.low, measure.high, interval=measure.interval)
             clock, clocked = time.perf_counter(), done
-        if spec.sample_every and (done % spec.sample_every == 0 or last):
+        if ranks.leads and spec.sample_every and (done % spec.sample_every == 0 or last):
             show(spec, recorder, model, data, device, done)
             clock, clocked = time.perf_counter(), done
-        if spec.frechet_every and data.truth is None and (done % spec.frechet_every == 0 or last):
+        if ranks.leads and spec.frechet_every and data.truth is None and (done % spec.frechet_every == 0 or last):
             drawn = drawn_images(spec, model.parameterisation, model.average.module, device)
             distance = pixel_frechet_measure(drawn, data.clean_images)
             recorder.metric(
@@ -123,6 +128,8 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
         if done % spec.checkpoint_every == 0 or last:
             keep(done)
 
+    if not ranks.leads:
+        return
     losses = held_out.losses(model.average.module)
     unit = model.parameterisation.loss_name
     described = f"{unit} of the averaged weights on held-out images, {VALIDATION_DRAWS} fixed noise levels each"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from difrob.ranks import Ranks
+
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
@@ -44,6 +46,10 @@ class RunningStatistics:
     def put_back(self) -> None:
         """Undo what has happened since the step began; for a step that is begun anew after it ran out of memory."""
         self._copy(self._live, self._kept)
+
+    def average_over(self, ranks: Ranks) -> None:
+        """Take the mean of what the ranks have, each of which has seen another share of the batch."""
+        ranks.average(self._live[0])
 
     @staticmethod
     def _copy(to: list[list[Tensor]], source: list[list[Tensor]]) -> None:

@@ -2,7 +2,17 @@
 
 from difrob.specs.alignment_parts import AlignmentSpec
 from difrob.specs.analyse import AnalyseSpec
-from difrob.specs.base import JobSpec, Spec, default_at, face_of, input_runs, parameter, value_at, walk_fields
+from difrob.specs.base import (
+    JobSpec,
+    Spec,
+    default_at,
+    devices_of,
+    face_of,
+    input_runs,
+    parameter,
+    value_at,
+    walk_fields,
+)
 from difrob.specs.certify import CertifySpec
 from difrob.specs.evaluate import EvaluateSpec
 from difrob.specs.generate import GenerateSpec
@@ -39,6 +49,7 @@ __all__ = [
     "TrainDenoiserSpec",
     "apply_overrides",
     "default_at",
+    "devices_of",
     "face_of",
     "input_runs",
     "list_presets",

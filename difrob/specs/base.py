@@ -108,6 +108,11 @@ def value_at(spec: Spec, path: str) -> Any:
     return value
 
 
+def devices_of(spec: Spec) -> int:
+    """How many devices share the work of a run, at least 1; the queue gives it so many GPUs."""
+    return int(getattr(getattr(spec, "compute", None), "devices", 1))
+
+
 def input_runs(spec: Spec) -> dict[str, str]:
     """The runs that a specification reads, as {dotted field: run id}. The queue derives its dependencies from it."""
     inputs = {}

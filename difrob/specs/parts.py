@@ -114,3 +114,15 @@ class ComputeSpec(Spec):
         False, "Compile the network (torch.compile): minutes at the start, faster steps afterwards.", group="Compute",
         advanced=True,
     )  # fmt: skip
+    devices: int = parameter(
+        1, "GPUs that share each batch, one process for each; on the CPU so many processes. Batch normalisation sees the "
+        "share of each device by itself.", group="Compute", advanced=True, ge=1, le=64,
+    )  # fmt: skip
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raise ValueError where a batch is too small to be shared."""
+        if batch_size < self.devices:
+            raise ValueError(
+                f"batch_size = {batch_size} cannot be shared by compute.devices = {self.devices}; make the batch at least "
+                "as large"
+            )

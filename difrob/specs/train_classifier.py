@@ -275,6 +275,12 @@ class TrainClassifierSpec(JobSpec):
             raise ValueError(f"{further[0]} is given, but no first set; put it into generated")
         if self.network.has_batch_norm and self.memory.micro_batch == 1:
             raise ValueError("micro_batch = 1 leaves batch normalisation one image to normalise by; use at least 2")
+        self.compute.check_batch(self.batch_size)
+        if self.network.has_batch_norm and self.batch_size < 2 * self.compute.devices:
+            raise ValueError(
+                f"batch_size = {self.batch_size} leaves batch normalisation one image on one of compute.devices = "
+                f"{self.compute.devices}; make the batch at least {2 * self.compute.devices}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -183,3 +183,8 @@ class TrainDenoiserSpec(JobSpec):
         ge=0, advanced=True,
     )  # fmt: skip
     checkpoint_every: int = parameter(1000, "Steps between checkpoints.", unit="steps", group="Recording", ge=1)
+
+    @model_validator(mode="after")
+    def _batch_can_be_shared(self) -> TrainDenoiserSpec:
+        self.compute.check_batch(self.batch_size)
+        return self

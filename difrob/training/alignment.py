@@ -34,6 +34,7 @@ from difrob.nets.storage import load_weights
 from difrob.randomness import generator, normal_per_sample, seeded_globally
 from difrob.runs.interface import Recorder
 from difrob.specs.alignment_parts import AlignmentSpec
+from difrob.training.compute import send
 from difrob.training.teachers import (
     DenoiserTeacher,
     Source,
@@ -129,9 +130,15 @@ class Alignment:
         return True
 
     def targets(
-        self, images: Tensor, step: int, real_rows: np.ndarray, generated_rows: np.ndarray, pieces: MicroBatches
+        self,
+        images: Tensor,
+        step: int,
+        real_rows: np.ndarray,
+        generated_rows: np.ndarray,
+        pieces: MicroBatches,
+        wanted: slice = slice(None),
     ) -> Tensor:
-        """The centred teacher features of a batch, [B, m], without a graph.
+        """The centred teacher features of a batch, or of some rows of it, [B, m], without a graph.
 
         Args:
             images: the clean (augmented) images in the order of the rows, real ones first, or all of them several times
@@ -139,20 +146,24 @@ class Alignment:
             step: of the training, from 0.
             real_rows, generated_rows: places of the images in their sets, or of the first of those that are mixed.
             pieces: how many images go through the teacher at once.
+            wanted: rows of the batch whose targets are asked for; noise and shuffling are those of the whole batch.
         """
         noise = self._noise_of(images, step, real_rows, generated_rows)
-        known = len(real_rows) if self._known is not None else 0
-        found = []
-        if self._known is not None and known:
-            found.append(self._known[torch.from_numpy(np.asarray(real_rows)).to(images.device)])
-        rest = images[known:]
-        for part in pieces.slices(len(rest)):
-            found.append(self._features(rest[part], None if noise is None else noise[known:][part]))
-        targets = torch.cat(found) - self.head.centre
+        sources = torch.arange(len(images))
         if self._spec.targets == "shuffled":
-            order = torch.randperm(len(targets), generator=generator(self._seed, "shuffled targets", step))
-            targets = targets[order.to(targets.device)]
-        return targets
+            sources = torch.randperm(len(images), generator=generator(self._seed, "shuffled targets", step))
+        sources = sources[wanted]
+        targets = torch.empty(len(sources), self._teacher.width, device=images.device)
+        is_known = sources < (len(real_rows) if self._known is not None else 0)
+        if self._known is not None and is_known.any():
+            rows = torch.from_numpy(np.asarray(real_rows))[sources[is_known]]
+            targets[send(is_known.nonzero().squeeze(1), images.device)] = self._known[send(rows, images.device)]
+        places = (~is_known).nonzero().squeeze(1)
+        for part in pieces.slices(len(places)):
+            rows = send(sources[places[part]], images.device)
+            features = self._features(images[rows], None if noise is None else noise[rows])
+            targets[send(places[part], images.device)] = features
+        return targets - self.head.centre
 
     def loss(self, network: Classifier, images: Tensor, adversarial: Tensor | None, targets: Tensor) -> Tensor:
         """The term before its weight, a scalar with a graph to student and head.

@@ -21,6 +21,7 @@ from difrob.nets.classifiers import Classifier, build_classifier
 from difrob.nets.running_statistics import RunningStatistics
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
+from difrob.ranks import ALONE, Ranks
 from difrob.specs import TrainClassifierSpec
 from difrob.training.alignment import Alignment
 from difrob.training.compute import Compute, Tell, send
@@ -62,6 +63,7 @@ class ClassifierTraining:
         pieces: how many images go through the network at once.
         tell: told, in a sentence, what the device cannot do, and what becomes of batch normalisation in pieces.
         align: gives the alignment of the network with a teacher, if there is to be one.
+        ranks: the processes that share each batch.
 
     Attributes:
         network: the network being trained.
@@ -77,9 +79,11 @@ class ClassifierTraining:
         pieces: MicroBatches,
         tell: Tell,
         align: Callable[[Classifier], Alignment | None] = lambda network: None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.spec = spec
         self.pieces = pieces
+        self.ranks = ranks
         self.warmup_steps = int(spec.warmup_fraction * spec.steps)
         self._device = device
         self._tell = tell
@@ -133,35 +137,51 @@ class ClassifierTraining:
                 group["momentum"] = self.momentum(step)
         self._statistics.begin(step)
         self._compute.uncompiled = step == 0 and self._statistics.exist  # whose momentum is that of no later step
-        terms = self.pieces.attempt(partial(self._leave_gradients, step, images, labels, rows, counts))
+        terms = self._leave_gradients(step, images, labels, rows, counts)
         gradient_norm = clip_gradients(self._parameters, self.spec.gradient_clip)
         self._optimiser.step()
         self.average.update(self.network)
         return StepRecord(terms, gradient_norm)
 
     def _leave_gradients(self, step: int, images: Tensor, labels: Tensor, rows: Rows, counts: bool) -> Terms:
-        """Leave the gradient of one step in the parameters.
+        """Leave the gradient of one step in the parameters, that of all ranks in each.
 
         Without batch normalisation the attack on an image and its loss do not depend on the other images, so the pieces of a
-        batch add up to the batch. With it, each piece is normalised by itself.
+        batch add up to the batch, on one device or on several. With it, each piece is normalised by itself, and the running
+        statistics are the mean of those of the ranks.
         """
         self._say_what_pieces_do(len(images))
+        found = self.pieces.attempt(partial(self._leave_own_gradients, step, images, labels, rows, counts))
+        self.pieces.agree(self.ranks)
+        self.ranks.add_up([parameter.grad for parameter in self._parameters if parameter.grad is not None])
+        self._statistics.average_over(self.ranks)
+        return weighted_terms(found, self.ranks)
+
+    def _leave_own_gradients(
+        self, step: int, images: Tensor, labels: Tensor, rows: Rows, counts: bool
+    ) -> list[tuple[float, Terms]]:
+        """Leave what this rank's share of a batch contributes to the gradient; its pieces, each as (share, terms)."""
         self._statistics.put_back()
-        noise = draw_noise(self.spec, images.shape, step)
         self._optimiser.zero_grad(set_to_none=True)
-        targets = None if self._alignment is None else self._alignment.targets(images, step, *rows, self.pieces)
+        own = self.ranks.share(len(images))
+        noise = draw_noise(self.spec, images.shape, step)
+        own_noise = None if noise is None else noise[own]
+        own_images, own_labels = images[own], labels[own]
+        targets = None
+        if self._alignment is not None:
+            targets = self._alignment.targets(images, step, *rows, self.pieces, own)
         found = []
-        for part in self.pieces.interleaved(len(images)):
-            part_noise = None if noise is None else send(noise[part].contiguous(), self._device)
-            part_images = images[part].contiguous()
-            terms = self._objective(part_images, labels[part], part_noise, counts)
+        for part in self.pieces.interleaved(len(own_images)):
+            part_noise = None if own_noise is None else send(own_noise[part].contiguous(), self._device)
+            part_images, part_labels = own_images[part].contiguous(), own_labels[part]
+            terms = self._objective(part_images, part_labels, part_noise, counts)
             if self._alignment is not None and targets is not None:
                 term = self._alignment.loss(self.network, part_images, terms.adversarial, targets[part])
                 terms = replace(terms, loss=terms.loss + self._alignment.weight * term, alignment=term.detach())
-            share = len(labels[part]) / len(labels)
+            share = len(part_labels) / len(labels)
             (terms.loss * share).backward()
             found.append((share, terms))
-        return weighted_terms(found)
+        return found
 
     def _objective(self, images: Tensor, labels: Tensor, noise: Tensor | None, counts: bool) -> Terms:
         """The objective on a batch, or on a piece of one, with its part of :func:`draw_noise`."""
@@ -188,12 +208,18 @@ class ClassifierTraining:
         return trades_loss(network, images, labels, **adversary)
 
     def _say_what_pieces_do(self, batch: int) -> None:
-        if self._statistics.exist and self.pieces.size < batch and not self._pieces_are_told:
+        size = min(self.pieces.size, -(-batch // self.ranks.world))
+        if self._statistics.exist and size < batch and not self._pieces_are_told:
             self._pieces_are_told = True
             self._tell(
-                f"batch normalisation sees pieces of at most {self.pieces.size} images instead of the whole batch of "
+                f"batch normalisation sees pieces of at most {size} images instead of the whole batch of "
                 f"{batch}: its statistics, and with them the training, are those of the pieces"
             )
+
+    def check_agreement(self) -> None:
+        """Raise RuntimeError where the weights of the ranks have drifted apart, which would be a fault of the device."""
+        if self.ranks.differ([parameter.detach() for parameter in self._parameters]):
+            raise RuntimeError("the devices that train together no longer hold the same weights")
 
     def tensors(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """All state as the parts of a checkpoint, and the JSON data that belongs to it."""

@@ -24,6 +24,7 @@ from difrob.memory import MicroBatches
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
+from difrob.ranks import ALONE, Ranks
 from difrob.specs import TrainDenoiserSpec
 from difrob.specs.diffusion_parts import RegulariserSpec
 from difrob.training.compute import Compute, Tell, send
@@ -148,6 +149,7 @@ class DenoiserTraining:
         denoiser: the denoiser being trained.
         average: its weight average, from which is sampled.
         pieces: how many images go through it at once.
+        ranks: the processes that share each batch.
     """
 
     def __init__(
@@ -158,10 +160,12 @@ class DenoiserTraining:
         device: torch.device,
         pieces: MicroBatches,
         tell: Tell,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.spec = spec
         self.device = device
         self.pieces = pieces
+        self.ranks = ranks
         self.parameterisation = parameterisation_of(spec)
         self.rule = equivariance_rule(spec.regulariser) or PLAIN
         with seeded_globally(device, spec.seed, "weights"):
@@ -180,7 +184,7 @@ class DenoiserTraining:
         """One step of Adam and of the average. Reads nothing back from the device."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.spec, step)
-        losses, penalty = self.pieces.attempt(lambda: self._gradients(step, batch))
+        losses, penalty = self._gradients(step, batch)
         gradient_norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.spec.gradient_clip or math.inf)
         self.optimiser.step()
         self.average.update(self.denoiser, images=len(batch.u))
@@ -194,11 +198,33 @@ class DenoiserTraining:
         return torch.stack(torch._foreach_norm(differences)).norm() / torch.stack(torch._foreach_norm(averaged)).norm()
 
     def _gradients(self, step: int, batch: NoisyBatch) -> tuple[Tensor, Tensor | None]:
-        """Leave the gradient of the mean loss in the parameters; the losses [B] and the mean penalty, detached."""
+        """Leave the gradient of the mean loss in the parameters; the losses [B] and the mean penalty, detached.
+
+        Gradient, losses and penalty are those of all ranks.
+        """
+        own_losses, own_penalties = self.pieces.attempt(lambda: self._own_gradients(step, batch))
+        if self.ranks.world == 1:
+            return own_losses, None if own_penalties is None else own_penalties.mean()
+        self.pieces.agree(self.ranks)
+        self.ranks.add_up([parameter.grad for parameter in self.parameters if parameter.grad is not None])
+        found = [self._of_all_ranks(own, batch) for own in (own_losses, own_penalties) if own is not None]
+        return found[0], found[1].mean() if len(found) > 1 else None
+
+    def _of_all_ranks(self, own: Tensor, batch: NoisyBatch) -> Tensor:
+        """What each rank has found out about its own images, as one tensor [B]."""
+        count = len(batch.u)
+        whole = torch.zeros(count, dtype=own.dtype, device=own.device)
+        whole[self.ranks.share(count)] = own
+        self.ranks.add_up([whole])
+        return whole
+
+    def _own_gradients(self, step: int, batch: NoisyBatch) -> tuple[Tensor, Tensor | None]:
+        """Leave what this rank's share contributes to the gradient; its losses and its penalties, detached."""
         self.optimiser.zero_grad(set_to_none=True)
         losses, penalties = [], []
-        for part in self.pieces.slices(len(batch.u)):
-            images = batch.part(part)
+        own = batch.part(self.ranks.share(len(batch.u)))
+        for part in self.pieces.slices(len(own.u)):
+            images = own.part(part)
             found = regularised_losses(
                 self.denoiser, images.u, images.labels, images.sigma, images.noise,
                 weight=self.parameterisation.weight(images.sigma), rule=self.rule, draws=images.draws,
@@ -207,14 +233,15 @@ class DenoiserTraining:
             (found.losses.mean() * (len(images.u) / len(batch.u))).backward()
             losses.append(found.denoising)
             penalties += [] if found.penalty is None else [found.penalty]
-        return torch.cat(losses), torch.cat(penalties).mean() if penalties else None
+        return torch.cat(losses), torch.cat(penalties) if penalties else None
 
     @contextmanager
     def _forward_pass(self, step: int, first: int) -> Iterator[None]:
         """Around each forward pass: precision, and dropout masks that both branches of a regularised step share."""
         with ExitStack() as stack:
             if self.spec.network.dropout > 0:
-                piece = (first,) if first else ()
+                # Pieces and ranks must not share their masks; a whole batch on one device keeps the name it had.
+                piece = (first, self.ranks.rank) if self.ranks.rank else (first,) if first else ()
                 stack.enter_context(seeded_globally(self.device, self.spec.seed, "dropout", step, *piece))
             stack.enter_context(self.compute.autocast())
             yield

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from difrob.ranks import ALONE, Ranks
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -38,25 +40,23 @@ class Terms:
     wrong_by_step: Tensor | None = None
 
 
-def weighted_terms(parts: list[tuple[float, Terms]]) -> Terms:
-    """The terms of a whole batch from those of its pieces, given as (share of the batch, terms).
+def weighted_terms(parts: list[tuple[float, Terms]], ranks: Ranks = ALONE) -> Terms:
+    """The terms of a whole batch from those of its pieces, given as (share of the batch, terms), here and on other ranks.
 
     The share of attacked images that were flipped is weighted alike, which is exact for one piece only: pieces differ a
     little in how many of their images were right.
     """
-    if len(parts) == 1:
+    if len(parts) == 1 and ranks.world == 1:
         return parts[0][1]
 
     def mean(name: str) -> Tensor | None:
         values = [share * value for share, terms in parts if (value := getattr(terms, name)) is not None]
         return torch.stack(values).sum(dim=0) if values else None
 
-    loss = mean("loss")
-    assert loss is not None
-    return Terms(
-        loss.detach(), mean("clean"), mean("robust"), mean("attack_success"), mean("alignment"),
-        wrong_by_step=mean("wrong_by_step"),
-    )  # fmt: skip
+    names = ("loss", "clean", "robust", "attack_success", "alignment", "wrong_by_step")
+    means = {name: value.detach() for name in names if (value := mean(name)) is not None}
+    ranks.add_up(list(means.values()))
+    return Terms(**means)
 
 
 def classes_of(labels: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from difrob.attacks.projections import Ball
 from difrob.attacks.starts import starting_points
 from difrob.data import ImageSet, as_float
 from difrob.randomness import normal_per_sample, numpy_generator
+from difrob.ranks import ALONE, Ranks
 from difrob.specs.parts import AttackSpec
 
 # Curves of different runs are about the same noise and the same attack starts, whatever the runs' seeds.
@@ -43,9 +44,13 @@ class FixedImages:
         images: the set.
         device: where the measurement runs.
         at_once: how many images go through the network at once; None for all.
+        ranks: the processes that share the work; each gets to know what all have found.
     """
 
-    def __init__(self, images: ImageSet, device: torch.device, *, at_once: int | None = None) -> None:
+    def __init__(
+        self, images: ImageSet, device: torch.device, *, at_once: int | None = None, ranks: Ranks = ALONE
+    ) -> None:
+        self.ranks = ranks
         self._at_once = at_once or max(len(images), 1)
         self.images = as_float(images.images, device)
         self.labels = torch.from_numpy(np.array(images.labels)).to(device)
@@ -57,9 +62,10 @@ class FixedImages:
     def measure(self, network: nn.Module, attack: AttackSpec) -> Scores:
         """Clean accuracy, and robust accuracy under PGD with the margin loss from one fixed start per image."""
         clean = self._right(network, self.images)
-        robust, adversarial = clean.clone(), self.images.clone()
+        broken, adversarial = torch.zeros_like(clean, dtype=torch.uint8), torch.zeros_like(self.images)
+        right = clean.nonzero().squeeze(1)
         with evaluation_mode(network):
-            for rows in clean.nonzero().squeeze(1).split(self._at_once):
+            for rows in right[self.ranks.share(len(right))].split(self._at_once):
                 ball = Ball(self.images[rows], norm=attack.norm, eps=attack.eps)
                 start = starting_points(
                     ball,
@@ -77,9 +83,11 @@ class FixedImages:
                     steps=attack.steps,
                     step_size=attack.resolved_step_size,
                 )
-                robust[rows] = ~verdict.broken
+                broken[rows] = verdict.broken.to(torch.uint8)
                 adversarial[rows] = verdict.adversarial
-        return Scores(clean.cpu().numpy(), robust.cpu().numpy(), adversarial)
+        self.ranks.add_up([broken, adversarial])
+        adversarial = torch.where(clean[:, None, None, None], adversarial, self.images)
+        return Scores(clean.cpu().numpy(), (clean & (broken == 0)).cpu().numpy(), adversarial)
 
     def right_under_noise(self, network: nn.Module, sigma: float) -> np.ndarray:
         """Which images are right under one fixed draw of Gaussian noise each, bool [N]."""
@@ -90,9 +98,13 @@ class FixedImages:
 
     def _right(self, network: nn.Module, images: Tensor) -> Tensor:
         """Which of these versions of the images are classified rightly, bool [N]."""
+        own = self.ranks.share(len(images))
+        right = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
         with evaluation_mode(network), torch.no_grad():
-            predictions = [network(part).argmax(1) for part in images.split(self._at_once)]
-        return torch.cat(predictions) == self.labels
+            predictions = [network(part).argmax(1) for part in images[own].split(self._at_once)]
+        right[own] = (torch.cat(predictions) == self.labels[own]).to(torch.uint8)
+        self.ranks.add_up([right])
+        return right.bool()
 
 
 def training_probe(train: ImageSet, size: int) -> ImageSet:

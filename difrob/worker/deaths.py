@@ -62,12 +62,17 @@ def _of_signal(number: int, starved: bool) -> Death:
     if number == signal.SIGKILL and starved:
         reason = "the system ran out of memory and killed the worker (SIGKILL)"
         return Death(RunState.INTERRUPTED, reason, Cause.MEMORY)
-    try:
-        name = signal.Signals(number).name
-    except ValueError:  # real-time signals have no names
-        name = str(number)
+    name = signal_name(number)
     hint = "; something outside killed it, perhaps to save memory" if number == signal.SIGKILL else ""
     return Death(RunState.INTERRUPTED, f"the worker was killed by signal {name}{hint}", Cause.SIGNAL)
+
+
+def signal_name(number: int) -> str:
+    """What a signal is called; real-time signals have no names, only numbers."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _of_last_line(line: str) -> Cause:

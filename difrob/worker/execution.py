@@ -15,14 +15,16 @@ from difrob.runs.causes import Cause
 from difrob.runs.recorder import RunRecorder
 from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
-from difrob.specs import JobSpec
+from difrob.specs import JobSpec, devices_of
 from difrob.words import plural
+from difrob.worker.company import Company, broke_off, own_devices
 from difrob.worker.failures import explain_failure
 
 if TYPE_CHECKING:
     import torch
 
 THREADS = "DIFROB_THREADS"
+FAULT_SECONDS = 5.0  # in which a process of this run that has broken off must have ended
 
 
 def execute(
@@ -39,7 +41,7 @@ def execute(
     """Run a job to its end, whatever the end is; only a run that cannot even be recorded raises.
 
     Args:
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; for a run on several GPUs ``cuda:0,cuda:1`` or ``cuda``.
         control: through which others ask the job to pause or stop.
         resume: go on from the last checkpoint of an existing run.
 
@@ -51,10 +53,12 @@ def execute(
     """
     control = control or StopControl()
     before = _earlier_facts(workspace, run_id) if resume else {}
-    torch_device = prepare_torch(device, before.get("threads"))
+    devices = own_devices(device, devices_of(spec))
+    torch_device = prepare_torch(devices[0], before.get("threads"))
     job = importlib.import_module(f"difrob.jobs.{spec.kind}").run
+    described = describe_device(torch_device) + (f" and {len(devices) - 1} more" if len(devices) > 1 else "")
     recorder = RunRecorder(
-        workspace, run_id, spec, device=describe_device(torch_device), control=control, resume=resume,
+        workspace, run_id, spec, device=described, control=control, resume=resume,
         on_progress=on_progress, created=created, facts=_facts(torch_device),
     )  # fmt: skip
     if before.get("device_type", torch_device.type) != torch_device.type:
@@ -64,8 +68,10 @@ def execute(
         )
     state, reason, cause = RunState.FINISHED, "", Cause.NONE
     hook = _leave_on_abort(control)
+    company = Company(workspace, run_id, spec, devices, before.get("threads"))
     try:
-        job(spec, recorder, torch_device)
+        job(spec, company.gather(recorder, torch_device), torch_device)
+        company.wait_for_end()
     except Stopped as stopped:
         cause = Cause.REQUEST
         if stopped.grade == "abort":
@@ -74,12 +80,16 @@ def execute(
             state, reason = RunState.INTERRUPTED, "stopped on request; it can be resumed"
     except Exception as error:
         state = RunState.FAILED
-        cause, reason = explain_failure(error)
+        fault = company.fault(wait=FAULT_SECONDS) if broke_off(error) else None
+        cause, reason = (fault.cause, fault.reason) if fault else explain_failure(error)
         recorder.note(reason, "error")
-        if not isinstance(error, UserError):
+        if fault is not None and fault.details:
+            recorder.note(fault.details, "error")
+        elif not isinstance(error, UserError):
             recorder.note(traceback.format_exc(), "error")
     finally:
         hook.remove()
+        company.dismiss()
     return recorder.finish(state, reason, cause)
 
 

@@ -1,0 +1,242 @@
+"""The processes that share the work of one run: the worker itself, which leads, and those that it starts to follow it.
+
+They meet over a file in a private folder, and exchange gradients by ``torch.distributed`` (NCCL between GPUs, Gloo on the
+CPU). Followers live and die with the leader: it holds one end of a pipe to each, and a follower whose pipe closes leaves at
+once. When a follower dies, the run ends with what that one had to say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from difrob.errors import Stopped, UserError
+from difrob.runs import Workspace
+from difrob.runs.causes import Cause
+from difrob.runs.interface import Recorder
+from difrob.runs.recorder import RunRecorder
+from difrob.specs import JobSpec
+from difrob.worker.deaths import OWN_WORDS, signal_name
+
+if TYPE_CHECKING:
+    import torch
+
+JOIN_SECONDS = 300.0  # in which a follower must have imported torch and found its device
+GRACE_SECONDS = 20.0  # in which a leader whose follower has died must have noticed by itself
+WATCH_SECONDS = 0.2
+PATIENCE = timedelta(days=365)  # a paused run keeps the others waiting for as long as it likes
+ORDERS = (None, "stop", "abort")
+LEADER_GONE = 5  # exit code of a follower that has been left alone
+PEER_GONE = 6  # exit code of a process that noticed only that another one had gone
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a follower ended that should not have."""
+
+    cause: Cause
+    reason: str
+    details: str = ""
+
+
+def own_devices(device: str, count: int) -> list[str]:
+    """The devices of all ranks, from what a worker was given.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``, or one or more CUDA devices, ``cuda:0,cuda:1``.
+        count: how many devices the specification asks for.
+
+    Raises:
+        UserError: when there are not so many.
+    """
+    given = [part.strip() for part in device.split(",") if part.strip()] or ["auto"]
+    if count == 1:
+        return given[:1]
+    import torch
+
+    if given[0] == "auto":
+        given = ["cuda" if torch.cuda.is_available() else "cpu"]
+    if given == ["cuda"]:
+        given = [f"cuda:{index}" for index in range(min(count, torch.cuda.device_count()))]
+    if given == ["cpu"]:
+        given *= count
+    if len(given) < count or not all(name.startswith(("cuda:", "cpu")) for name in given[:count]):
+        raise UserError(
+            f"compute.devices = {count} asks for so many CUDA devices, and this run was given {', '.join(given)} "
+            f"(CUDA devices here: {torch.cuda.device_count()}); lower compute.devices, or name them: "
+            f"--device {','.join(f'cuda:{index}' for index in range(count))}"
+        )
+    return given[:count]
+
+
+class Company:
+    """The followers of a run, from their start to their end; none, where one device does it all.
+
+    Args:
+        workspace, run_id, spec: the run.
+        devices: of all ranks, the leader's first.
+        threads: CPU threads of each.
+    """
+
+    def __init__(
+        self, workspace: Workspace, run_id: str, spec: JobSpec, devices: list[str], threads: int | None
+    ) -> None:
+        self._order = {"spec": spec.model_dump(mode="json"), "threads": threads}
+        self._names = devices
+        self._command = [
+            sys.executable, "-m", "difrob.worker.follower", "--workspace", str(workspace.root), "--run-id", run_id,
+            "--world", str(len(devices)),
+        ]  # fmt: skip
+        self._meeting: Path | None = None
+        self._followers: list[subprocess.Popen[bytes]] = []
+        self._ended = threading.Event()
+
+    def gather(self, recorder: RunRecorder, device: torch.device) -> Recorder:
+        """Start the followers and wait until all have come; the recorder through which the job must ask.
+
+        Raises:
+            UserError: when a follower ends instead of coming, or takes longer than :data:`JOIN_SECONDS`.
+        """
+        if len(self._names) == 1:
+            return recorder
+        self._meeting = Path(tempfile.mkdtemp(prefix="difrob-ranks-"))
+        checkpoint = recorder.resumed_from
+        order = {**self._order, "resumed_at": None if checkpoint is None else checkpoint.step}
+        for rank, name in enumerate(self._names[1:], start=1):
+            command = [*self._command, "--device", name, "--rank", str(rank), "--meeting", str(self._meeting)]
+            follower = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            self._followers.append(follower)
+            assert follower.stdin is not None
+            follower.stdin.write(json.dumps(order).encode() + b"\n")
+            follower.stdin.flush()
+        deadline = time.monotonic() + JOIN_SECONDS
+        while not all((self._meeting / f"{rank}.here").exists() for rank in range(1, len(self._names))):
+            if (fault := self.fault()) is not None:
+                raise UserError(fault.reason)
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"the processes for {', '.join(self._names[1:])} did not come within {JOIN_SECONDS:.0f} s"
+                )
+            time.sleep(0.05)
+        join(self._meeting, 0, len(self._names), device)
+        threading.Thread(target=self._watch, name="followers", daemon=True).start()
+        return cast(Recorder, LeadingRecorder(recorder))
+
+    def fault(self, *, wait: float = 0.0) -> Fault | None:
+        """What went wrong with the first follower that has ended badly by itself.
+
+        Args:
+            wait: seconds to give them; the leader may notice that a connection broke before the other process has ended.
+        """
+        deadline = time.monotonic() + wait
+        while True:
+            for rank, follower in enumerate(self._followers, start=1):
+                code = follower.poll()
+                if code not in (None, 0, LEADER_GONE, PEER_GONE):
+                    return self._fault_of(rank, code)
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(WATCH_SECONDS / 4)
+
+    def dismiss(self) -> None:
+        """End those that are still there, and clear up. Safe to call twice."""
+        self._ended.set()
+        for follower in self._followers:
+            if follower.poll() is None:
+                follower.kill()
+        for follower in self._followers:
+            follower.wait()
+            if follower.stdin is not None:
+                follower.stdin.close()
+        if self._meeting is not None:
+            leave()
+            shutil.rmtree(self._meeting, ignore_errors=True)
+        self._followers, self._meeting = [], None
+
+    def wait_for_end(self) -> None:
+        """Let followers end that have done their part; they came to their end with the leader."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(follower.poll() is None for follower in self._followers) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _fault_of(self, rank: int, code: int) -> Fault:
+        assert self._meeting is not None
+        who = f"process {rank + 1} of {len(self._names)} ({self._names[rank]})"
+        try:
+            told = json.loads((self._meeting / f"{rank}.fault").read_text())
+            return Fault(Cause(told["cause"]), f"{who}: {told['reason']}", told["details"])
+        except (OSError, ValueError, KeyError):
+            if code < 0:
+                return Fault(Cause.SIGNAL, f"{who} was killed by signal {signal_name(-code)}")
+            return Fault(Cause.ERROR, f"{who} ended with exit code {code}")
+
+    def _watch(self) -> None:
+        """A leader that waits on its GPU for a process that has died would wait for ever: leave, the journal has it all."""
+        while not self._ended.wait(WATCH_SECONDS):
+            fault = self.fault()
+            if fault is not None and not self._ended.wait(GRACE_SECONDS):
+                print(f"{OWN_WORDS}{fault.reason}", file=sys.stderr, flush=True)
+                os._exit(PEER_GONE)
+
+
+class LeadingRecorder:
+    """A recorder whose safe points are those of all ranks: none of them takes a step that another one does not."""
+
+    def __init__(self, recorder: RunRecorder) -> None:
+        from difrob.ranks import Ranks
+
+        self._recorder = recorder
+        self._ranks = Ranks.here()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._recorder, name)
+
+    def check_stop(self) -> None:
+        """As the recorder's, and tell the followers what comes of it."""
+        try:
+            self._recorder.check_stop()
+        except Stopped as stopped:
+            self._ranks.told(ORDERS.index(stopped.grade))
+            raise
+        self._ranks.told(0)
+
+
+def join(meeting: Path, rank: int, world: int, device: torch.device) -> None:
+    """Make this process one of ``world`` that exchange tensors; returns when all are there."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    store = torch.distributed.FileStore(str(meeting / "store"), world)
+    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
+
+
+def leave() -> None:
+    """Undo :func:`join`, without waiting for anybody."""
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def broke_off(error: BaseException) -> bool:
+    """Whether an error says no more than that another process has gone."""
+    import torch
+
+    text = str(error)
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "NCCL", "Connection closed by peer"))
+    )

@@ -1,0 +1,76 @@
+"""A process that follows: the same job on another device, recording nothing. Started by :mod:`difrob.worker.company`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from difrob.errors import Stopped
+from difrob.runs import Workspace
+from difrob.runs.following import FollowingRecorder
+from difrob.specs import parse_spec
+from difrob.worker.company import LEADER_GONE, ORDERS, PEER_GONE, broke_off, join
+from difrob.worker.failures import explain_failure
+
+
+def main() -> int:
+    """Take the order from standard input, follow the leader to the end; when its end of the pipe closes, leave at once."""
+    parser = argparse.ArgumentParser(prog="python -m difrob.worker.follower", description=__doc__)
+    parser.add_argument("--workspace", required=True)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--world", type=int, required=True)
+    parser.add_argument("--meeting", type=Path, required=True)
+    arguments = parser.parse_args()
+    order = json.loads(sys.stdin.readline())
+    threading.Thread(target=_leave_with_the_leader, name="leader", daemon=True).start()
+    try:
+        _follow(arguments, order)
+    except Stopped:
+        return 0
+    except Exception as error:
+        if broke_off(error):
+            return PEER_GONE
+        cause, reason = explain_failure(error)
+        told = {"cause": cause.value, "reason": reason, "details": traceback.format_exc()}
+        (arguments.meeting / f"{arguments.rank}.fault").write_text(json.dumps(told))
+        return 1
+    return 0
+
+
+def _follow(arguments: argparse.Namespace, order: dict[str, object]) -> None:
+    from difrob.ranks import Ranks
+    from difrob.worker.execution import prepare_torch
+
+    spec = parse_spec(order["spec"])  # type: ignore[arg-type]
+    threads, resumed_at = order["threads"], order["resumed_at"]
+    assert threads is None or isinstance(threads, int)
+    assert resumed_at is None or isinstance(resumed_at, int)
+    device = prepare_torch(arguments.device, threads)
+    (arguments.meeting / f"{arguments.rank}.here").touch()
+    join(arguments.meeting, arguments.rank, arguments.world, device)
+    ranks = Ranks.here()
+    recorder = FollowingRecorder(
+        Workspace(arguments.workspace), arguments.run_id, resumed_at, lambda: ORDERS[ranks.told(0)]
+    )
+    importlib.import_module(f"difrob.jobs.{spec.kind}").run(spec, recorder, device)
+
+
+def _leave_with_the_leader() -> None:
+    sys.stdin.read()
+    os._exit(LEADER_GONE)
+
+
+if __name__ == "__main__":
+    # Threads of the communication may still be waiting for others; nothing is left to be tidied up.
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

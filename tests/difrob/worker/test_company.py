@@ -1,0 +1,228 @@
+"""One run on several devices: here processes on the CPU, which exchange gradients as GPUs would."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from difrob.errors import UserError
+from difrob.nets.storage import unpack
+from difrob.runs import RunState, RunSummary, Workspace
+from difrob.runs.causes import Cause
+from difrob.runs.recorder import RunRecorder
+from difrob.runs.records import SignOfLife
+from difrob.runs.stop import StopControl
+from difrob.specs import JobSpec, TrainClassifierSpec, TrainDenoiserSpec, parse_spec
+from difrob.worker.company import Company, own_devices
+from difrob.worker.execution import execute
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def classifier_spec(devices: int, **changes: Any) -> TrainClassifierSpec:
+    values: dict[str, Any] = {
+        "data": {"train_size": 60}, "network": {"channels": (4, 8), "features": 16}, "attack": {"steps": 2}, "steps": 6,
+        "batch_size": 21, "validate_every": 3, "validation_attack_steps": 3, "log_every": 1, "checkpoint_every": 2,
+        "compute": {"devices": devices},
+    }  # fmt: skip
+    return TrainClassifierSpec(**{**values, **changes})
+
+
+def denoiser_spec(devices: int, **changes: Any) -> TrainDenoiserSpec:
+    values: dict[str, Any] = {
+        "data": {"train_size": 60}, "network": {"width": 32, "blocks": 2, "dropout": 0.0}, "steps": 6, "batch_size": 17,
+        "log_every": 2, "sample_every": 0, "checkpoint_every": 2, "rampup_steps": 2, "compute": {"devices": devices},
+    }  # fmt: skip
+    return TrainDenoiserSpec(**{**values, **changes})
+
+
+def tensors_of(workspace: Workspace, run_id: str) -> dict[str, torch.Tensor]:
+    parts = unpack(workspace.reader(run_id).checkpoint("last").weights, CPU)
+    return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+
+def curve_of(workspace: Workspace, run_id: str, name: str) -> list[float]:
+    return [float(value) for value in workspace.reader(run_id).metrics(name)[name].value]
+
+
+def finished(workspace: Workspace, run_id: str, spec: JobSpec, **arguments: Any) -> RunSummary:
+    summary = execute(workspace, run_id, spec, device="cpu", **arguments)
+    assert summary.state is RunState.FINISHED, summary.reason
+    return summary
+
+
+def assert_same_to(tolerance: float, workspace: Workspace, first: str, second: str) -> None:
+    one, other = tensors_of(workspace, first), tensors_of(workspace, second)
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(
+            other[name], tensor, rtol=tolerance, atol=tolerance, msg=lambda text, n=name: n + text
+        )
+
+
+def followers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "difrob.worker.follower" in child.cmdline()]
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left_behind() -> Any:
+    yield
+    assert followers() == []
+
+
+def test_two_processes_train_the_classifier_that_one_trains(workspace: Workspace) -> None:
+    alone = finished(workspace, "one", classifier_spec(1))
+    shared = finished(workspace, "two", classifier_spec(2))
+    assert_same_to(1e-6, workspace, "one", "two")
+    assert curve_of(workspace, "two", "loss") == pytest.approx(curve_of(workspace, "one", "loss"), abs=1e-6)
+    assert {n: m.value for n, m in shared.results.items()} == {n: m.value for n, m in alone.results.items()}
+    assert (alone.device, shared.device) == ("cpu (1 thread)", "cpu (1 thread) and 1 more")
+    assert workspace.reader("two").attributes()["devices"] == 2
+
+
+def test_two_processes_train_the_diffusion_model_that_one_trains(workspace: Workspace) -> None:
+    changes = {"regulariser": {"constraint": "equivariance", "strength": 0.3}}
+    finished(workspace, "one", denoiser_spec(1, **changes))
+    finished(workspace, "two", denoiser_spec(2, **changes))
+    assert_same_to(1e-6, workspace, "one", "two")
+    for name in ("loss", "validation/loss"):
+        assert curve_of(workspace, "two", name) == pytest.approx(curve_of(workspace, "one", name), abs=1e-6)
+
+
+@pytest.mark.parametrize("targets", ["own", "shuffled"])
+def test_generated_images_and_alignment_are_shared(workspace: Workspace, targets: str) -> None:
+    finished(workspace, "teacher", denoiser_spec(1))
+    made = {"kind": "generate", "denoiser": "teacher", "images": 40, "sampling_steps": 2}
+    finished(workspace, "made", parse_spec(made))
+    for devices in (1, 3):
+        changes = {
+            "generated": "made", "steps": 3,
+            "alignment": {"teacher": "denoiser", "denoiser": "teacher", "targets": targets},
+        }  # fmt: skip
+        finished(workspace, f"with-{devices}", classifier_spec(devices, **changes))
+    assert_same_to(1e-6, workspace, "with-1", "with-3")
+
+
+def test_batch_normalisation_ends_with_the_same_statistics_everywhere(workspace: Workspace) -> None:
+    network = {"architecture": "wide_resnet", "depth": 10, "widen": 1}
+    finished(workspace, "run", classifier_spec(2, network=network, steps=2))
+    notes = [line.text for line in workspace.reader("run").log() if line.level == "warning"]
+    assert any("batch normalisation sees pieces of at most 11 images" in note for note in notes)
+    assert all(tensor.double().isfinite().all() for tensor in tensors_of(workspace, "run").values())
+
+
+def test_a_shared_run_stops_and_goes_on_bit_for_bit(workspace: Workspace) -> None:
+    finished(workspace, "whole", classifier_spec(2))
+    control = StopControl()
+
+    def stop_in_the_middle(sign: SignOfLife) -> None:
+        if sign.progress.done >= 2:
+            control.request("stop")
+
+    spec = classifier_spec(2)
+    slow = SlowSteps(0.3)
+    with slow:
+        summary = execute(workspace, "parts", spec, device="cpu", control=control, on_progress=stop_in_the_middle)
+    assert (summary.state, summary.cause) == (RunState.INTERRUPTED, Cause.REQUEST)
+    assert 0 < summary.progress.done < 6
+    finished(workspace, "parts", spec, resume=True)
+    assert_same_to(0.0, workspace, "whole", "parts")
+    assert curve_of(workspace, "parts", "loss") == curve_of(workspace, "whole", "loss")
+
+
+class SlowSteps:
+    """Makes every optimiser step of this process, and with it of all, take a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._hook = register_optimizer_step_pre_hook(lambda *arguments: time.sleep(self._seconds))
+
+    def __exit__(self, *arguments: object) -> None:
+        self._hook.remove()
+
+
+def test_when_a_follower_is_killed_the_run_says_so_and_can_go_on(workspace: Workspace) -> None:
+    spec = classifier_spec(2, steps=8)
+
+    def kill_it() -> None:
+        while not (workspace.run_path("run").exists() and workspace.reader("run").summary().has_checkpoint):
+            time.sleep(0.05)
+        followers()[0].send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_it)
+    killer.start()
+    with SlowSteps(0.3):
+        summary = execute(workspace, "run", spec, device="cpu")
+    killer.join()
+    assert (summary.state, summary.cause) == (RunState.FAILED, Cause.SIGNAL)
+    assert "process 2 of 2 (cpu) was killed by signal SIGKILL" in summary.reason
+    finished(workspace, "run", spec, resume=True)
+    finished(workspace, "whole", spec)
+    assert_same_to(0.0, workspace, "whole", "run")
+
+
+def test_bad_input_is_told_once_and_by_the_leader(workspace: Workspace) -> None:
+    summary = execute(workspace, "run", classifier_spec(2, data={"dataset": "nowhere"}), device="cpu")
+    assert (summary.state, summary.cause) == (RunState.FAILED, Cause.BAD_INPUT)
+    assert "nowhere" in summary.reason and "process 2" not in summary.reason
+
+
+def test_the_devices_of_all_ranks() -> None:
+    assert own_devices("auto", 1) == ["auto"]
+    assert own_devices("cpu", 3) == ["cpu"] * 3
+    assert own_devices("cuda:3,cuda:1", 2) == ["cuda:3", "cuda:1"]
+    assert own_devices("cuda:0,cuda:1,cuda:2", 2) == ["cuda:0", "cuda:1"]
+    for device in ("cuda:0", "mps", "cuda:0,mps"):
+        with pytest.raises(UserError, match=r"compute.devices = 2.*--device cuda:0,cuda:1"):
+            own_devices(device, 2)
+
+
+def test_a_batch_must_be_large_enough_to_be_shared() -> None:
+    with pytest.raises(ValueError, match=r"batch_size = 3 cannot be shared by compute.devices = 4"):
+        denoiser_spec(4, batch_size=3)
+    with pytest.raises(ValueError, match="batch normalisation one image"):
+        classifier_spec(4, batch_size=7, network={"architecture": "wide_resnet_28_10"})
+
+
+def test_processes_agree_on_what_they_exchange(tmp_path: Path) -> None:
+    """Sums, means, orders and the smallest piece, of tensors of several types, over two real processes."""
+    script = Path(__file__).with_name("two_ranks.py")
+    runs = [
+        subprocess.Popen([sys.executable, str(script), str(tmp_path), str(rank)], stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    for run in runs:
+        _, errors = run.communicate(timeout=120)
+        assert run.returncode == 0, errors
+
+
+def test_what_a_follower_says_before_it_fails_is_heard(workspace: Workspace) -> None:
+    spec = classifier_spec(2, data={"dataset": "nowhere"})
+    recorder = RunRecorder(workspace, "run", spec)
+    company = Company(workspace, "run", spec, ["cpu", "cpu"], threads=1)
+    try:
+        company.gather(recorder, CPU)
+        fault = company.fault(wait=60)
+    finally:
+        company.dismiss()
+        recorder.close()
+    assert fault is not None and fault.cause is Cause.BAD_INPUT
+    assert fault.reason.startswith("process 2 of 2 (cpu): ") and "nowhere" in fault.reason
+    assert "Traceback" in fault.details
