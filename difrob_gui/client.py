@@ -22,7 +22,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtNetwork import QLocalSocket
 
 from difrob.errors import UserError
-from difrob.worker.messages import MAX_LINE, QueueState, decode, encode
+from difrob.worker.messages import MAX_LINE, QueueState, decode, encode, refusal_text
 from difrob_gui.mirror import QueueMirror
 
 log = logging.getLogger(__name__)
@@ -367,7 +367,7 @@ class SupervisorClient(QObject):
         if message.get("ok"):
             self._finish(pending.name, pending.callback, message.get("result"), None)
         else:
-            self._finish(pending.name, pending.callback, None, str(message.get("error") or "no reason was given"))
+            self._finish(pending.name, pending.callback, None, refusal_text(message, self.state.pid))
 
     def _finish(self, name: str, callback: Callback | None, result: Any, error: str | None) -> None:
         if callback is not None:

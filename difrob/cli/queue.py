@@ -81,7 +81,7 @@ def print_queue(state: QueueState) -> None:
             str(position), escape(entry.spec.get("name") or ""), str(entry.spec.get("kind")),
             str(entry.priority) if entry.priority else "", _state_text(entry),
             f"{progress.done}/{progress.total}" if progress else "", left,
-            entry.on_lane or entry.lane, escape(entry.reason), entry.run_id,
+            ", ".join(entry.on_lanes) or entry.lane, escape(entry.reason), entry.run_id,
         )  # fmt: skip
     console.print(table)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from difrob.errors import UserError
 from difrob.runs import Workspace
-from difrob.worker.messages import MAX_LINE, encode, parse_request
+from difrob.worker.messages import MAX_LINE, encode, parse_request, refusal
 
 MAX_BACKLOG = 16_000_000
 
@@ -122,8 +122,8 @@ class Clients:
                 result = await result
             client.send({"id": number, "ok": True, "result": result})
         except (sqlite3.Error, OSError) as error:
-            refusal = f"the queue of '{self._workspace.root}' cannot be written ({error}); free some room and try again"
-            client.send({"id": number, "ok": False, "error": refusal})
+            told = f"the queue of '{self._workspace.root}' cannot be written ({error}); free some room and try again"
+            client.send(refusal(number, told))
         except UserError as error:
-            client.send({"id": number, "ok": False, "error": str(error)})
+            client.send(refusal(number, str(error)))
         await client.writer.drain()

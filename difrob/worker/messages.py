@@ -2,18 +2,23 @@
 
 One JSON object per line, UTF-8, at most :data:`MAX_LINE` bytes. A client sends requests ``{"id", "call", "args"}`` and gets
 one reply ``{"id", "ok", "result" | "error"}`` each. After the call ``watch`` it also gets events: first ``state`` with the
-full state, then small changes. Numbers of a run do not travel here: they are read from its journal.
+full state, then small changes. Numbers of a run do not travel here: they are read from its journal. A refusal carries the
+version of the supervisor, which may have been started before difrob was changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from difrob import __version__
 from difrob.errors import UserError
 from difrob.runs.states import RunState
+from difrob.specs import KINDS, walk_fields
 
 MAX_LINE = 4_000_000
 PROTOCOL = 1
@@ -30,6 +35,7 @@ class Entry(Message):
     """One run in the queue, waiting, live or ended. The entry's id is the id of the run.
 
     ``after`` holds ids of runs that must have finished first; ``lane`` is ``"any"``, ``"cpu"`` or ``"cuda:N"``.
+    ``on_lane`` is the lane that a live run holds, or the lanes of a run on several GPUs joined by commas, the leader's first.
     Of entries that may start, the one with the highest ``priority`` comes first, and of equals the one further up.
     ``reason`` says why the entry waits, or why the run ended as it did, ``cause`` the latter in one word (see
     :class:`difrob.runs.causes.Cause`). ``stuck_since`` is when the worker should have reported again but did not (seconds
@@ -55,6 +61,18 @@ class Entry(Message):
     stuck_deadline: float | None = None
     resume: bool = False
     held: bool = False
+
+    @property
+    def devices(self) -> int:
+        """So many GPUs the run needs at once, at least 1; where it runs on the CPU, one lane does whatever this says."""
+        compute = self.spec.get("compute")
+        devices = compute.get("devices") if isinstance(compute, dict) else None
+        return max(1, devices) if isinstance(devices, int) else 1
+
+    @property
+    def on_lanes(self) -> list[str]:
+        """The lanes that the run holds, the leader's first; none while it is not live."""
+        return self.on_lane.split(",") if self.on_lane else []
 
 
 class LiveProgress(Message):
@@ -156,6 +174,36 @@ def parse_request(line: bytes) -> Request:
         return Request.model_validate(decode(line))
     except ValidationError as error:
         raise UserError(f"malformed request: {error.errors()[0]['msg']}") from None
+
+
+@cache
+def own_version() -> str:
+    """The version of this difrob, with a digest of the fields that specifications have in it: they change more often."""
+    fields = sorted(f"{kind} {path}" for kind, spec in KINDS.items() for path, _ in walk_fields(spec))
+    return f"{__version__}+{hashlib.sha256(','.join(fields).encode()).hexdigest()[:8]}"
+
+
+def refusal(number: int, error: str) -> dict[str, Any]:
+    """The supervisor's answer to a request that it refuses."""
+    return {"id": number, "ok": False, "error": error, "version": own_version()}
+
+
+def refusal_text(answer: dict[str, Any], pid: int | None = None) -> str:
+    """What a refusal says to a person; where the supervisor is of another version than this client, also that.
+
+    Args:
+        answer: a :func:`refusal`; one without a version is from before they carried any.
+        pid: the supervisor's process id, where it is known.
+    """
+    error = str(answer.get("error") or "no reason was given")
+    theirs = answer.get("version")
+    if theirs == own_version():
+        return error
+    process = f" (process {pid}; live runs go on)" if pid else ""
+    return (
+        f"{error}; the supervisor that serves this workspace is of another version of difrob "
+        f"({theirs or 'an older one'}, this is {own_version()}), which may be the cause: end it{process} and try again"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -32,7 +32,10 @@ class WorkerProcesses:
         self._kills: dict[str, OomKills] = {}
 
     def start(self, run_id: str, lane: str) -> int:
-        """Start a fresh interpreter for a run and return its process id. Raises OSError when that fails."""
+        """Start a fresh interpreter for a run and return its process id. Raises OSError when that fails.
+
+        On several lanes it is still one process that is started here: it starts by itself those that follow it.
+        """
         command = [sys.executable, "-m", "difrob.worker", "--workspace", str(self._workspace.root)]
         with open(self._workspace.output_path(run_id), "ab") as output:
             child = subprocess.Popen(

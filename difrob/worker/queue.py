@@ -10,7 +10,7 @@ from difrob.errors import UserError
 from difrob.runs import RunState, Workspace, new_run_id
 from difrob.runs.states import TRANSITIONS
 from difrob.specs import input_runs, parse_spec
-from difrob.worker.lanes import choose_lane, cpu_lanes, wanted_lane
+from difrob.worker.lanes import choose_lane, cpu_lanes, lanes_to_keep, wanted_lane, wants_gpus, why_never, why_not_yet
 from difrob.worker.ledger import Ledger
 from difrob.worker.messages import Entry
 from difrob.worker.queue_store import QueueStore
@@ -207,15 +207,23 @@ class Queue(Ledger):
     def next_start(self) -> tuple[Entry, str] | None:
         """The entry that may start now, and its lane; what the others wait for is noted at them.
 
-        Of several it is the one of highest priority, and of equals the one further up.
+        Of several it is the one of highest priority, and of equals the one further up. GPUs that are too few for the entry
+        whose turn it is are kept for it: those after it do not get them.
         """
-        busy, lanes = {entry.on_lane for entry in self.live()}, self.lanes
+        busy, lanes = {lane for entry in self.live() for lane in entry.on_lanes}, self.lanes
+        kept: dict[str, Entry] = {}
         waiting = [entry for entry in self.entries if entry.state is RunState.QUEUED]
         for entry in sorted(waiting, key=lambda entry: -entry.priority):
-            reason = self._why_wait(entry, lanes)
+            reason, lane = self._why_wait(entry, lanes), None
+            if not reason:
+                lane = choose_lane(entry, lanes, busy | kept.keys())
+            if not reason and lane is None:
+                reason = _why_no_lane(entry, lanes, busy, kept)
+                if entry.devices > 1 and wants_gpus(entry, lanes):
+                    kept |= dict.fromkeys(lanes_to_keep(entry, lanes, busy | kept.keys()), entry)
             if reason != entry.reason:
                 entry = self.change(entry.run_id, reason=reason)
-            if not reason and (lane := choose_lane(entry, lanes, busy)) is not None:
+            if lane is not None:
                 return entry, lane
         return None
 
@@ -229,8 +237,8 @@ class Queue(Ledger):
             return "held"
         if self.settings.paused:
             return "the queue is paused"
-        if entry.lane != "any" and entry.lane not in lanes:
-            return f"this machine has no lane '{entry.lane}'"
+        if never := why_never(entry, lanes):
+            return never
         for parent in entry.after:
             state = self._entries[parent].state if parent in self._entries else self._state_on_disk(parent)
             if state is RunState.FINISHED or (
@@ -265,6 +273,15 @@ class Queue(Ledger):
         if entry.state is not RunState.QUEUED:
             raise UserError(f"run '{run_id}' is {entry.state}; only a waiting entry can be {verb}")
         return entry
+
+
+def _why_no_lane(entry: Entry, lanes: list[str], busy: set[str], kept: dict[str, Entry]) -> str:
+    """Why an entry that may start does not, where that is not plain from the lanes all being taken."""
+    wanted = choose_lane(entry, lanes, busy) if kept else None
+    if wanted is not None:
+        first = next(kept[lane] for lane in wanted.split(",") if lane in kept)
+        return f"the free GPUs are kept for '{title(first)}', which needs {first.devices} at once"
+    return why_not_yet(entry, lanes, busy)
 
 
 def checked_priority(value: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from difrob.errors import UserError
 from difrob.runs import Workspace
-from difrob.worker.messages import MAX_LINE, decode, encode
+from difrob.worker.messages import MAX_LINE, decode, encode, refusal_text
 from difrob.worker.serving import server_of
 
 START_SECONDS = 20.0
@@ -71,6 +71,7 @@ class Connection:
             self.close()
             _refuse_if_served_elsewhere(workspace)
             raise NoSupervisor(f"no supervisor runs for '{workspace.root}'; 'difrob serve' starts one") from None
+        self._workspace = workspace
         self._buffer = b""
         self._next = 0
         self.events: list[dict[str, Any]] = []
@@ -91,7 +92,8 @@ class Connection:
             elif message.get("ok"):
                 return message.get("result")
             else:
-                raise UserError(str(message.get("error")))
+                server = server_of(self._workspace)
+                raise UserError(refusal_text(message, None if server is None else server.pid))
 
     def send(self, name: str, **args: Any) -> int:
         """Send a request without waiting; returns its number."""

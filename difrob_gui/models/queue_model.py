@@ -254,7 +254,7 @@ class QueueModel(QAbstractTableModel):
         if column == WAITS:
             return ", ".join(row.waits.titles)
         if column == LANE:
-            return row.entry.on_lane or row.entry.lane
+            return ", ".join(row.entry.on_lanes) or row.entry.lane
         return f"{100 * row.share_done:.0f} %" if row.progress.total else ""
 
     def _tip(self, row: QueueRow, column: int) -> str:
@@ -266,6 +266,8 @@ class QueueModel(QAbstractTableModel):
             return f"{done}\nabout {left} left" if left else done
         if column == STATE and (row.detail or row.entry.reason):
             return self._state_tip(row)
+        if column == LANE and len(row.entry.on_lanes) > 1:
+            return f"Runs on {len(row.entry.on_lanes)} GPUs: {', '.join(row.entry.on_lanes)}"
         if column == POSITION and row.entry.priority:
             order = "before" if row.entry.priority > 0 else "after"
             return (

@@ -262,7 +262,7 @@ class MonitorPage(QWidget):
                 "stop_grade": entry.stop_grade, "stop_deadline": entry.stop_deadline,
                 "stuck_since": entry.stuck_since, "stuck_deadline": entry.stuck_deadline,
             }  # fmt: skip
-            extra.setdefault("device", entry.on_lane)
+            extra.setdefault("device", ", ".join(entry.on_lanes))
         return RunStanding(
             run_id,
             str(spec.get("kind", "")),

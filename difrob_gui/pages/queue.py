@@ -241,7 +241,7 @@ class QueuePage(QWidget):
         header, unit = self.table.horizontalHeader(), self.table.fontMetrics().averageCharWidth()
         header.setSectionResizeMode(RUN, QHeaderView.ResizeMode.Stretch)
         narrow = self.width() < 100 * unit
-        for column, letters in ((POSITION, 6), (STATE, 24 if narrow else 26), (WAITS, 20), (LANE, 8), (PROGRESS, 16)):
+        for column, letters in ((POSITION, 6), (STATE, 24 if narrow else 26), (WAITS, 20), (LANE, 10), (PROGRESS, 16)):
             self.table.setColumnWidth(column, letters * unit)
         self.table.setColumnHidden(LANE, narrow)
         self.table.setColumnHidden(WAITS, self.width() < 76 * unit)

@@ -122,9 +122,11 @@ class RunHeader(QFrame):
 
 
 def lane_word(lane: str) -> str:
-    """How people call a lane."""
+    """How people call a lane, or the lanes of a run on several GPUs, joined by commas."""
     if lane == "any":
         return "Any device"
     if lane.startswith("cpu"):
         return f"CPU {lane.partition('-')[2]}".rstrip()
+    if "," in lane:
+        return f"GPUs {', '.join(one.partition(':')[2] for one in lane.split(','))}"
     return f"GPU {lane.partition(':')[2] or '0'}" if lane.startswith("cuda") else lane

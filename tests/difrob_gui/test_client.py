@@ -121,6 +121,13 @@ def test_answers_reach_their_callers(qtbot: QtBot, server: FakeSupervisor, clien
     with qtbot.waitSignal(client.call_failed) as told:
         client.call("remove", run_ids=["x"])
     assert told.args == ["remove", "run 'x' is unknown"]
+    server.version = "0.0.9"
+    with qtbot.waitSignal(client.call_failed) as told:
+        client.call("remove", run_ids=["x"])
+    assert told.args[1].startswith(
+        "run 'x' is unknown; the supervisor that serves this workspace is of another version"
+    )
+    assert "(0.0.9, this is " in told.args[1] and "end it (process 1; live runs go on)" in told.args[1]
 
 
 def test_calls_made_before_the_link_stands_are_sent_when_it_does(

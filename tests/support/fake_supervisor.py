@@ -10,7 +10,7 @@ from typing import Any
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 from difrob.runs import RunState
-from difrob.worker.messages import Entry, QueueState, decode, encode
+from difrob.worker.messages import Entry, QueueState, decode, encode, own_version, refusal
 
 
 def make_entry(run_id: str, state: RunState = RunState.QUEUED, **changes: Any) -> Entry:
@@ -31,6 +31,7 @@ class FakeSupervisor:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Callable[[dict[str, Any]], Any]] = {}
         self.silent = False
+        self.version = own_version()
         self.sockets: list[QLocalSocket] = []
         self._server = QLocalServer()
         self._server.newConnection.connect(self._on_connection)
@@ -101,6 +102,6 @@ class FakeSupervisor:
                 result = self.answers.get(name, lambda _args: None)(args)
                 reply = {"id": request["id"], "ok": True, "result": result}
             except ValueError as error:
-                reply = {"id": request["id"], "ok": False, "error": str(error)}
+                reply = {**refusal(request["id"], str(error)), "version": self.version}
             with contextlib.suppress(RuntimeError):
                 socket.write(encode(reply))

@@ -14,7 +14,7 @@ from support.queue_window import Window, shown, text
 from difrob.runs import RunState
 from difrob.worker.messages import QueueState
 from difrob_gui.models.queue_model import LANE, POSITION, PROGRESS, RUN, STATE, WAITS, QueueModel
-from difrob_gui.pages.queue import QueuePage
+from difrob_gui.pages.queue import QueuePage, queue_cell
 
 
 def test_rows_in_words(page: QueuePage) -> None:
@@ -28,6 +28,18 @@ def test_rows_in_words(page: QueuePage) -> None:
     tip = page.model.index(0, PROGRESS).data(Qt.ItemDataRole.ToolTipRole)
     assert "30 of 60 steps" in tip and "2 min" in tip
     assert page._summary.text() == "1 running · 4 waiting"
+
+
+def test_a_run_on_several_gpus_names_them_all(qtbot: QtBot, page: QueuePage, server: FakeSupervisor) -> None:
+    assert queue_cell(page.model.index(0, LANE)).title == "CPU"
+    waiting = make_entry("a", reason="needs 2 GPUs at once; free: 1 of 2")
+    server.set_entries(make_entry("live", RunState.RUNNING, on_lane="cuda:0,cuda:1"), waiting)
+    qtbot.waitUntil(lambda: shown(page) == ["live", "a"])
+    lane = page.model.index(0, LANE)
+    assert lane.data() == "cuda:0, cuda:1" and queue_cell(lane).title == "GPUs 0, 1"
+    assert lane.data(Qt.ItemDataRole.ToolTipRole) == "Runs on 2 GPUs: cuda:0, cuda:1"
+    assert lane.data(Qt.ItemDataRole.AccessibleTextRole) == "Lane: cuda:0, cuda:1"
+    assert page.model.row("a").detail == "needs 2 GPUs at once; free: 1 of 2"
 
 
 def test_ended_entries_are_shown_when_asked_for(qtbot: QtBot, page: QueuePage) -> None:

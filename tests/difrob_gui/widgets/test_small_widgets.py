@@ -77,7 +77,7 @@ def test_all_lanes_of_the_cpu_are_one_device_to_choose(qtbot) -> None:
     header.set_lanes(["cpu", "cpu-2", "cpu-3", "cuda:1"])
     chosen = [(header.lane.itemData(row), header.lane.itemText(row)) for row in range(header.lane.count())]
     assert chosen == [("any", "Any device"), ("cpu", "CPU"), ("cuda:1", "GPU 1")]
-    assert lane_word("cpu-2") == "CPU 2"
+    assert [lane_word(lane) for lane in ("cpu-2", "cuda:1", "cuda:2,cuda:0")] == ["CPU 2", "GPU 1", "GPUs 2, 0"]
 
 
 def test_an_empty_state_says_what_to_do_and_offers_it(qtbot) -> None:
