@@ -108,7 +108,7 @@ def add(
         print_json(as_plain(record))
     else:
         print_record(record)
-        use = "evaluate ... --set corruptions" if record.corruptions else "... --set data.dataset"
+        use = "evaluate ... --set corruptions" if record.is_corrupted else "... --set data.dataset"
         console.print(f"  use it with [bold]difrob run {use}={record.name}[/bold]")
 
 

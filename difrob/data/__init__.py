@@ -49,7 +49,8 @@ def load_split(source: DataSetSource, data: DataSpec, split: Split | str, apply_
         apply_subset: False gives the whole training split in any case.
 
     Raises:
-        UserError: for an unknown data set or split, or when more training images are asked for than there are.
+        UserError: for an unknown data set or split, for one of corrupted test images alone unless it is asked for a split
+            that it has, or when more training images are asked for than there are.
     """
     images = _whole_split(source.data_set(data.dataset), split)
     if split != "train" or not apply_subset or data.train_size is None:
@@ -68,6 +69,8 @@ def _whole_split(record: DataSetRecord, split: str) -> ImageSet:
         raise UserError(
             f"'{record.name}' are points, of which only diffusion models learn; choose a data set of images"
         )
+    if split not in record.splits and record.is_corrupted:
+        record.require_fit_for("images")
     if record.name != DIGITS.name:
         return stored_split(record, split)
     splits = digits()

@@ -60,13 +60,9 @@ def open_corrupted(record: DataSetRecord, images: int | None = None, *, with_ext
         UserError: for a data set without such splits or of points, for splits that are no versions of the same images, and
             when more images are asked for than there are.
     """
+    record.require_fit_for("corruptions")
     found = record.corruptions
     chosen = tuple(name for name in found if with_extras or name not in EXTRA_CORRUPTIONS)
-    if not found:
-        raise UserError(
-            f"data set '{record.name}' has no splits of corruptions in {SEVERITIES} severities, such as fog-1 to fog-5; "
-            "'difrob data add' makes them of a folder like CIFAR-10-C"
-        )
     if not chosen:
         raise UserError(
             f"data set '{record.name}' has only corruptions that are meant for development ({', '.join(found)}); switch "

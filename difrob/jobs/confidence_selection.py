@@ -17,6 +17,7 @@ from difrob.data import as_float
 from difrob.errors import Stopped, UserError
 from difrob.jobs.distinct_images import DistinctImages, require_some
 from difrob.jobs.drawing import Drawer
+from difrob.memory import MicroBatches
 from difrob.nets.classifiers import Classifier
 from difrob.nets.storage import pack, unpack
 from difrob.runs.interface import Recorder
@@ -28,11 +29,19 @@ CHECKPOINT_SECONDS = 60.0
 class Judge:
     """A classifier that labels drawn images, or says how probable their label is.
 
+    Args:
+        classifier: in evaluation mode, on the device.
+        image_shape: (C, H, W) of the drawn images.
+        device: where the classifier is.
+        pieces: how many images memory allows at once. Those of the drawing, so that a full device is found once.
+
     Raises:
         UserError: when it does not fit the images.
     """
 
-    def __init__(self, classifier: Classifier, image_shape: tuple[int, int, int], device: torch.device) -> None:
+    def __init__(
+        self, classifier: Classifier, image_shape: tuple[int, int, int], device: torch.device, pieces: MicroBatches
+    ) -> None:
         if classifier.image_shape != image_shape:
             raise UserError(
                 f"the judge takes images of shape {classifier.image_shape}, the denoiser draws {image_shape}; choose a "
@@ -40,9 +49,20 @@ class Judge:
             )
         self._classifier = classifier
         self._device = device
+        self._pieces = pieces
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Softmax of the logits, float32 [n, K]."""
+        """Softmax of the logits of uint8 [n >= 1,H,W,C], float32 [n, K], in as many pieces as memory asks for.
+
+        Where the pieces are others, the last digits may be.
+        """
+
+        def in_pieces() -> np.ndarray:
+            return np.concatenate([self._probabilities(images[part]) for part in self._pieces.slices(len(images))])
+
+        return self._pieces.attempt(in_pieces)
+
+    def _probabilities(self, images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             logits = self._classifier(as_float(images, self._device))
         probabilities: np.ndarray = logits.softmax(1).cpu().numpy()

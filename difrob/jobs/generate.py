@@ -27,6 +27,7 @@ from difrob.jobs.confidence_selection import (
 from difrob.jobs.distinct_images import KINDS, DistinctImages, require_some
 from difrob.jobs.drawing import Drawer
 from difrob.jobs.pieces import sampling_pieces
+from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.metrics.memorisation import duplicate_measure, memorised_measure, nearest_neighbours
@@ -54,8 +55,9 @@ def run(spec: GenerateSpec, recorder: Recorder, device: torch.device) -> None:
     denoiser, trained = load_denoiser(recorder.input_run(spec.denoiser), device)
     check(spec, trained)
     training = load_split(recorder, trained.data, "train")
-    judge = open_judge(spec, recorder, denoiser, device)
-    drawer = Drawer(spec, denoiser, recorder, sampling_pieces(recorder, spec.batch_size))
+    pieces = sampling_pieces(recorder, spec.batch_size)
+    judge = open_judge(spec, recorder, denoiser, device, pieces)
+    drawer = Drawer(spec, denoiser, recorder, pieces)
     recorder.attribute("network_calls_per_image", drawer.calls_per_image)
     recorder.attribute("num_classes", training.num_classes)
     recorder.attribute("class_names", list(recorder.data_set(trained.data.dataset).class_names))
@@ -198,8 +200,10 @@ def check(spec: GenerateSpec, trained: HowTrained) -> None:
         require_null_class(trained, spec.denoiser)
 
 
-def open_judge(spec: GenerateSpec, recorder: Recorder, denoiser: TrainedDenoiser, device: torch.device) -> Judge | None:
-    """The classifier that chooses or labels; None where nobody is asked."""
+def open_judge(
+    spec: GenerateSpec, recorder: Recorder, denoiser: TrainedDenoiser, device: torch.device, pieces: MicroBatches
+) -> Judge | None:
+    """The classifier that chooses or labels, on as many images at once as the pieces say; None where nobody is asked."""
     if spec.selection.judge is None or (spec.selection.keep_share == 1 and spec.labels == "condition"):
         return None
     classifier, _ = load_classifier(recorder.input_run(spec.selection.judge), "best", device)
@@ -208,7 +212,7 @@ def open_judge(spec: GenerateSpec, recorder: Recorder, denoiser: TrainedDenoiser
             f"judge '{spec.selection.judge}' knows {classifier.num_classes} classes, the denoiser "
             f"{denoiser.num_classes}; choose a classifier of the same data"
         )
-    return Judge(classifier, denoiser.image_shape, device)
+    return Judge(classifier, denoiser.image_shape, device, pieces)
 
 
 def labels_of(
@@ -216,8 +220,9 @@ def labels_of(
 ) -> np.ndarray:
     """The labels of drawn images, int64 [n]: what they were conditioned on, or what the judge says."""
     if judge is not None and spec.labels == "judge":
-        pieces = [judge.probabilities(images[rows]) for rows in batches_of(np.arange(len(images)), spec.batch_size)]
-        return np.concatenate(pieces).argmax(axis=1).astype(np.int64)
+        # In batches as they were drawn: images that were labelled before get the same labels again.
+        batches = [judge.probabilities(images[rows]) for rows in batches_of(np.arange(len(images)), spec.batch_size)]
+        return np.concatenate(batches).argmax(axis=1).astype(np.int64)
     return drawer.classes(index)
 
 

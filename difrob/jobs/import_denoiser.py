@@ -65,6 +65,7 @@ def bring_in(spec: ImportDenoiserSpec, recorder: Recorder, record: DataSetRecord
     """Read the model, see that it fits, and make it and its origin durable; what was kept."""
     if spec.data.dataset in TOYS:
         raise UserError(f"'{spec.data.dataset}' holds points; models from elsewhere are for images")
+    record.require_fit_for("images")
     found = read_model(Path(spec.path).expanduser(), spec, record.image_shape[1])
     check_fit(spec, found.denoiser, record)
     check_numbers(spec, found.denoiser)

@@ -1,4 +1,8 @@
-"""What a measurement looks at: a generated set, the real images beside it, and a classifier that may judge it."""
+"""What a measurement looks at: a generated or imported set, the real images beside it, and a classifier that may judge it.
+
+A generated set leads to its denoiser, and that to what it learnt from. An imported set leads nowhere: the specification names
+the data set beside it, whose training images stand for those that its generator learnt from.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ from difrob.specs import (
     DataSpec,
     GenerateSpec,
     ImportDenoiserSpec,
+    ImportImagesSpec,
+    JobSpec,
     MeasureSpec,
     TrainDenoiserSpec,
     input_runs,
@@ -27,18 +33,18 @@ from difrob.training.loading import load_classifier
 
 @dataclass(frozen=True)
 class MeasuredSet:
-    """A generated set beside real images of its kind.
+    """A generated or imported set beside real images of its kind.
 
     Attributes:
-        run_id: the run that generated it.
+        run_id: the run that generated or imported it.
         images: uint8 [n,H,W,C].
-        labels: the classes that the images were conditioned on, int64 [n].
+        labels: the classes that the images were conditioned on, or were imported with, int64 [n].
         index: numbers of the images in their run, int64 [n].
-        training: the images that the denoiser learnt from.
+        training: the images that the denoiser learnt from; for an imported set all training images of its data set.
         held_out: images that it has never seen; None where memorisation is not asked for.
         reference: real images that distances are measured against.
-        denoiser: the run that generated them.
-        data: what the denoiser was trained on.
+        denoiser: the run whose weights generated them; None for an imported set.
+        data: what the denoiser was trained on, or what an imported set is held against.
     """
 
     run_id: str
@@ -48,7 +54,7 @@ class MeasuredSet:
     training: ImageSet
     held_out: ImageSet | None
     reference: ImageSet
-    denoiser: str
+    denoiser: str | None
     data: DataSpec
 
     def __len__(self) -> int:
@@ -56,35 +62,36 @@ class MeasuredSet:
 
 
 def open_set(spec: MeasureSpec, recorder: Recorder) -> MeasuredSet:
-    """The set of the specification and the real images that its denoiser's data set offers.
+    """The set of the specification and the real images of its data set.
 
     Raises:
-        UserError: when the run is no generated set, is empty, or there are fewer images than asked for.
+        UserError: when the run is no set of images, is empty, or there are fewer images than asked for; when an imported
+            set comes without a data set, or with one that it does not fit, and a generated set with another one than its own.
     """
     run = recorder.input_run(spec.generated)
-    generation = parse_spec(run.spec)
-    if not isinstance(generation, GenerateSpec):
-        raise UserError(
-            f"run '{spec.generated}' is of kind '{generation.kind}'; a run of kind 'generate' is needed here"
-        )
-    trained = parse_spec(recorder.input_run(generation.denoiser).spec)
-    if not isinstance(trained, TrainDenoiserSpec | ImportDenoiserSpec):
-        raise UserError(
-            f"run '{generation.denoiser}', from which the set was drawn, is of kind '{trained.kind}' instead of "
-            "'train_denoiser' or 'import_denoiser'; what it learnt from cannot be told"
-        )
+    denoiser, data = _origin(spec, recorder, run)
     images, labels, index = (run.array(f"samples/{column}") for column in ("images", "label", "index"))
     chosen = slice(_count(spec.images, len(images), "images", f"the set '{spec.generated}'"))
-    training = load_split(recorder, trained.data, "train")
+    training = load_split(recorder, data, "train")
     if images.shape[1:] != training.images.shape[1:]:
         raise UserError(
             f"the set '{spec.generated}' has images of shape {list(images.shape[1:])}, the data set '{training.name}' of "
             f"{list(training.images.shape[1:])} (height, width, channels); they cannot be compared"
         )
-    reference = training if spec.reference == "train" else load_split(recorder, trained.data, spec.reference)
+    if denoiser is None and labels.max() >= training.num_classes:
+        raise UserError(
+            f"the imported set '{spec.generated}' has labels up to {labels.max()}, the data set '{training.name}' has "
+            f"{training.num_classes} classes; name in 'dataset' the one that the set belongs to"
+        )
+    reference = training if spec.reference == "train" else load_split(recorder, data, spec.reference)
     where = f"the {spec.reference} images of '{reference.name}'"
     count = _count(spec.reference_images, len(reference), "reference_images", where)
-    held_out = load_split(recorder, trained.data, spec.held_out) if "memorisation" in spec.measures else None
+    held_out = load_split(recorder, data, spec.held_out) if "memorisation" in spec.measures else None
+    if denoiser is None and held_out is not None:
+        recorder.note(
+            f"the set '{spec.generated}' was imported, so what its generator learnt from is not known here: memories and "
+            f"copies are looked for among all {len(training)} training images of '{training.name}'"
+        )
     return MeasuredSet(
         run_id=spec.generated,
         images=images[chosen],
@@ -93,9 +100,38 @@ def open_set(spec: MeasureSpec, recorder: Recorder) -> MeasuredSet:
         training=training,
         held_out=held_out,
         reference=balanced_part(reference, count, spec.seed),
-        denoiser=generation.denoiser,
-        data=trained.data,
+        denoiser=denoiser,
+        data=data,
     )
+
+
+def _origin(spec: MeasureSpec, recorder: Recorder, run: InputRun) -> tuple[str | None, DataSpec]:
+    """The denoiser that drew the set, and what it learnt from; for an imported set None, and what the specification names."""
+    made = parse_spec(run.spec)
+    if isinstance(made, ImportImagesSpec):
+        if not spec.dataset:
+            raise UserError(
+                f"the set '{spec.generated}' was imported, which does not tell the real images that it is to be measured "
+                "against; name their data set in 'dataset'"
+            )
+        recorder.data_set(spec.dataset)  # an unknown name is told as such
+        return None, DataSpec(dataset=spec.dataset)
+    if not isinstance(made, GenerateSpec):
+        raise UserError(
+            f"run '{spec.generated}' is of kind '{made.kind}'; a run of kind 'generate' or 'import_images' is needed here"
+        )
+    trained = parse_spec(recorder.input_run(made.denoiser).spec)
+    if not isinstance(trained, TrainDenoiserSpec | ImportDenoiserSpec):
+        raise UserError(
+            f"run '{made.denoiser}', from which the set was drawn, is of kind '{trained.kind}' instead of "
+            "'train_denoiser' or 'import_denoiser'; what it learnt from cannot be told"
+        )
+    if spec.dataset and spec.dataset != trained.data.dataset:
+        raise UserError(
+            f"the set '{spec.generated}' was drawn by a denoiser that learnt from '{trained.data.dataset}', not from "
+            f"'{spec.dataset}'; leave 'dataset' empty, which is for imported sets"
+        )
+    return made.denoiser, trained.data
 
 
 def balanced_part(images: ImageSet, count: int, seed: int) -> ImageSet:
@@ -129,7 +165,7 @@ def open_classifier(
                 f"set '{measured.run_id}' shows '{measured.data.dataset}'; choose one of the same data set"
             )
         require_independence(recorder, run, measured)
-    elif measured.run_id in ancestors(recorder, input_runs(trained).values())[0]:
+    elif measured.run_id in ancestors(recorder, input_runs(trained).values()):
         recorder.note(
             f"the classifier '{spec.classifier}' was trained on the set that its features measure; distances are too small",
             "warning",
@@ -140,13 +176,14 @@ def open_classifier(
 def require_independence(recorder: Recorder, classifier: InputRun, measured: MeasuredSet) -> None:
     """Refuse a classifier that learnt the set's labels, or chose its images: it would only repeat itself.
 
-    One that learnt from another set of the same denoiser shares the denoiser's mistakes, which a warning says.
+    One that learnt from another set of the same denoiser shares the denoiser's mistakes, which a warning says. Of an
+    imported set only the files are known that it was read from.
 
     Raises:
         UserError: naming both runs.
     """
-    learnt_from, lost = ancestors(recorder, input_runs(parse_spec(classifier.spec)).values())
-    made_from, lost_too = ancestors(recorder, [measured.run_id])
+    learnt_from = ancestors(recorder, input_runs(parse_spec(classifier.spec)).values())
+    made_from = ancestors(recorder, [measured.run_id])
     if measured.run_id in learnt_from:
         raise UserError(
             f"the classifier '{classifier.run_id}' was trained on the set '{measured.run_id}', so it cannot judge its labels; "
@@ -157,31 +194,51 @@ def require_independence(recorder: Recorder, classifier: InputRun, measured: Mea
             f"the set '{measured.run_id}' was made with the classifier '{classifier.run_id}', so it cannot judge its labels; "
             "choose another one"
         )
-    if measured.denoiser in learnt_from:
+    files = _files_of(made_from[measured.run_id])
+    for run_id, spec in sorted(learnt_from.items()):
+        if shared := sorted(files & _files_of(spec)):
+            raise UserError(
+                f"the classifier '{classifier.run_id}' was trained on '{run_id}', which was read from '{shared[0][0]}' like "
+                f"the set '{measured.run_id}', so it cannot judge its labels; choose one trained on real images"
+            )
+    if measured.denoiser is None:
+        recorder.note(
+            f"the set '{measured.run_id}' was imported, so whether the classifier '{classifier.run_id}', or what that learnt "
+            "from, had a part in making it cannot be told",
+            "warning",
+        )
+    elif measured.denoiser in learnt_from:
         recorder.note(
             f"the classifier was trained on images of the denoiser '{measured.denoiser}', too: where that draws a class "
             "wrongly, the classifier may have learnt it so, and agreement is too high",
             "warning",
         )
-    for run_id in sorted(lost | lost_too):
+    for run_id in sorted(run_id for run_id, spec in {**learnt_from, **made_from}.items() if spec is None):
         recorder.note(
             f"run '{run_id}' cannot be read, so whether the classifier is independent cannot be told", "warning"
         )
 
 
-def ancestors(recorder: Recorder, run_ids: Iterable[str]) -> tuple[set[str], set[str]]:
-    """These runs and all that went into them, and those of them that cannot be read any more."""
-    waiting, found, lost = list(run_ids), set[str](), set[str]()
+def ancestors(recorder: Recorder, run_ids: Iterable[str]) -> dict[str, JobSpec | None]:
+    """The specifications of these runs and of all that went into them; None for those that cannot be read any more."""
+    waiting, found = list(run_ids), dict[str, JobSpec | None]()
     while waiting:
         run_id = waiting.pop()
         if run_id in found:
             continue
-        found.add(run_id)
+        found[run_id] = None
         try:
-            waiting += input_runs(parse_spec(recorder.input_run(run_id).spec)).values()
+            spec = parse_spec(recorder.input_run(run_id).spec)
         except UserError:
-            lost.add(run_id)
-    return found, lost
+            continue
+        found[run_id] = spec
+        waiting += input_runs(spec).values()
+    return found
+
+
+def _files_of(spec: JobSpec | None) -> set[tuple[str, str]]:
+    """(path, split) of the files that a set was imported from; none for other runs."""
+    return {(path, spec.split) for path in spec.paths} if isinstance(spec, ImportImagesSpec) else set()
 
 
 def _count(wanted: int | None, available: int, field: str, where: str) -> int:

@@ -25,6 +25,8 @@ from difrob.runs.locks import open_locked, remove_locked
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+    from difrob.specs.data_set_fields import DataSetUse
+
 VERSION = 1
 RECORD_FILE = "dataset.json"
 MAX_RECORD_BYTES = 64 << 20
@@ -134,6 +136,26 @@ class DataSetRecord:
     def is_drawn(self) -> bool:
         """Whether there are as many points as asked for; those of real images are as many as the images."""
         return self.is_points and not self.splits
+
+    def unfit_for(self, use: DataSetUse) -> str:
+        """Why a field that takes such data sets cannot take this one, to be read after its name; empty when it can."""
+        if use == "corruptions":
+            known = f"has no splits of corruptions in {SEVERITIES} severities, such as fog-1 to fog-{SEVERITIES}"
+            return "" if self.corruptions else f"{known}; 'difrob data add' makes them of a folder like CIFAR-10-C"
+        if self.is_points:
+            learnt = "holds points instead of images; only a diffusion model learns from points"
+            return "" if use == "images or points" else learnt
+        if self.is_corrupted:
+            return (
+                "holds corrupted test images alone, with nothing to train on; choose the data set that they are versions "
+                "of, and name this one as 'corruptions' of an evaluation"
+            )
+        return ""
+
+    def require_fit_for(self, use: DataSetUse) -> None:
+        """Raise UserError when a field that takes such data sets cannot take this one."""
+        if reason := self.unfit_for(use):
+            raise UserError(f"data set '{self.name}' {reason}")
 
     def facts(self) -> dict[str, Any]:
         """What a run that reads this set notes about it."""

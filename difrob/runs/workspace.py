@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from difrob.specs import JobSpec
 
 ENVIRONMENT = "DIFROB_WORKSPACE"
-_DATA_SET_FIELDS = ("data.dataset", "corruption.outliers", "corruptions")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 
 
@@ -88,12 +87,14 @@ class Workspace:
         return self.datasets.get(name)
 
     def require_data_of(self, spec: JobSpec) -> None:
-        """Raise UserError when a specification names a data set that there is not; for asking before a run is queued."""
+        """Raise UserError when a specification names a data set that there is not, or that is none for what it is to do,
+        such as corrupted test images to train on; for asking before a run is queued."""
         from difrob.specs import value_at, walk_fields
+        from difrob.specs.data_set_fields import data_set_use
 
         for path, _ in walk_fields(type(spec)):
-            if path in _DATA_SET_FIELDS and (name := value_at(spec, path)):
-                self.data_set(name)
+            if (use := data_set_use(spec.kind, path)) and (name := value_at(spec, path)):
+                self.data_set(name).require_fit_for(use)
 
     def remove_data_set(self, name: str, waiting: Iterable[JobSpec] = ()) -> Path:
         """Move a data set into the workspace's bin and return where it lies now; see :meth:`DataSets.remove`.
@@ -259,11 +260,12 @@ def data_set_users(name: str, summaries: list[RunSummary], waiting: Iterable[Job
     A specification needs the set that it names, and those of the runs that it builds on.
     """
     from difrob.specs import input_runs
+    from difrob.specs.data_set_fields import DATA_SET_FIELDS
 
     known = {summary.run_id: summary for summary in summaries}
 
     def reads(spec: dict[str, Any], parents: dict[str, str], seen: frozenset[str]) -> bool:
-        if any(_value_in(spec, path) == name for path in _DATA_SET_FIELDS):
+        if any(_value_in(spec, path) == name for path in DATA_SET_FIELDS):
             return True
         new = [known[run_id] for run_id in parents.values() if run_id in known and run_id not in seen]
         return any(reads(parent.spec, parent.parents, seen | {parent.run_id}) for parent in new)

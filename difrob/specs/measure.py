@@ -1,4 +1,4 @@
-"""Specification of ``measure``: how near a generated set is to real images, and how much of it is only remembered."""
+"""Specification of ``measure``: how near a set is to real images, and how much of it is only remembered."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ MeasureName = Literal[
 
 
 class MeasureSpec(JobSpec):
-    """Distances, overlap, memorisation and label agreement of a generated set."""
+    """Distances, overlap, memorisation and label agreement of a set that was generated here, or elsewhere and imported."""
 
     title = "Measure a generated set"
     summary = "Fréchet and kernel distance, precision and recall, memorised and repeated images, agreement of labels."
 
     kind: Literal["measure"] = "measure"
     generated: str = parameter(
-        ..., "The generated set that is measured.", group="Inputs", run_kinds=("generate",), min_length=1
-    )
+        ..., "The set that is measured: a generated one, or an imported one together with 'dataset'.", group="Inputs",
+        run_kinds=("generate", "import_images"), min_length=1,
+    )  # fmt: skip
     classifier: str | None = parameter(
         None, "A classifier, for its features or for the agreement of labels. For labels it must not have learnt from the set.",
         group="Inputs", run_kinds=("train_classifier",),
@@ -39,9 +40,14 @@ class MeasureSpec(JobSpec):
         None, "How many images of the set, the first ones; empty for all. Distances depend on it.",
         unit="images", group="Data", ge=1,
     )  # fmt: skip
+    dataset: str | None = parameter(
+        None, "Data set of the real images that an imported set is measured against: what its generator learnt from, as far as "
+        "you know. Empty for the one of the denoiser that drew a generated set.", group="Data", max_length=64,
+    )  # fmt: skip
     reference: Split = parameter(
-        "test", "Real images that distances and overlap are measured against; train: those that the denoiser learnt from.",
-        group="Data", source="Heusel et al. 2017 take the training images, which rewards copies of them",
+        "test", "Real images that distances and overlap are measured against; train: those that the denoiser learnt from, "
+        "for an imported set all training images of 'dataset'.", group="Data",
+        source="Heusel et al. 2017 take the training images, which rewards copies of them",
     )  # fmt: skip
     reference_images: int | None = parameter(
         None,
@@ -51,7 +57,7 @@ class MeasureSpec(JobSpec):
         ge=2,
     )
     held_out: Literal["test", "validation"] = parameter(
-        "test", "Images that the denoiser has never seen, against which nearness to its training images is judged.",
+        "test", "Images that the generator has never seen, against which nearness to its training images is judged.",
         group="Data", advanced=True, source="Meehan et al. 2020",
     )  # fmt: skip
     extractor: ExtractorName = parameter(

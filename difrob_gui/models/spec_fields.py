@@ -13,12 +13,11 @@ from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
 from difrob.specs import JobSpec, default_at, face_of, parse_spec, spec_class, walk_fields
+from difrob.specs.data_set_fields import DataSetUse, data_set_use
 from difrob.specs.field_words import limits_of, show
 
 MISSING = "must be given"
 HEADER_FIELDS = ("kind", "version", "name", "seed")
-DATA_SET_FIELDS = ("data.dataset", "corruption.outliers", "corruptions")
-POINTS_LEARNT_BY = "train_denoiser"  # the one kind that takes points of a toy distribution for images
 
 
 class Shape(Enum):
@@ -39,7 +38,8 @@ class Shape(Enum):
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a form. ``default`` is plain data; for a field that must be given it is None."""
+    """One field of a form. ``default`` is plain data; for a field that must be given it is None. ``takes_data_of`` says
+    which data sets a field takes that names one."""
 
     path: str
     label: str
@@ -57,7 +57,7 @@ class Field:
     shown_when: dict[str, list[Any]] = field(default_factory=dict)
     limits: str = ""
     empty_means: str = ""
-    takes_points: bool = False
+    takes_data_of: DataSetUse | None = None
 
     @property
     def is_input(self) -> bool:
@@ -195,7 +195,8 @@ _EMPTY_LISTS = (Shape.INTEGERS, Shape.NUMBERS, Shape.TEXTS)
 def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
     face = face_of(info)
     shape, optional, choices = _shape(info.annotation)
-    if path in DATA_SET_FIELDS:
+    use = data_set_use(str(spec.model_fields["kind"].default), path)
+    if use is not None:
         shape = Shape.DATA_SET
     prefix = path.rpartition(".")[0]
     siblings = {
@@ -219,7 +220,7 @@ def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
         run_kinds=tuple(face.get("run_kinds") or ()),
         shown_when=siblings,
         limits=limits_of(info),
-        takes_points=path == DATA_SET_FIELDS[0] and spec.model_fields["kind"].default == POINTS_LEARNT_BY,
+        takes_data_of=use,
         empty_means=_empty_means(help_text) if optional or shape in _EMPTY_LISTS else "",
     )
 

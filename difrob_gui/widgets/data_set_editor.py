@@ -1,4 +1,4 @@
-"""Choose a data set by name: those of the workspace and the built-in ones, or any name that is typed."""
+"""Choose a data set by name: those of the workspace and the built-in ones that fit, or any name that is typed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DataSetEditor(FieldEditor):
             self._box.lineEdit().setCursorPosition(0)
 
     def set_data_sets(self, records: list[DataSetRecord]) -> None:
-        """The data sets there are; what was chosen or typed stays."""
+        """The data sets there are, of which those that fit are offered; what was chosen or typed stays."""
         if self._box.view().isVisible():
             return  # never pull the list away under somebody who is choosing; the next change comes soon
         value = self.value()
@@ -55,7 +55,7 @@ class DataSetEditor(FieldEditor):
         with QSignalBlocker(self._box):
             self._box.clear()
             for record in records:
-                if not record.is_points or self.field.takes_points:
+                if not self._unfit(record):
                     self._box.addItem(record.name, record.name)
                     about = f"{record.title}\n{counts_text(record)}, {size_text(record)}"
                     self._box.setItemData(self._box.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
@@ -74,13 +74,15 @@ class DataSetEditor(FieldEditor):
         if record is None:
             names = self.names()
             more = " …" if len(names) > _NAMED else ""
-            return (
-                f"there is no data set “{name}” in this workspace; the Data page adds one. "
-                f"Known: {', '.join(names[:_NAMED])}{more}"
-            )
-        if record.is_points and not self.field.takes_points:
-            return f"“{name}” holds points instead of images; only a diffusion model learns from points"
-        return ""
+            known = f" Known: {', '.join(names[:_NAMED])}{more}" if names else ""
+            return f"there is no data set “{name}” in this workspace; the Data page adds one.{known}"
+        reason = self._unfit(record)
+        return f"“{name}” {reason}" if reason else ""
+
+    def _unfit(self, record: DataSetRecord) -> str:
+        """Why the field cannot take a data set; empty when it can."""
+        use = self.field.takes_data_of
+        return record.unfit_for(use) if use is not None else ""
 
     def _on_activated(self, row: int) -> None:
         self._box.setEditText(self._box.itemText(row))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from difrob.runs.datasets import BUILT_IN, DIGITS, DataSetRecord, SplitRecord
-from difrob.runs.workspace import _DATA_SET_FIELDS
 from difrob.specs import KINDS
-from difrob_gui.models.spec_fields import DATA_SET_FIELDS, Shape, fields_of
+from difrob.specs.data_set_fields import DATA_SET_FIELDS, data_set_use
+from difrob_gui.models.spec_fields import Shape, fields_of
 from difrob_gui.theme import THEMES, apply_theme
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.file_drop import dropped_paths
@@ -23,6 +24,11 @@ from difrob_gui.widgets.spec_form import FOLDED, SpecForm
 
 SETS = [*BUILT_IN.values(), DataSetRecord("mnist", "MNIST", "idx", (1, 28, 28), ["0", "1"],
                                           {"train": SplitRecord([5, 6])}, flips=False, digest="x")]  # fmt: skip
+
+CORRUPTED = DataSetRecord(
+    "digits-c", "Digits-C", "corrupted", (1, 8, 8), ["0", "1"],
+    {f"fog-{severity}": SplitRecord([5, 6]) for severity in range(1, 6)}, flips=False, digest="y",
+)  # fmt: skip
 
 
 def make_form(qtbot: QtBot, kind: str) -> SpecForm:
@@ -103,10 +109,10 @@ class TestList:
 
 class TestDataSet:
     def test_the_fields_are_those_of_the_workspace(self) -> None:
-        assert DATA_SET_FIELDS == _DATA_SET_FIELDS
         for kind, spec in KINDS.items():
             for field in fields_of(spec):
                 assert (field.shape is Shape.DATA_SET) == (field.path in DATA_SET_FIELDS), (kind, field.path)
+                assert field.takes_data_of == data_set_use(kind, field.path)
 
     def test_points_are_offered_only_where_they_can_be_learnt(self, qtbot: QtBot) -> None:
         offered = {}
@@ -118,6 +124,43 @@ class TestDataSet:
             offered[kind] = editor.names()
         assert offered["train_denoiser"] == [record.name for record in SETS]
         assert offered["train_classifier"] == ["digits", "mnist"]
+
+    @pytest.mark.parametrize(
+        ("kind", "path"),
+        [("train_classifier", "data.dataset"), ("train_denoiser", "data.dataset"), ("import_denoiser", "data.dataset"),
+         ("train_denoiser", "corruption.outliers"), ("measure", "dataset")],
+    )  # fmt: skip
+    def test_corrupted_images_are_not_offered_to_learn_from(self, qtbot: QtBot, kind: str, path: str) -> None:
+        form = make_form(qtbot, kind)
+        form.set_data_sets([*SETS, CORRUPTED])
+        editor = form.rows[path].editor
+        assert isinstance(editor, DataSetEditor)
+        assert "digits-c" not in editor.names() and {"digits", "mnist"} <= set(editor.names())
+        editor.set_value("digits-c")
+        assert editor.problem().startswith("“digits-c” holds corrupted test images alone, with nothing to train on")
+
+    def test_corrupted_images_that_are_named_to_learn_from_are_not_submitted(self, qtbot: QtBot) -> None:
+        form = make_form(qtbot, "train_classifier")
+        form.set_data_sets([*SETS, CORRUPTED])
+        form.rows["data.dataset"].set_value("digits-c")
+        assert not form.validate() and form.spec is None
+        assert [problem.path for problem in form.problems] == ["data.dataset"]
+        assert "'corruptions' of an evaluation" in form.problems[0].message
+
+    def test_an_evaluation_is_offered_corrupted_images_alone(self, qtbot: QtBot) -> None:
+        form = make_form(qtbot, "evaluate")
+        with_training = replace(CORRUPTED, name="both", splits={**CORRUPTED.splits, "train": SplitRecord([5, 6])})
+        form.set_data_sets([*SETS, CORRUPTED, with_training])
+        editor = form.rows["corruptions"].editor
+        assert isinstance(editor, DataSetEditor)
+        assert editor.names() == ["digits-c", "both"] and editor.problem() == ""
+        editor.set_value("digits-c")
+        assert editor.problem() == ""
+        editor.set_value("digits")
+        assert editor.problem().startswith("“digits” has no splits of corruptions in 5 severities")
+        form.set_data_sets(SETS)
+        editor.set_value("nobody")
+        assert editor.problem().endswith("the Data page adds one."), "there is none to be named"
 
     def test_an_unknown_name_is_told_and_not_submitted(self, qtbot: QtBot) -> None:
         form = make_form(qtbot, "train_classifier")

@@ -261,11 +261,17 @@ def test_runs_that_do_not_fit_are_refused() -> None:
         measured(empty)
     with pytest.raises(UserError, match=r"images of shape \[4, 4, 1\], the data set 'digits' of \[8, 8, 1\]"):
         measured(set_run(np.zeros((9, 4, 4, 1), np.uint8), np.zeros(9, np.int64)))
-    with pytest.raises(UserError, match="of kind 'train_denoiser'; a run of kind 'generate' is needed"):
+    with pytest.raises(
+        UserError, match="of kind 'train_denoiser'; a run of kind 'generate' or 'import_images' is needed"
+    ):
         measured(MemoryInputRun("set", TrainDenoiserSpec()))
     strange = set_run(honest_set().array("samples/images"), np.full(500, 10, np.int64))
     with pytest.raises(UserError, match="knows 10 classes of 'digits'"):
         measured(strange, judge(), classifier="judge", measures=("label_agreement",))
+    with pytest.raises(
+        UserError, match="denoiser that learnt from 'digits', not from 'elsewhere'; leave 'dataset' empty"
+    ):
+        measured(honest_set(), dataset="elsewhere")
     runs = {**runs_of(honest_set()), "model": MemoryInputRun("model", GenerateSpec(denoiser="x"))}
     with pytest.raises(UserError, match="'model', from which the set was drawn, is of kind 'generate'"):
         measure.run(MeasureSpec(generated="set"), MemoryRecorder(runs=runs), CPU)
