@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+import shutil
 import sys
 import threading
 import traceback
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("--meeting", type=Path, required=True)
     arguments = parser.parse_args()
     order = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with_the_leader, name="leader", daemon=True).start()
+    threading.Thread(target=_leave_with_the_leader, args=(arguments.meeting,), name="leader", daemon=True).start()
     try:
         _follow(arguments, order)
     except Stopped:
@@ -63,8 +64,9 @@ def _follow(arguments: argparse.Namespace, order: dict[str, object]) -> None:
     importlib.import_module(f"difrob.jobs.{spec.kind}").run(spec, recorder, device)
 
 
-def _leave_with_the_leader() -> None:
+def _leave_with_the_leader(meeting: Path) -> None:
     sys.stdin.read()
+    shutil.rmtree(meeting, ignore_errors=True)  # the leader, whose folder it is, may have been killed
     os._exit(LEADER_GONE)
 
 

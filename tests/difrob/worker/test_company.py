@@ -75,8 +75,8 @@ def assert_same_to(tolerance: float, workspace: Workspace, first: str, second: s
         )
 
 
-def followers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "difrob.worker.follower" in child.cmdline()]
+def followers(leader: int | None = None) -> list[psutil.Process]:
+    return [child for child in psutil.Process(leader).children() if "difrob.worker.follower" in child.cmdline()]
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ def test_two_processes_train_the_diffusion_model_that_one_trains(workspace: Work
         assert curve_of(workspace, "two", name) == pytest.approx(curve_of(workspace, "one", name), abs=1e-6)
 
 
-@pytest.mark.parametrize("targets", ["own", "shuffled"])
+@pytest.mark.parametrize("targets", [pytest.param("own", marks=pytest.mark.slow), "shuffled"])
 def test_generated_images_and_alignment_are_shared(workspace: Workspace, targets: str) -> None:
     finished(workspace, "teacher", denoiser_spec(1))
     made = {"kind": "generate", "denoiser": "teacher", "images": 40, "sampling_steps": 2}
@@ -226,3 +226,24 @@ def test_what_a_follower_says_before_it_fails_is_heard(workspace: Workspace) -> 
     assert fault is not None and fault.cause is Cause.BAD_INPUT
     assert fault.reason.startswith("process 2 of 2 (cpu): ") and "nowhere" in fault.reason
     assert "Traceback" in fault.details
+
+
+def test_followers_leave_when_their_leader_is_killed(workspace: Workspace) -> None:
+    command = [sys.executable, "-m", "difrob", "run", "train_classifier", "--workspace", str(workspace.root)]
+    settings = ["data.train_size=60", "steps=100000", "batch_size=20", "compute.devices=3"]
+    leader = subprocess.Popen(
+        [*command, *[part for setting in settings for part in ("--set", setting)]], stdout=subprocess.DEVNULL
+    )
+    found: list[psutil.Process] = []
+    while len(found) < 2:
+        assert leader.poll() is None
+        found = followers(leader.pid)
+        time.sleep(0.05)
+    meeting = Path(found[0].cmdline()[found[0].cmdline().index("--meeting") + 1])
+    while not (meeting / "2.here").exists():
+        time.sleep(0.05)
+    leader.kill()
+    leader.wait()
+    _, living = psutil.wait_procs(found, timeout=20)
+    assert living == []
+    assert not meeting.exists()
