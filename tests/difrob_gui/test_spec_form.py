@@ -71,11 +71,16 @@ def test_every_preset_fills_the_form(qtbot: QtBot, preset: Any) -> None:
     form = SpecForm(KINDS[preset.kind])
     qtbot.addWidget(form)
     required = required_values(preset.kind)
+    expected = {"kind": preset.kind, **preset.spec, **nest(required)}
+    if "alignment" in preset.spec:  # whose teacher a person chooses
+        teacher = preset.spec["alignment"]["teacher"]
+        required = {**required, "alignment.teacher": teacher, f"alignment.{teacher}": "run"}
+        expected["alignment"] = {**preset.spec["alignment"], teacher: "run"}
     form.set_values(nest(required), "x")
     form.set_header(**{key: preset.spec[key] for key in ("name", "seed") if key in preset.spec})
     form.apply_preset(preset.spec, "the preset")
     assert form.problems == []
-    assert form.spec == parse_spec({"kind": preset.kind, **preset.spec, **nest(required)})
+    assert form.spec == parse_spec(expected)
 
 
 def test_typing_is_checked_and_told_at_the_field(qtbot: QtBot, form: SpecForm) -> None:

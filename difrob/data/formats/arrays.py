@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from difrob.data.formats.known import CIFAR10, titled
+from difrob.data.formats.known import CIFAR10_C, Comparison, compared
 from difrob.data.formats.source import (
     MAX_IMAGES,
     Source,
@@ -174,18 +174,20 @@ def read_corrupted(path: Path) -> Source:
             start, stop = severity * count, (severity + 1) * count
             values = check_labels(labels[start:stop], len(names), label_place.name)
             splits[split_name(name, severity + 1)] = SourceSplit(values, partial(_images, place, start, stop))
-    is_cifar = shape == (32, 32, 3) and len(names) == len(CIFAR10.class_names)
+    is_cifar = shape == (32, 32, 3) and len(names) == len(CIFAR10_C.class_names)
     counted = "1 corruption" if len(places) == 1 else f"{len(places)} corruptions"
     files = fingerprint({place.path.name: place.path for place in (label_place, *places.values())})
+    comparison = compared(CIFAR10_C, files) if is_cifar else Comparison(f"corrupted images '{path.name}'")
     return Source(
         format="corrupted test images",
-        title=titled("CIFAR-10-C", files)[0] if is_cifar else f"corrupted images '{path.name}'",
+        title=comparison.title,
         image_shape=shape,
-        class_names=CIFAR10.class_names if is_cifar else names,
+        class_names=CIFAR10_C.class_names if is_cifar else names,
         splits=splits,
         files=files,
-        flips=is_cifar,
-        default_name="cifar10-c" if is_cifar else "",
+        flips=is_cifar and CIFAR10_C.flips,
+        official=comparison.official,
+        default_name=CIFAR10_C.name if is_cifar else "",
         notes=(f"{counted} in {SEVERITIES} severities, no training images: it can only be measured on",),
     )
 

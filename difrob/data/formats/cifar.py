@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from difrob.data.formats.archives import is_tar, unpack
-from difrob.data.formats.known import CIFAR10, CIFAR100, KnownSet, titled
+from difrob.data.formats.known import CIFAR10, CIFAR100, KnownSet, compared
 from difrob.data.formats.plain_pickle import read_plain_pickle
 from difrob.data.formats.source import Source, SourceSplit, check_labels, fingerprint, numbered_classes, rows_per_block
 from difrob.errors import UserError
@@ -114,20 +114,19 @@ def _source(folder: Path, variant: _Variant, files: dict[str, list[Path]], archi
         labels = np.concatenate([labels_of(file, variant) for file in group])
         splits[split] = SourceSplit(labels, partial(_one_after_the_other, images_of, group, variant))
     sums = fingerprint({archive.name: archive} if archive else {file.name: file for file in _all(files)})
-    title, official = titled(variant.known.title, sums)
-    notes = [] if "train" in splits else ["no training images: it can only be measured on"]
-    if variant.label_bytes and archive is None:
-        title = f"{variant.known.title}, unpacked binary files"
-        notes.append("the publisher gives sums of the archive only: whether these are the official files is not known")
+    comparison = compared(variant.known, sums)
+    notes = [comparison.note] if comparison.note else []
+    if "train" not in splits:
+        notes.append("no training images: it can only be measured on")
     return Source(
         format=variant.format,
-        title=title,
+        title=comparison.title,
         image_shape=SHAPE,
         class_names=_class_names(folder, variant),
         splits=splits,
         files=sums,
         flips=variant.known.flips,
-        official=official,
+        official=comparison.official,
         default_name=variant.known.name,
         notes=tuple(notes),
     )

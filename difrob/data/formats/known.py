@@ -16,7 +16,7 @@ class KnownSet:
         title: its usual name.
         class_names: in the order of the labels; empty where they stand in its files.
         flips: whether mirror images show the same.
-        md5: {official file: sum}; a file counts whatever it is called.
+        md5: {official file: sum}; a file counts whatever it is called, unless it bears the name of another one.
     """
 
     name: str
@@ -94,16 +94,88 @@ SVHN = KnownSet(
         "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
     },
 )
-KNOWN = (MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN)
+# The publisher gives the sum of the archive alone; those of the files in it are the ones that torch-uncertainty and other
+# libraries hold unpacked archives against, and that of the labels was also derived from the test labels of CIFAR-10.
+CIFAR10_C = KnownSet(
+    "cifar10-c",
+    "CIFAR-10-C",
+    CIFAR10.class_names,
+    flips=True,
+    md5={
+        "labels.npy": "c439b113295ed5254878798ffe28fd54",
+        "brightness.npy": "0a81ef75e0b523c3383219c330a85d48",
+        "contrast.npy": "3c8262171c51307f916c30a3308235a8",
+        "defocus_blur.npy": "7d1322666342a0702b1957e92f6254bc",
+        "elastic_transform.npy": "9421657c6cd452429cf6ce96cc412b5f",
+        "fog.npy": "7b397314b5670f825465fbcd1f6e9ccd",
+        "frost.npy": "31f6ab3bce1d9934abfb0cc13656f141",
+        "gaussian_blur.npy": "c33370155bc9b055fb4a89113d3c559d",
+        "gaussian_noise.npy": "ecaf8b9a2399ffeda7680934c33405fd",
+        "glass_blur.npy": "7361fb4019269e02dbf6925f083e8629",
+        "impulse_noise.npy": "2090e01c83519ec51427e65116af6b1a",
+        "jpeg_compression.npy": "2b9cc4c864e0193bb64db8d7728f8187",
+        "motion_blur.npy": "fffa5f852ff7ad299cfe8a7643f090f4",
+        "pixelate.npy": "0f14f7e2db14288304e1de10df16832f",
+        "saturate.npy": "1cfae0964219c5102abbb883e538cc56",
+        "shot_noise.npy": "3a7239bb118894f013d9bf1984be7f11",
+        "snow.npy": "bb238de8555123da9c282dea23bd6e55",
+        "spatter.npy": "8a5a3903a7f8f65b59501a6093b4311e",
+        "speckle_noise.npy": "ef00b87611792b00df09c0b0237a1e30",
+        "zoom_blur.npy": "6ea8e63f1c5cdee1517533840641641b",
+    },
+)
+KNOWN = (MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, CIFAR10_C)
+_ENDINGS = (".gz", ".tar", ".bin", ".mat", ".npy")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What holding files against the official sums of a known set gave.
+
+    Attributes:
+        title: that of the set, with what is known about the files.
+        official: whether all are official ones.
+        undecided: whether they may be official ones, because no sum is known of files in their form.
+        note: why that is not known, as a sentence without its full stop; empty otherwise.
+    """
+
+    title: str
+    official: bool = False
+    undecided: bool = False
+    note: str = ""
+
+
+def compared(known: KnownSet, files: dict[str, SourceFile]) -> Comparison:
+    """Hold files, by their names, against the official sums of a known set.
+
+    Only a file in a form of which sums are known can be told to be another one: of an unpacked file nothing is known where
+    there are sums of packed files alone.
+    """
+    sums = set(known.md5.values())
+    strange = [name for name, file in files.items() if file.md5 not in sums or known.md5.get(name, file.md5) != file.md5]
+    if files and not strange and len({file.md5 for file in files.values()}) == len(files):
+        return Comparison(f"{known.title}, official files", official=True)
+    summed = {_ending(name) for name in known.md5}
+    if not strange or any(_ending(name) in summed for name in strange):
+        return Comparison(f"{known.title}, not the official files")
+    more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+    return Comparison(
+        f"{known.title}, not compared with the official files",
+        undecided=True,
+        note=f"no official sum of {known.title} is known for '{strange[0]}'{more}, so whether these are the official files is "
+        f"not known; sums are known for {_listed([*known.md5])}",
+    )
 
 
 def recognise(files: dict[str, SourceFile]) -> KnownSet | None:
     """The known set of which all these files are official ones, if any."""
-    sums = {file.md5 for file in files.values()}
-    return next((known for known in KNOWN if sums and sums <= set(known.md5.values())), None)
+    return next((known for known in KNOWN if compared(known, files).official), None)
 
 
-def titled(title: str, files: dict[str, SourceFile]) -> tuple[str, bool]:
-    """The title with what is known about the files, and whether they are official."""
-    official = recognise(files) is not None
-    return (f"{title}, official files" if official else f"{title}, not the official files"), official
+def _ending(name: str) -> str:
+    """The form of a file; names like ``train-images.idx3-ubyte`` have no ending."""
+    return next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])}, ..."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from difrob.data.formats.known import SVHN, titled
+from difrob.data.formats.known import SVHN, compared
 from difrob.data.formats.source import Source, SourceSplit, check_labels, fingerprint, rows_per_block
 from difrob.errors import UserError
 
@@ -35,21 +35,21 @@ def read(path: Path) -> Source:
         split: SourceSplit(_labels(file), partial(_images, file)) for split, file in sorted(found.items(), reverse=True)
     }
     files = fingerprint({file.name: file for file in found.values()})
-    title, official = titled(SVHN.title, files)
-    notes = []
+    comparison = compared(SVHN, files)
+    notes = [comparison.note] if comparison.note else []
     if path.is_dir() and (path / "extra_32x32.mat").exists():
         notes.append("extra_32x32.mat was left out")
     if "train" not in splits:
         notes.append("no training images: it can only be measured on")
     return Source(
         format="SVHN .mat",
-        title=title,
+        title=comparison.title,
         image_shape=SHAPE,
         class_names=SVHN.class_names,
         splits=splits,
         files=files,
         flips=SVHN.flips,
-        official=official,
+        official=comparison.official,
         default_name=SVHN.name,
         notes=tuple(notes),
     )
@@ -69,8 +69,8 @@ def _load(path: Path, variable: str) -> np.ndarray:
         raise UserError(f"'{path.name}' is a MATLAB file of version 7.3; the published ones are of version 5") from None
     except Exception as error:  # scipy has no error of its own for damaged files: any may come
         raise UserError(f"'{path.name}' is damaged or no MATLAB file ({error}); get it again") from None
-    if not isinstance(values, np.ndarray):
-        raise UserError(f"'{path.name}' holds no array '{variable}'")
+    if not isinstance(values, np.ndarray) or values.shape != shapes[variable]:
+        raise UserError(f"'{path.name}' holds no array '{variable}' of numbers; get it again")
     return values
 
 
@@ -86,8 +86,11 @@ def _check_shapes(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
 
 def _labels(path: Path) -> np.ndarray:
     values = _load(path, "y").ravel()
-    if not np.issubdtype(values.dtype, np.integer):
-        values = np.rint(values) if np.isfinite(values).all() else np.array([-1])
+    if values.dtype.kind not in "iuf":
+        raise UserError(f"'{path.name}' holds labels of type {values.dtype}; they are whole numbers from 0 to 10; get it again")
+    broken = values[~np.isfinite(values) | (values != np.rint(values))] if values.dtype.kind == "f" else values[:0]
+    if len(broken):
+        raise UserError(f"'{path.name}' has a label {broken[0]:g}; labels are whole numbers from 0 to 10; get it again")
     labels = check_labels(values.astype(np.int64), 11, path.name)
     if (labels == 0).any() and (labels == 10).any():
         raise UserError(f"'{path.name}' has both labels 0 and 10, which mean the same digit; get it again")
