@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -48,7 +48,6 @@ class _Look(NamedTuple):
     width: int
     height: int
     is_grey: bool
-    bytes: int
 
 
 def recognises(path: Path) -> bool:
@@ -78,7 +77,8 @@ def read(path: Path, size: int | None, progress: Callable[[int, int, str], None]
     channels = 1 if all(look.is_grey for look in looks) else 3
     shape = check_image_shape(height, width, channels, str(path))
     class_ids = sorted({picture.class_id for picture in pictures.get("train", next(iter(pictures.values())))})
-    splits = {}
+    splits: dict[str, SourceSplit] = {}
+    files: dict[str, SourceFile] = {}
     for split, found in pictures.items():
         strange = {picture.class_id for picture in found} - set(class_ids)
         if strange:
@@ -86,7 +86,8 @@ def read(path: Path, size: int | None, progress: Callable[[int, int, str], None]
         numbers = {class_id: number for number, class_id in enumerate(class_ids)}
         labels = np.array([numbers[picture.class_id] for picture in found])
         splits[split] = SourceSplit(
-            check_labels(labels, len(class_ids), split), partial(_images, [picture.path for picture in found], shape)
+            check_labels(labels, len(class_ids), split),
+            partial(_images, path, [picture.path for picture in found], shape, f"(all pictures of {split})", files),
         )
     notes = [] if "train" in splits else ["no training images: it can only be measured on"]
     if size is not None and any((look.height, look.width) != (size, size) for look in looks):
@@ -97,7 +98,7 @@ def read(path: Path, size: int | None, progress: Callable[[int, int, str], None]
         image_shape=shape,
         class_names=_class_names(path, class_ids),
         splits=splits,
-        files={"(list of all pictures)": _listing(path, everything, looks)},
+        files=files,
         notes=tuple(notes),
     )
 
@@ -193,15 +194,15 @@ def _look(path: Path) -> _Look:
     with _opened(path) as picture:
         if picture.mode not in _GREY_MODES | _COLOUR_MODES:
             raise UserError(f"'{path}' has pixels of type {picture.mode}; convert it to 8 bits for each channel")
-        return _Look(picture.width, picture.height, picture.mode in _GREY_MODES, path.stat().st_size)
+        return _Look(picture.width, picture.height, picture.mode in _GREY_MODES)
 
 
-def _opened(path: Path) -> Image:
-    """Raises UserError for what is no picture, or one of more than :data:`MAX_PIXELS`."""
+def _opened(path: Path, file: BinaryIO | None = None) -> Image:
+    """The picture at a path, or in the file that was opened there. Raises UserError for what is no picture, or one of more than :data:`MAX_PIXELS`."""
     import PIL.Image
 
     try:
-        picture = PIL.Image.open(path, formats=("PNG", "JPEG"))
+        picture = PIL.Image.open(file or path, formats=("PNG", "JPEG"))
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise UserError(f"'{path}' is no PNG or JPEG picture ({error}); get it again or remove it") from None
     if picture.width * picture.height > MAX_PIXELS:
@@ -220,23 +221,43 @@ def _common_size(paths: list[Path], looks: list[_Look]) -> tuple[int, int]:
     return looks[0].height, looks[0].width
 
 
-def _images(paths: list[Path], shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
+def _images(
+    folder: Path, paths: list[Path], shape: tuple[int, int, int], name: str, files: dict[str, SourceFile]
+) -> Iterator[np.ndarray]:
+    """All pictures in their order. At the end of the pass ``files`` gets one entry for all of them.
+
+    Its sum is over the names below ``folder``, the sizes and the MD5 sums of the pictures, one line each. They are read
+    whole for decoding anyway, so their sums cost no further reading.
+    """
     at_once = min(MAX_AT_ONCE, rows_per_block(int(np.prod(shape))))
+    digest, size = hashlib.md5(usedforsecurity=False), 0
     for first in range(0, len(paths), at_once):
-        yield np.stack(_in_threads(partial(_decode, shape=shape), paths[first : first + at_once]))
+        chosen = paths[first : first + at_once]
+        decoded = _in_threads(partial(_decode, shape=shape), chosen)
+        for path, (_, file) in zip(chosen, decoded, strict=True):
+            digest.update(
+                f"{path.relative_to(folder).as_posix()}\t{file.bytes}\t{file.md5}\n".encode(errors="surrogateescape")
+            )
+            size += file.bytes
+        yield np.stack([image for image, _ in decoded])
+    files[name] = SourceFile(size, digest.hexdigest())
 
 
-def _decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """One picture, uint8 [H,W,C]."""
+def _decode(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, SourceFile]:
+    """One picture, uint8 [H,W,C], and the file that it was decoded from."""
     height, width, channels = shape
     try:
-        with _opened(path) as picture:
-            image = picture.convert("L" if channels == 1 else "RGB")
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
+            read = SourceFile(file.tell(), digest.hexdigest())
+            file.seek(0)
+            with _opened(path, file) as picture:
+                image = picture.convert("L" if channels == 1 else "RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"'{path}' is damaged or cut off ({error}); get it again or remove it") from None
     if (image.height, image.width) != (height, width):
         image = _fitted(image, height)
-    return np.asarray(image, dtype=np.uint8).reshape(shape)
+    return np.asarray(image, dtype=np.uint8).reshape(shape), read
 
 
 def _fitted(image: Image, side: int) -> Image:
@@ -248,11 +269,3 @@ def _fitted(image: Image, side: int) -> Image:
     left, top = (width - side) // 2, (height - side) // 2
     scaled = image.resize((width, height), PIL.Image.Resampling.BICUBIC)
     return scaled.crop((left, top, left + side, top + side))
-
-
-def _listing(path: Path, files: list[Path], looks: list[_Look]) -> SourceFile:
-    """One entry for all pictures: their total size, and the sum over their names and sizes."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for file, look in zip(files, looks, strict=True):
-        digest.update(f"{file.relative_to(path).as_posix()}\t{look.bytes}\n".encode())
-    return SourceFile(sum(look.bytes for look in looks), digest.hexdigest())

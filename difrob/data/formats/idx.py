@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from difrob.data.formats.known import FASHION_MNIST, MNIST, Comparison, compared
+from difrob.data.formats.known import FASHION_MNIST, MNIST, KnownSet, compared
 from difrob.data.formats.source import (
     MAX_IMAGES,
     Source,
@@ -28,7 +28,9 @@ from difrob.data.formats.source import (
     rows_per_block,
 )
 from difrob.errors import UserError
+from difrob.runs.datasets import SourceFile
 
+PUBLISHED_SHAPES = {"train": (60_000, 28, 28), "test": (10_000, 28, 28)}  # of MNIST and Fashion-MNIST alike
 _FILE = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13][-.]ubyte(\.gz)?", re.IGNORECASE)
 _BYTE_TYPE = 8
 
@@ -76,13 +78,11 @@ def read(path: Path) -> Source:
                 f"'{found[split, 'images'].name}' {shape[1]}x{shape[2]}; they do not belong together"
             )
     files = fingerprint({file.name: file for file in found.values()})
-    comparisons = {published.name: compared(published, files) for published in (MNIST, FASHION_MNIST)}
-    known = next((published for published in (MNIST, FASHION_MNIST) if comparisons[published.name].official), None)
-    XX
+    known, title, notes = _compared(files, shapes)
     names = known.class_names if known else numbered_classes(*labels.values())
     return Source(
         format="idx",
-        title=f"{known.title}, official files" if known else "idx files, not the official files of a known set",
+        title=title,
         image_shape=(height, width, 1),
         class_names=names,
         splits={
@@ -96,7 +96,22 @@ def read(path: Path) -> Source:
         flips=known.flips if known else False,
         official=known is not None,
         default_name=known.name if known else "",
+        notes=notes,
     )
+
+
+def _compared(
+    files: dict[str, SourceFile], shapes: dict[str, tuple[int, int, int]]
+) -> tuple[KnownSet | None, str, tuple[str, ...]]:
+    """(The known set of which these are the official files, title, notes)."""
+    comparisons = [(known, compared(known, files)) for known in (MNIST, FASHION_MNIST)]
+    for known, comparison in comparisons:
+        if comparison.official:
+            return known, comparison.title, ()
+    if all(shape == PUBLISHED_SHAPES[split] for split, shape in shapes.items()):
+        if undecided := [comparison.note for _, comparison in comparisons if comparison.undecided]:
+            return None, "idx files, not compared with all official files", tuple(undecided)
+    return None, "idx files, not the official files of a known set", ()
 
 
 def _image_header(path: Path) -> tuple[int, int, int]:

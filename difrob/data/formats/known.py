@@ -124,7 +124,6 @@ CIFAR10_C = KnownSet(
         "zoom_blur.npy": "6ea8e63f1c5cdee1517533840641641b",
     },
 )
-KNOWN = (MNIST, FASHION_MNIST, CIFAR10, CIFAR100, SVHN, CIFAR10_C)
 _ENDINGS = (".gz", ".tar", ".bin", ".mat", ".npy")
 
 
@@ -152,7 +151,9 @@ def compared(known: KnownSet, files: dict[str, SourceFile]) -> Comparison:
     there are sums of packed files alone.
     """
     sums = set(known.md5.values())
-    strange = [name for name, file in files.items() if file.md5 not in sums or known.md5.get(name, file.md5) != file.md5]
+    strange = [
+        name for name, file in files.items() if file.md5 not in sums or known.md5.get(name, file.md5) != file.md5
+    ]
     if files and not strange and len({file.md5 for file in files.values()}) == len(files):
         return Comparison(f"{known.title}, official files", official=True)
     summed = {_ending(name) for name in known.md5}
@@ -165,11 +166,6 @@ def compared(known: KnownSet, files: dict[str, SourceFile]) -> Comparison:
         note=f"no official sum of {known.title} is known for '{strange[0]}'{more}, so whether these are the official files is "
         f"not known; sums are known for {_listed([*known.md5])}",
     )
-
-
-def recognise(files: dict[str, SourceFile]) -> KnownSet | None:
-    """The known set of which all these files are official ones, if any."""
-    return next((known for known in KNOWN if compared(known, files).official), None)
 
 
 def _ending(name: str) -> str:

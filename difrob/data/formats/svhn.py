@@ -87,7 +87,9 @@ def _check_shapes(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
 def _labels(path: Path) -> np.ndarray:
     values = _load(path, "y").ravel()
     if values.dtype.kind not in "iuf":
-        raise UserError(f"'{path.name}' holds labels of type {values.dtype}; they are whole numbers from 0 to 10; get it again")
+        raise UserError(
+            f"'{path.name}' holds labels of type {values.dtype}; they are whole numbers from 0 to 10; get it again"
+        )
     broken = values[~np.isfinite(values) | (values != np.rint(values))] if values.dtype.kind == "f" else values[:0]
     if len(broken):
         raise UserError(f"'{path.name}' has a label {broken[0]:g}; labels are whole numbers from 0 to 10; get it again")
