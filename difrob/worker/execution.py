@@ -56,9 +56,8 @@ def execute(
     devices = own_devices(device, devices_of(spec))
     torch_device = prepare_torch(devices[0], before.get("threads"))
     job = importlib.import_module(f"difrob.jobs.{spec.kind}").run
-    described = describe_device(torch_device) + (f" and {len(devices) - 1} more" if len(devices) > 1 else "")
     recorder = RunRecorder(
-        workspace, run_id, spec, device=described, control=control, resume=resume,
+        workspace, run_id, spec, device=describe_device(torch_device, len(devices)), control=control, resume=resume,
         on_progress=on_progress, created=created, facts=_facts(torch_device),
     )  # fmt: skip
     if before.get("device_type", torch_device.type) != torch_device.type:
@@ -173,13 +172,17 @@ def _keep_freed_memory() -> None:
     mallopt(mmap_threshold, 1_000_000_000)
 
 
-def describe_device(device: torch.device) -> str:
-    """The device in words, e.g. ``cpu (2 threads)`` or ``cuda:0 NVIDIA H200``."""
+def describe_device(device: torch.device, processes: int = 1) -> str:
+    """The device in words, e.g. ``cpu (2 threads)`` or ``cuda:0 NVIDIA H200``, and how many processes share the work."""
     import torch
 
     if device.type == "cuda":
-        return f"cuda:{device.index or 0} {torch.cuda.get_device_name(device)}"
-    return f"cpu ({plural(torch.get_num_threads(), 'thread')})" if device.type == "cpu" else device.type
+        others = f" and {plural(processes - 1, 'other')}" if processes > 1 else ""
+        return f"cuda:{device.index or 0} {torch.cuda.get_device_name(device)}{others}"
+    threads = plural(torch.get_num_threads(), "thread")
+    if device.type == "cpu" and processes > 1:
+        return f"cpu ({processes} processes of {threads})"
+    return f"cpu ({threads})" if device.type == "cpu" else device.type
 
 
 def _leave_on_abort(control: StopControl) -> torch.utils.hooks.RemovableHandle:

@@ -91,7 +91,7 @@ def test_two_processes_train_the_classifier_that_one_trains(workspace: Workspace
     assert_same_to(1e-6, workspace, "one", "two")
     assert curve_of(workspace, "two", "loss") == pytest.approx(curve_of(workspace, "one", "loss"), abs=1e-6)
     assert {n: m.value for n, m in shared.results.items()} == {n: m.value for n, m in alone.results.items()}
-    assert (alone.device, shared.device) == ("cpu (1 thread)", "cpu (1 thread) and 1 more")
+    assert (alone.device, shared.device) == ("cpu (1 thread)", "cpu (2 processes of 1 thread)")
     assert workspace.reader("two").attributes()["devices"] == 2
 
 
