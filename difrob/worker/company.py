@@ -99,7 +99,7 @@ class Company:
         ]  # fmt: skip
         self._meeting: Path | None = None
         self._followers: list[subprocess.Popen[bytes]] = []
-        self._ended = threading.Event()
+        self._dismissed = threading.Event()
 
     def gather(self, recorder: RunRecorder, device: torch.device) -> Recorder:
         """Start the followers and wait until all have come; the recorder through which the job must ask.
@@ -151,8 +151,8 @@ class Company:
             time.sleep(WATCH_SECONDS / 4)
 
     def dismiss(self) -> None:
-        """End those that are still there, and clear up. Safe to call twice."""
-        self._ended.set()
+        """End those that are still there, and clear up."""
+        self._dismissed.set()
         for follower in self._followers:
             if follower.poll() is None:
                 follower.kill()
@@ -161,9 +161,18 @@ class Company:
             if follower.stdin is not None:
                 follower.stdin.close()
         if self._meeting is not None:
-            leave()
             shutil.rmtree(self._meeting, ignore_errors=True)
-        self._followers, self._meeting = [], None
+
+    def part(self) -> None:
+        """Give up the connection, last of all: a GPU that still waits for one that has gone may never answer, and then this
+        process, which has nothing left to do, is ended."""
+        if self._meeting is None:
+            return
+        patience = threading.Timer(GRACE_SECONDS, os._exit, (PEER_GONE,))
+        patience.daemon = True
+        patience.start()
+        leave()
+        patience.cancel()
 
     def wait_for_end(self) -> None:
         """Let followers end that have done their part; they came to their end with the leader."""
@@ -184,9 +193,9 @@ class Company:
 
     def _watch(self) -> None:
         """A leader that waits on its GPU for a process that has died would wait for ever: leave, the journal has it all."""
-        while not self._ended.wait(WATCH_SECONDS):
+        while not self._dismissed.wait(WATCH_SECONDS):
             fault = self.fault()
-            if fault is not None and not self._ended.wait(GRACE_SECONDS):
+            if fault is not None and not self._dismissed.wait(GRACE_SECONDS):
                 print(f"{OWN_WORDS}{fault.reason}", file=sys.stderr, flush=True)
                 os._exit(PEER_GONE)
 

@@ -89,7 +89,9 @@ def execute(
     finally:
         hook.remove()
         company.dismiss()
-    return recorder.finish(state, reason, cause)
+    summary = recorder.finish(state, reason, cause)
+    company.part()
+    return summary
 
 
 def _earlier_facts(workspace: Workspace, run_id: str) -> dict[str, Any]:

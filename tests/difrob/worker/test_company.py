@@ -223,6 +223,7 @@ def test_what_a_follower_says_before_it_fails_is_heard(workspace: Workspace) -> 
     finally:
         company.dismiss()
         recorder.close()
+        company.part()
     assert fault is not None and fault.cause is Cause.BAD_INPUT
     assert fault.reason.startswith("process 2 of 2 (cpu): ") and "nowhere" in fault.reason
     assert "Traceback" in fault.details
