@@ -198,7 +198,8 @@ def print_record(record: DataSetRecord) -> None:
     mirrored = "mirror images show the same" if record.flips else "mirror images do not show the same (--flips says so)"
     console.print(f"  {mirrored}")
     for note in record.notes:
-        console.print(f"  note: {escape(note)}", soft_wrap=True)
+        line = f"[yellow]{escape(note)}[/yellow]" if note.startswith("warning: ") else f"note: {escape(note)}"
+        console.print(f"  {line}", soft_wrap=True)
     if record.folder is not None:
         console.print(f"  [dim]from {escape(record.source_path)} ({record.format})[/dim]", soft_wrap=True)
         console.print(f"  [dim]in {escape(str(record.folder))}, digest {record.digest}[/dim]", soft_wrap=True)

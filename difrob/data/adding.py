@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ MAX_VALIDATION = 1024
 VALIDATION_SHARE = 0.1
 VALIDATION_SEED = 0
 SPARE_BYTES = 16 << 20
+MOST_NAMED = 20  # classes in a sentence
 _USUAL_ORDER = ("train", "validation", "test")
 
 Progress = Callable[[int, int, str], None]
@@ -89,7 +91,7 @@ def add_data_set(
             flips=source.flips if flips is None else flips,
             digest=set_digest(splits),
             official=source.official,
-            notes=[*source.notes, *_absent(source, splits)],
+            notes=[*source.notes, *_absent(source, splits, chosen)],
             validation={"rule": "stratified, held out of train", "images": held_out, "seed": VALIDATION_SEED},
             source_path=str(path),
             source_files=source.files,
@@ -231,12 +233,28 @@ def _checked(split: SourceSplit, shape: tuple[int, int, int], name: str) -> Iter
         raise UserError(f"the files of '{name}' changed while they were read; try again")
 
 
-def _absent(source: Source, splits: dict[str, SplitRecord]) -> list[str]:
-    """Classes that training images lack: rarely meant."""
+def _absent(source: Source, splits: dict[str, SplitRecord], name: str) -> list[str]:
+    """A warning about classes that training images lack, which is rarely meant: what follows from it, and the mend."""
     if "train" not in splits:
         return []
-    absent = [source.class_names[k] for k, count in enumerate(splits["train"].per_class) if count == 0]
-    return [f"no training images of: {', '.join(absent[:20])}"] if absent else []
+    names, counts = source.class_names, splits["train"].per_class
+    absent = [number for number, count in enumerate(counts) if count == 0]
+    if not absent:
+        return []
+    present = [name for name, count in zip(names, counts, strict=True) if count]
+    if np.isin(source.splits["train"].labels, absent).any():  # a class of one image may lie in the validation images
+        mend = "with more images of these classes: those there were are held out for validation"
+    elif len(present) < 2 or any("," in name for name in present):
+        mend = "when its files hold images of every class"
+    else:
+        others = shlex.quote(",".join(present)) if len(present) <= MOST_NAMED else "and the names of all other classes"
+        mend = f"with --classes {others}, which leaves them out"
+    more = f", ... ({len(absent)} classes in all)" if len(absent) > MOST_NAMED else ""
+    return [
+        f"warning: no training images of: {', '.join(names[number] for number in absent[:MOST_NAMED])}{more}; no model that "
+        "learns from this set can learn them, and no classifier will be trained on it; to mend it, remove the set "
+        f"with 'difrob data rm {name}' and add it again {mend}"
+    ]
 
 
 def _slug(path: Path) -> str:

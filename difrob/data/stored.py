@@ -11,6 +11,7 @@ import numpy as np
 from difrob.data.images import ImageSet
 from difrob.errors import UserError
 from difrob.runs.datasets import DataSetRecord, SplitRecord
+from difrob.runs.misfits import missing_split, refuse
 
 _ARRAYS = {"images": np.uint8, "labels": np.int64, "indices": np.int64}
 _BLOCK_BYTES = 16 << 20
@@ -36,9 +37,7 @@ def stored_split(record: DataSetRecord, split: str) -> ImageSet:
     Raises:
         UserError: for a split that the set does not have, and for files that do not fit the record.
     """
-    if split not in record.splits:
-        known = ", ".join(record.splits)
-        raise UserError(f"data set '{record.name}' has no split '{split}'; it has: {known}")
+    refuse(missing_split(record, split))
     images, labels, indices = (_mapped(record, split, array) for array in _ARRAYS)
     if len(labels) and not 0 <= labels.min() <= labels.max() < record.num_classes:
         raise _damaged(record, f"{split} has labels {labels.min()}..{labels.max()}")

@@ -37,8 +37,9 @@ def run(spec: ImportImagesSpec, recorder: Recorder, device: torch.device) -> Non
         labels = np.concatenate([source.splits[spec.split].labels for source in sources])[: spec.images]
         recorder.attribute("num_classes", len(sources[0].class_names))
         recorder.attribute("class_names", list(sources[0].class_names))
-        recorder.attribute("files", {path: _files(source) for path, source in zip(spec.paths, sources, strict=True)})
+        recorder.attribute("files", _files(spec, sources))
         copy(spec, recorder, sources, labels)
+        recorder.attribute("files", _files(spec, sources))  # the sums of pictures are known when they have been read
     report(recorder, labels, len(sources[0].class_names))
 
 
@@ -116,5 +117,9 @@ def _blocks(spec: ImportImagesSpec, sources: list[Source]) -> Iterator[np.ndarra
             yield block[start : start + ROWS]
 
 
-def _files(source: Source) -> dict[str, str]:
-    return {name: str(file) for name, file in source.files.items()}
+def _files(spec: ImportImagesSpec, sources: list[Source]) -> dict[str, dict[str, str]]:
+    """{path: {file: size and sum}}."""
+    return {
+        path: {name: str(file) for name, file in source.files.items()}
+        for path, source in zip(spec.paths, sources, strict=True)
+    }

@@ -47,7 +47,7 @@ def origin_meaning(record: DataSetRecord) -> str:
         return "Comes with difrob."
     if record.official:
         return "The files have the digests that the publisher of this set gives."
-    return "No published digests are known for these files."
+    return "Not known to be published files; title and notes say what they were compared with."
 
 
 def validation_text(record: DataSetRecord) -> str:

@@ -87,7 +87,7 @@ def read(path: Path, size: int | None, progress: Callable[[int, int, str], None]
         labels = np.array([numbers[picture.class_id] for picture in found])
         splits[split] = SourceSplit(
             check_labels(labels, len(class_ids), split),
-            partial(_images, path, [picture.path for picture in found], shape, f"(all pictures of {split})", files),
+            partial(_images, path, [picture.path for picture in found], shape, f"(pictures of {split})", files),
         )
     notes = [] if "train" in splits else ["no training images: it can only be measured on"]
     if size is not None and any((look.height, look.width) != (size, size) for look in looks):
@@ -198,7 +198,11 @@ def _look(path: Path) -> _Look:
 
 
 def _opened(path: Path, file: BinaryIO | None = None) -> Image:
-    """The picture at a path, or in the file that was opened there. Raises UserError for what is no picture, or one of more than :data:`MAX_PIXELS`."""
+    """The picture at a path, or in the file that was opened there.
+
+    Raises:
+        UserError: for what is no picture, or one of more than :data:`MAX_PIXELS`.
+    """
     import PIL.Image
 
     try:
@@ -224,10 +228,11 @@ def _common_size(paths: list[Path], looks: list[_Look]) -> tuple[int, int]:
 def _images(
     folder: Path, paths: list[Path], shape: tuple[int, int, int], name: str, files: dict[str, SourceFile]
 ) -> Iterator[np.ndarray]:
-    """All pictures in their order. At the end of the pass ``files`` gets one entry for all of them.
+    """All pictures in their order. With the last block ``files`` has one entry for all of them.
 
     Its sum is over the names below ``folder``, the sizes and the MD5 sums of the pictures, one line each. They are read
-    whole for decoding anyway, so their sums cost no further reading.
+    whole for decoding anyway, so their sums cost no further reading. (The sum that earlier versions noted, of a "list of all
+    pictures", was over names and sizes alone.)
     """
     at_once = min(MAX_AT_ONCE, rows_per_block(int(np.prod(shape))))
     digest, size = hashlib.md5(usedforsecurity=False), 0
@@ -239,8 +244,8 @@ def _images(
                 f"{path.relative_to(folder).as_posix()}\t{file.bytes}\t{file.md5}\n".encode(errors="surrogateescape")
             )
             size += file.bytes
+        files[name] = SourceFile(size, digest.hexdigest())
         yield np.stack([image for image, _ in decoded])
-    files[name] = SourceFile(size, digest.hexdigest())
 
 
 def _decode(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, SourceFile]:

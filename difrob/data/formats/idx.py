@@ -108,9 +108,9 @@ def _compared(
     for known, comparison in comparisons:
         if comparison.official:
             return known, comparison.title, ()
-    if all(shape == PUBLISHED_SHAPES[split] for split, shape in shapes.items()):
-        if undecided := [comparison.note for _, comparison in comparisons if comparison.undecided]:
-            return None, "idx files, not compared with all official files", tuple(undecided)
+    undecided = tuple(comparison.note for _, comparison in comparisons if comparison.undecided)
+    if undecided and all(shape == PUBLISHED_SHAPES[split] for split, shape in shapes.items()):
+        return None, "idx files, not compared with all official files", undecided
     return None, "idx files, not the official files of a known set", ()
 
 

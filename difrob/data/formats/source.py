@@ -42,8 +42,8 @@ class Source:
         image_shape: (H, W, C).
         class_names: one per class.
         splits: by name.
-        files: what it is read from, by name relative to the given path. A reader that sums its files up while it gives the
-            images fills this in: it is complete when all passes are over.
+        files: what it is read from, by name relative to the given path. Of folders of pictures there is one entry for each
+            split, of the pictures given so far: it is complete when the last block has come.
         flips: whether mirror images show the same.
         official: whether the files are those of a known set.
         default_name: what to call it where nobody says.

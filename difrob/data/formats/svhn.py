@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from difrob.data.formats.known import SVHN, compared
+from difrob.data.formats.matlab import MatlabArray, read_headers, read_values
 from difrob.data.formats.source import Source, SourceSplit, check_labels, fingerprint, rows_per_block
 from difrob.errors import UserError
 
 SHAPE = (32, 32, 3)
 MAX_BYTES = 4 << 30
+LABELS_AT_ONCE = 1 << 20
 _FILE = re.compile(r"(train|test)_32x32\.mat")
 
 
@@ -31,9 +34,7 @@ def read(path: Path) -> Source:
         UserError: for files of another layout or MATLAB version.
     """
     found = find(path)
-    splits = {
-        split: SourceSplit(_labels(file), partial(_images, file)) for split, file in sorted(found.items(), reverse=True)
-    }
+    splits = {split: _split(file) for split, file in sorted(found.items(), reverse=True)}
     files = fingerprint({file.name: file for file in found.values()})
     comparison = compared(SVHN, files)
     notes = [comparison.note] if comparison.note else []
@@ -55,54 +56,48 @@ def read(path: Path) -> Source:
     )
 
 
-def _load(path: Path, variable: str) -> np.ndarray:
-    """One variable; the announced shapes are looked at before anything is read."""
-    from scipy.io import loadmat, whosmat
-
-    try:
-        shapes = {name: shape for name, shape, _ in whosmat(path)}
-        _check_shapes(path, shapes)
-        values = loadmat(path, variable_names=[variable])[variable]
-    except UserError:
-        raise
-    except NotImplementedError:
-        raise UserError(f"'{path.name}' is a MATLAB file of version 7.3; the published ones are of version 5") from None
-    except Exception as error:  # scipy has no error of its own for damaged files: any may come
-        raise UserError(f"'{path.name}' is damaged or no MATLAB file ({error}); get it again") from None
-    if not isinstance(values, np.ndarray) or values.shape != shapes[variable]:
-        raise UserError(f"'{path.name}' holds no array '{variable}' of numbers; get it again")
-    return values
-
-
-def _check_shapes(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    images, labels = shapes.get("X", ()), shapes.get("y", ())
-    if len(images) != 4 or images[:3] != SHAPE or labels != (images[3], 1):
+def _split(path: Path) -> SourceSplit:
+    """One file, whose announcements are looked at before anything is read."""
+    arrays = read_headers(path)
+    images, labels = arrays.get("X"), arrays.get("y")
+    image_axes, label_axes = images.shape if images else (), labels.shape if labels else ()
+    if (
+        images is None
+        or labels is None
+        or len(image_axes) != 4
+        or image_axes[:3] != SHAPE
+        or label_axes != (image_axes[3], 1)
+    ):
         raise UserError(
-            f"'{path.name}' is no SVHN file: X {list(images)}, y {list(labels)} instead of X [32,32,3,N], y [N,1]"
+            f"'{path.name}' is no SVHN file: X {list(image_axes)}, y {list(label_axes)} instead of X [32,32,3,N], y [N,1]"
         )
-    if int(np.prod(images, dtype=object)) > MAX_BYTES:
-        raise UserError(f"'{path.name}' announces {images[3]} images, more than SVHN has")
-
-
-def _labels(path: Path) -> np.ndarray:
-    values = _load(path, "y").ravel()
-    if values.dtype.kind not in "iuf":
+    if prod(image_axes) > MAX_BYTES:
+        raise UserError(f"'{path.name}' announces {image_axes[3]} images, more than SVHN has")
+    if images.dtype != np.uint8:
+        raise UserError(f"'{path.name}' holds {images.dtype or 'other'} images instead of bytes")
+    if labels.dtype is None:
         raise UserError(
-            f"'{path.name}' holds labels of type {values.dtype}; they are whole numbers from 0 to 10; get it again"
+            f"'{path.name}' holds labels that are no numbers; they are whole numbers from 0 to 10; get it again"
         )
-    broken = values[~np.isfinite(values) | (values != np.rint(values))] if values.dtype.kind == "f" else values[:0]
-    if len(broken):
-        raise UserError(f"'{path.name}' has a label {broken[0]:g}; labels are whole numbers from 0 to 10; get it again")
+    return SourceSplit(_labels(path, labels), partial(_images, path, images))
+
+
+def _labels(path: Path, array: MatlabArray) -> np.ndarray:
+    values = np.concatenate([*read_values(path, array, LABELS_AT_ONCE), np.empty(0, array.dtype)])
+    if values.dtype.kind == "f":
+        broken = values[~((values >= 0) & (values <= 10) & (values == np.rint(values)))]  # not a number is among them
+        if len(broken):
+            raise UserError(
+                f"'{path.name}' has a label {broken[0]:g}; labels are whole numbers from 0 to 10; get it again"
+            )
     labels = check_labels(values.astype(np.int64), 11, path.name)
     if (labels == 0).any() and (labels == 10).any():
         raise UserError(f"'{path.name}' has both labels 0 and 10, which mean the same digit; get it again")
     return np.where(labels == 10, 0, labels)
 
 
-def _images(path: Path) -> Iterator[np.ndarray]:
-    images = _load(path, "X")
-    if images.dtype != np.uint8:
-        raise UserError(f"'{path.name}' holds {images.dtype} images instead of bytes")
-    at_once = rows_per_block(int(np.prod(SHAPE)))
-    for first in range(0, images.shape[3], at_once):
-        yield np.ascontiguousarray(images[..., first : first + at_once].transpose(3, 0, 1, 2))
+def _images(path: Path, array: MatlabArray) -> Iterator[np.ndarray]:
+    """The number of the image runs slowest, then channel, column and row: an image lies in one piece."""
+    pixels = prod(SHAPE)
+    for values in read_values(path, array, rows_per_block(pixels) * pixels):
+        yield np.ascontiguousarray(values.reshape(-1, *SHAPE[::-1]).transpose(0, 3, 2, 1))

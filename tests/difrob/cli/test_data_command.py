@@ -30,6 +30,16 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     return captured.out if code == 0 else captured.err
 
 
+def test_an_empty_class_is_warned_of(tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "gap.npz", image=TRAIN[0][:40], label=np.array([0, 1, 3, 4] * 10))
+    added = told(capsys, "data", "add", str(tmp_path / "gap.npz"), "-w", str(workspace.root))
+    assert "\n  warning: no training images of: 2; no model" in added
+    assert (
+        "remove the set with 'difrob data rm gap' and add it again with --classes 0,1,3,4, which leaves them out"
+        in added
+    )
+
+
 def test_from_adding_to_removing(original: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["-w", str(workspace.root)]
     added = told(capsys, "data", "add", str(original), "--name", "mine", "--validation", "15", *place)

@@ -123,7 +123,11 @@ def test_svhn_is_turned_round_and_ten_means_zero(tmp_path: Path) -> None:
         ({"X": np.zeros((32, 32, 3), np.uint8)}, "is no SVHN file"),
         ({"y": np.ones((29, 1))}, "is no SVHN file"),
         ({"y": np.full((30, 1), 11)}, "labels 11..11"),
-        ({"y": np.full((30, 1), np.nan)}, "labels -1"),
+        ({"y": np.full((30, 1), np.nan)}, "'train_32x32.mat' has a label nan; labels are whole numbers from 0 to 10"),
+        ({"y": np.array([[3.0]] * 29 + [[4.5]])}, "'train_32x32.mat' has a label 4.5; labels are whole numbers"),
+        ({"y": np.full((30, 1), 1e300)}, r"has a label 1e\+300"),
+        ({"y": np.array([[{}]] * 30, object)}, "labels that are no numbers"),
+        ({"y": np.full((30, 1), 1j)}, "labels that are no numbers"),
         ({"y": np.array([[0], [10]] * 15)}, "both labels 0 and 10"),
     ],
 )
@@ -132,10 +136,16 @@ def test_svhn_files_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], wor
         source_of(write_svhn(tmp_path / "svhn", **changes), tmp_path / "scratch")
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32, np.float64])
+def test_svhn_labels_may_be_of_any_type_of_whole_numbers(tmp_path: Path, kind: Any) -> None:
+    y = (np.arange(30) % 10 + 1)[:, None].astype(kind)
+    source = source_of(write_svhn(tmp_path / "svhn", y=y), tmp_path / "scratch")
+    assert source.splits["train"].labels.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0] * 3
+
+
 def test_svhn_images_of_another_type_and_damaged_files(tmp_path: Path) -> None:
-    source = source_of(write_svhn(tmp_path / "svhn", X=np.zeros((32, 32, 3, 30))), tmp_path / "scratch")
     with pytest.raises(UserError, match="float64 images instead of bytes"):
-        images_of(source, "train")
+        source_of(write_svhn(tmp_path / "svhn", X=np.zeros((32, 32, 3, 30))), tmp_path / "scratch")
     file = write_svhn(tmp_path / "svhn") / "train_32x32.mat"
     file.write_bytes(file.read_bytes()[:-500])
     with pytest.raises(UserError, match=r"'train_32x32.mat' is (damaged|no SVHN file)"):

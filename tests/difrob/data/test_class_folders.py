@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import md5
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from support.data_files import images_of, some_images, source_of
 
 from difrob.errors import UserError
+from difrob.runs.datasets import SourceFile
 
 PIXELS = some_images(12, (8, 8, 3), 3)[0]
 
@@ -50,6 +52,35 @@ def test_tiny_imagenet_layout(tmp_path: Path) -> None:
     (folder / "val" / "val_annotations.txt").write_text("../../secret.png\tn00\n")
     with pytest.raises(UserError, match="line 1 of .* does not name a picture and a class"):
         source_of(folder, tmp_path / "scratch", "folders")
+
+
+def test_the_sum_is_over_what_the_pictures_hold(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    write_pictures(folder / "train")
+    write_pictures(folder / "val", PIXELS[::-1])
+
+    def sums() -> dict[str, SourceFile]:
+        source = source_of(folder, tmp_path / "scratch")
+        for split in source.splits.values():
+            assert sum(len(block) for block in split.blocks()) == 12
+        return dict(source.files)
+
+    def expected(part: str) -> SourceFile:
+        """By hand, from the folder alone."""
+        files = sorted((folder / part).rglob("*.png"))
+        lines = [(f.relative_to(folder).as_posix(), f.stat().st_size, md5(f.read_bytes()).hexdigest()) for f in files]
+        text = "".join(f"{name}\t{size}\t{digest}\n" for name, size, digest in lines)
+        return SourceFile(sum(size for _, size, _ in lines), md5(text.encode()).hexdigest())
+
+    before = sums()
+    assert before == {"(pictures of train)": expected("train"), "(pictures of test)": expected("val")}
+    changed = folder / "train" / "dog" / "004.png"
+    Image.fromarray(PIXELS[4]).save(changed, compress_level=0)
+    plain, size = sums(), changed.stat().st_size
+    Image.fromarray(255 - PIXELS[4]).save(changed, compress_level=0)
+    assert changed.stat().st_size == size
+    assert sums()["(pictures of train)"].md5 != plain["(pictures of train)"].md5
+    assert sums()["(pictures of test)"] == before["(pictures of test)"]
 
 
 def test_grey_pictures_stay_grey_and_mixed_ones_become_colour(tmp_path: Path) -> None:

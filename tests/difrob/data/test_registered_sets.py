@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from support.built_in_data import load_split as load_built_in
 from support.data_files import some_images, write_idx
 from support.memory_recorder import MemoryRecorder
@@ -132,6 +134,49 @@ def test_chosen_classes_get_their_own_labels(original: Path, workspace: Workspac
     for classes, words in ((["7", "x"], "no class 'x'"), (["7"], "two or more"), (["7", "7"], "two or more")):
         with pytest.raises(UserError, match=words):
             add_data_set(workspace.datasets, original, name="y", classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 1, 2, 4] * 20, "images of: 3; .*add it again with --classes 0,1,2,4, which leaves them out"),
+        ([2] * 40, "images of: 0, 1; .*add it again when its files hold images of every class"),
+        ([0, 30] * 20, r"images of: 1, .*19, 20, ... \(29 classes in all\); .*--classes 0,30,"),
+    ],
+)
+def test_a_class_without_training_images_is_warned_of(
+    tmp_path: Path, workspace: Workspace, labels: list[int], words: str
+) -> None:
+    np.savez(tmp_path / "set.npz", image=some_images(len(labels))[0], label=np.array(labels))
+    (note,) = add_data_set(workspace.datasets, tmp_path / "set.npz", name="x", validation=0).notes
+    assert note.startswith("warning: no training images of: ") and re.search(words, note)
+    assert "no model that learns from this set can learn them" in note and "'difrob data rm x'" in note
+
+
+def test_the_mend_of_an_empty_class_mends_it(tmp_path: Path, workspace: Workspace) -> None:
+    path = tmp_path / "set.npz"
+    np.savez(path, image=some_images(8)[0], label=np.array([0, 1, 2, 4] * 2))
+    assert "--classes 0,1,2,4," in add_data_set(workspace.datasets, path, name="x", validation=0).notes[0]
+    chosen = add_data_set(workspace.datasets, path, name="y", validation=0, classes=["0", "1", "2", "4"])
+    assert chosen.notes == ["4 of 5 classes"]
+    np.savez(path, image=some_images(8)[0], label=np.arange(8))
+    held_out = add_data_set(workspace.datasets, path, name="z", validation=3)
+    assert "add it again with more images of these classes" in held_out.notes[0]
+    assert not add_data_set(workspace.datasets, path, name="whole", validation=0).notes
+
+
+def test_a_changed_picture_of_equal_size_makes_another_set(tmp_path: Path, workspace: Workspace) -> None:
+    pixels = some_images(8, (8, 8, 3), 2)[0]
+    for number, image in enumerate(pixels):
+        (tmp_path / "set" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "set" / "ab"[number % 2] / f"{number}.png", compress_level=0)
+    before = add_data_set(workspace.datasets, tmp_path / "set", name="x")
+    Image.fromarray(255 - pixels[0]).save(tmp_path / "set" / "a" / "0.png", compress_level=0)
+    after = add_data_set(workspace.datasets, tmp_path / "set", name="y")
+    assert before.digest != after.digest
+    (old,), (new,) = before.source_files.values(), after.source_files.values()
+    assert old.bytes == new.bytes and old.md5 != new.md5
+    assert workspace.data_set("x").source_files == before.source_files == {"(pictures of train)": old}
 
 
 @pytest.mark.parametrize(

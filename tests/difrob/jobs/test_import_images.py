@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.memory_recorder import MemoryRecorder
 
 from difrob.errors import Stopped, UserError
@@ -41,6 +42,18 @@ def test_parts_are_read_as_one_set(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert recorder.progressed[-1] == (170, 170, "images") and recorder.pictures["imported"]
     short = imported(tmp_path / "a.npz", tmp_path / "b.npz", images=110)
     assert len(short.column("label")) == 110
+
+
+def test_what_pictures_hold_is_noted_when_they_have_been_read(tmp_path: Path) -> None:
+    noted = []
+    for shift in (0, 1):
+        for number in range(6):
+            (place := tmp_path / "set" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+            image = np.full((8, 8), 10 * number + shift, np.uint8)
+            Image.fromarray(image).save(place / f"{number}.png", compress_level=0)
+        noted.append(imported(tmp_path / "set").attributes["files"][str(tmp_path / "set")]["(pictures of train)"])
+    first, second = noted
+    assert first != second and first.split("md5")[0] == second.split("md5")[0], "of equal size, but not the same"
 
 
 @pytest.mark.parametrize("stop", [0, 2, 4])
