@@ -39,8 +39,8 @@ test-all: lint types ## also the long tests, and those that need a GPU where the
 faults: $(STAMP) ## kill, fill disks, feed garbage; half an hour; FAULTS="--worker-kills 20 ..." chooses how much
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-bench: $(STAMP) ## what is measured: ratios against a floor or a baseline in the same run
-	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(STAMP) ## what is measured: ratios against a floor or a baseline in the same run; fails when a goal is missed
+	missed=0; for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || missed=1; done; exit $$missed
 
 screenshots: $(STAMP) ## the pictures of the README, from the runs of a demo
 	$(BIN)/difrob demo --headless --workspace build/pictures

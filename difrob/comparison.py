@@ -38,12 +38,18 @@ _CONDITIONS: dict[str, dict[str, str]] = {
         "data.dataset": "data set",
         "attack.norm": "norm",
         "attack.eps": "eps",
+        "attack.step_size": "attack step size",
+        "attack.random_start": "random start of the attack",
         "validation_attack_steps": "validation attack steps",
     },
     "measure": {
         "near_copy": "difference of near copies",
     },
 }
+
+# A result that tells only how something else was measured, and the numbers that differ with what it states.
+FEATURES_MEASURED = "features_measured"
+_CONCERNS = {FEATURES_MEASURED: "numbers of features in training"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Unlike:
-    """A condition of measurement in which runs of one kind differ: ``values`` maps run ids to what they have."""
+    """A condition of measurement in which runs of one kind differ: ``values`` maps run ids to what they have.
+
+    ``concerns`` names the numbers that it matters for, where these are not all.
+    """
 
     kind: str
     path: str
     title: str
     values: dict[str, str]
+    concerns: str = ""
 
     @property
     def sentence(self) -> str:
@@ -144,7 +154,7 @@ def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
                 result.append(Unlike(kind, path, title, values))
     for kind in dict.fromkeys(run.kind for run in runs):
         result += _unlike_results(kind, [run for run in runs if run.kind == kind])
-    return result
+    return result + _silent_about_features([run for run in runs if run.kind == "train_classifier"])
 
 
 def stated_conditions(description: str) -> dict[str, str]:
@@ -155,12 +165,19 @@ def stated_conditions(description: str) -> dict[str, str]:
 
 def banner_text(unlike: Sequence[Unlike]) -> str:
     """What the banner says; empty when there is nothing to warn of."""
-    if not unlike:
-        return ""
     sentences = []
     for kind in dict.fromkeys(item.kind for item in unlike):
         fields = "; ".join(item.sentence for item in unlike if item.kind == kind)
         sentences.append(f"{kind_word(kind)} runs differ in {fields}.")
+    return " ".join(sentences)
+
+
+def warning_text(unlike: Sequence[Unlike]) -> str:
+    """What the banner says with what follows from it, first of all numbers, then of some; empty where all is alike."""
+    sentences = []
+    for concerns in sorted({item.concerns for item in unlike}):
+        differ = banner_text([item for item in unlike if item.concerns == concerns])
+        sentences.append(f"{differ} Their {concerns or 'numbers'} do not compare.")
     return " ".join(sentences)
 
 
@@ -188,7 +205,7 @@ def result_rows(runs: Sequence[RunSummary]) -> list[ResultRow]:
         having = [run for run in runs if run.run_id in measures]
         best: frozenset[str] = frozenset()
         tied: frozenset[str] = frozenset()
-        if len(having) > 1 and len({run.kind for run in having}) == 1 and not unlike_conditions(having):
+        if len(having) > 1 and len({run.kind for run in having}) == 1 and _are_alike(having):
             best, tied = _best(measures, direction(name))
         unit = next(iter(measures.values())).unit
         rows.append(ResultRow(name, unit, measures, best, tied))
@@ -226,8 +243,27 @@ def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
         for title in dict.fromkeys(title for conditions in stated.values() for title in conditions):
             values = {run_id: conditions.get(title, MISSING) for run_id, conditions in stated.items()}
             if len(set(values.values())) > 1:
-                found.setdefault(title, Unlike(kind, f"results.{name}.{title}", title, values))
+                unlike = Unlike(kind, f"results.{name}.{title}", title, values, _CONCERNS.get(name, ""))
+                found.setdefault(f"{unlike.concerns}{title}", unlike)
     return list(found.values())
+
+
+def _silent_about_features(runs: Sequence[RunSummary]) -> list[Unlike]:
+    """Trainings of before conditions were stated, beside others: they measured features in another way."""
+    values = {run.run_id: "stated" for run in runs if FEATURES_MEASURED in run.results}
+    for run in runs:
+        spec = completed(run.spec)
+        if run.run_id not in values and spec.get("measure_features") and run.progress.done > spec["validate_every"]:
+            values[run.run_id] = "not stated"
+    if len(set(values.values())) < 2:
+        return []
+    concerns = _CONCERNS[FEATURES_MEASURED]
+    return [Unlike("train_classifier", f"results.{FEATURES_MEASURED}", "conditions of features", values, concerns)]
+
+
+def _are_alike(runs: Sequence[RunSummary]) -> bool:
+    """Whether nothing differs that matters for all results."""
+    return all(item.concerns for item in unlike_conditions(runs))
 
 
 def _condition(path: str, fields: dict[str, str]) -> str:

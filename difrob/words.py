@@ -54,6 +54,7 @@ _MEASURE_WORDS = {
     "images_per_second": "images per second",
     "training_to_held_out_ratio": "distance to training / held-out images",
     "loss/penalty": "penalty of the regulariser",
+    "cosine": "cosine to the teacher's features",
 }
 _ABBREVIATIONS = {
     "rmse": "RMSE",

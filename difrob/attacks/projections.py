@@ -54,7 +54,10 @@ class Ball:
     def ascend(self, candidates: Tensor, gradients: Tensor, step_size: float) -> Tensor:
         """One step of projected gradient ascent: along the sign of the gradient (linf) or its direction (l2).
 
-        An l2 gradient of zero gives no direction and leaves its image where it is.
+        An l2 gradient of zero gives no direction and leaves its image where it is. The released code of Wang et al. 2023
+        goes a random way there. That would make every attack depend on one more stream of random numbers, and a point that
+        chance has found look like one that the gradient led to, where a vanished gradient is to be seen as such (it is one
+        of the masking checks). An image stands still only as long as its gradient is zero: in training, at this step.
 
         Args:
             candidates, gradients: [B, C, H, W].

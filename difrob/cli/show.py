@@ -22,7 +22,7 @@ from difrob.cli.common import (
     state_text,
     summary_as_json,
 )
-from difrob.comparison import Difference, banner_text, completed, flatten, spec_differences, unlike_conditions
+from difrob.comparison import Difference, completed, flatten, spec_differences, unlike_conditions, warning_text
 from difrob.errors import UserError
 from difrob.runs import RunSummary
 
@@ -173,9 +173,7 @@ def compare(
         )
         return
     if unlike:
-        console.print(
-            f"[bold yellow]Not like with like.[/bold yellow] {escape(banner_text(unlike))} Their numbers do not compare."
-        )
+        console.print(f"[bold yellow]Not like with like.[/bold yellow] {escape(warning_text(unlike))}")
     console.print(_results_table(summaries))
     console.print(_differences_table(summaries, differences))
 

@@ -27,6 +27,7 @@ from difrob.jobs.pieces import sampling_pieces
 from difrob.jobs.probe_teacher import Prober
 from difrob.memory import MicroBatches
 from difrob.metrics.classification_dimension import FeatureComponents
+from difrob.metrics.conditions import counted
 from difrob.metrics.input_gradients import loss_gradients, radial_spectra
 from difrob.metrics.probes import attacked_probe
 from difrob.metrics.spectra import require_variance
@@ -45,7 +46,7 @@ def run(spec: AnalyseSpec, recorder: Recorder, device: torch.device) -> None:
     Raises:
         UserError: when the runs do not fit together, the features do not vary, or the classifier has diverged.
     """
-    classifier, trained = load_classifier(recorder.input_run(spec.classifier), spec.weights, device)
+    classifier, trained = load_classifier(recorder.input_run(spec.classifier), spec.analysed_weights, device)
     images = chosen_images(recorder, trained.data, spec.split, spec.images)
     training = training_part(spec, recorder, trained.data)
     check_dictionary(spec, classifier.head.in_features, len(training))
@@ -59,7 +60,10 @@ def run(spec: AnalyseSpec, recorder: Recorder, device: torch.device) -> None:
     known = features_of_set(classifier, training, pieces, recorder, device)
     require_variance(known)
     components = FeatureComponents.of(known)
-    probes = open_probes(spec, recorder, classifier, training, pieces, device) if "probes" in spec.measures else {}
+    probes: dict[str, nn.Module] = {}
+    block = ""
+    if "probes" in spec.measures:
+        probes, block = open_probes(spec, recorder, classifier, training, pieces, device)
     examination = Examination(spec, recorder, classifier, second, components, probes, device)
 
     table = ResultTable(recorder)
@@ -72,7 +76,7 @@ def run(spec: AnalyseSpec, recorder: Recorder, device: torch.device) -> None:
             table.add(**pieces.attempt(partial(examination.rows, batch, pieces)))
             table.save_if_due()
             recorder.progress(len(table), len(images) + work, "images and steps")
-        analysed = Analysed(spec, classifier, images, training, known, components, table)
+        analysed = Analysed(spec, classifier, images, training, known, components, table, block)
         report(analysed, recorder, tuple(probes), device)
 
 
@@ -156,8 +160,13 @@ def features_of_set(
 def open_probes(
     spec: AnalyseSpec, recorder: Recorder, classifier: Classifier, training: ImageSet, pieces: MicroBatches,
     device: torch.device,
-) -> dict[str, nn.Module]:  # fmt: skip
-    """Linear classifiers on the features of the classifier and, if one is given, of a block of a diffusion model."""
+) -> tuple[dict[str, nn.Module], str]:  # fmt: skip
+    """Linear classifiers on the features of the classifier and, if one is given, of a block of a diffusion model.
+
+    Returns:
+        The probed networks by name, and how results call the block; "" without one.
+    """
+    block = ""
     prober = Prober(spec.probe, training, training, pieces, recorder, device)
     found: dict[str, nn.Module] = {
         "feature": prober.probed(ClassifierTeacher(classifier, classifier.image_shape), spec.seed)[0]
@@ -167,7 +176,8 @@ def open_probes(
         teacher = DenoiserTeacher(denoiser, spec.block, spec.sigma, "trained")
         recorder.attribute("probed_teacher", {"block": teacher.block, "sigma": spec.sigma, "features": teacher.width})
         found["teacher"] = prober.probed(teacher, spec.seed)[0]
-    return found
+        block = f"{teacher.block}, {counted(teacher.width, 'feature')}"
+    return found, block
 
 
 @dataclass(frozen=True)

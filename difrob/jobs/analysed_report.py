@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from difrob.data import ImageSet
-from difrob.jobs.feature_pictures import common_limits, scatter
+from difrob.jobs.feature_pictures import common_limits, plane_ends, scatter
 from difrob.jobs.per_image import ResultTable
 from difrob.jobs.probe_teacher import attack_words, probe_words
 from difrob.metrics.accuracy import share_measure
@@ -47,6 +47,7 @@ class Analysed:
         known: features of these, [M, d].
         components: of these features.
         table: one row per image.
+        block: name and width of the probed block of a diffusion model; "" without one.
     """
 
     spec: AnalyseSpec
@@ -56,13 +57,15 @@ class Analysed:
     known: np.ndarray
     components: FeatureComponents
     table: ResultTable
+    block: str = ""
 
     @property
     def measured(self) -> dict[str, str]:
         """Conditions of all numbers."""
+        weights = f"{self.spec.weights} weights" if self.spec.step is None else f"weights of step {self.spec.step}"
         return {
             "images": f"{counted(len(self.images), f'{self.spec.split} image')} of {self.images.name}",
-            "features": f"{self.known.shape[1]}, {self.spec.weights} weights",
+            "features": f"{self.known.shape[1]}, {weights}",
         }
 
     @property
@@ -96,7 +99,7 @@ def report(analysed: Analysed, recorder: Recorder, probes: tuple[str, ...], devi
         results |= report_dimension(analysed, recorder)
     if "alignment" in spec.measures:
         results |= alignment_uniformity_measures(
-            features, table["label"], table["adversarial_features"], f"{spec.attack.label()}, cross-entropy, 1 start", stop,
+            features, table["label"], table["adversarial_features"], attack_words(spec.attack, ("cross-entropy",)), stop,
             **analysed.measured,
         )  # fmt: skip
     if "gradients" in spec.measures:
@@ -122,11 +125,8 @@ def draw_plane(analysed: Analysed, recorder: Recorder) -> None:
     limits = common_limits(clean, attacked)
     classes = analysed.images.num_classes
     pictures = np.stack([scatter(points, table["label"], classes, limits) for points in (clean, attacked)])
-    ends = "first and second principal component from {:.3g}, {:.3g} to {:.3g}, {:.3g}".format(*limits.ravel())
-    recorder.images(
-        "feature_plane", len(table), pictures,
-        [f"clean images by class; {ends}", f"the same images under {analysed.spec.attack.label()}; {ends}"],
-    )  # fmt: skip
+    captions = ["clean images by class", f"the same images under {analysed.spec.attack.label()}"]
+    recorder.images("feature_plane", len(table), pictures, [f"{caption}, {plane_ends(limits)}" for caption in captions])
 
 
 def draw_spectrum(features: np.ndarray, recorder: Recorder) -> None:
@@ -194,7 +194,7 @@ def report_probe(analysed: Analysed, name: str) -> dict[str, Measure]:
     conditions = {**analysed.fitted, "probe": probe_words(spec.probe)}
     if name == "teacher":
         del conditions["features"]  # those of the classifier
-        conditions |= {"block": spec.block or "the middle one", "sigma": f"{spec.sigma:g}"}
+        conditions |= {"block": analysed.block, "sigma": f"{spec.sigma:g}"}
     return {
         f"{name}_probe_accuracy": share_measure(
             table[f"{name}_probe_correct"], stated(f"accuracy of a linear probe of {whose}", **conditions)

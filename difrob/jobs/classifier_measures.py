@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from difrob.data import as_uint8
+from difrob.jobs.live_features import features_are_due, record_features
 from difrob.metrics.accuracy import share_measure
-from difrob.metrics.intervals import newcombe, wilson
+from difrob.metrics.intervals import newcombe, newcombe_paired, wilson
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import AttackSpec, TrainClassifierSpec
 from difrob.training.classifying import StepRecord
-from difrob.training.feature_watch import feature_numbers
 from difrob.training.validation import FixedImages, Scores
 
 PICTURED_IMAGES = 8
+MOST_FLAGS = 10_000  # of as many validation images a checkpoint says one by one which were right
 
 
 @dataclass
 class Measurement:
-    """One measurement of the averaged weights; each entry is a pair (successes, images)."""
+    """One measurement of the averaged weights; the four in the middle are pairs (successes, images).
+
+    Attributes:
+        robust_flags: which validation images were right under attack, a bit each, in hexadecimal digits; "" for more than
+            10,000 images, and where a checkpoint of an older version knows none.
+    """
 
     step: int
     clean: tuple[int, int]
     robust: tuple[int, int]
     train_robust: tuple[int, int]
     selected_by: tuple[int, int]
+    robust_flags: str = ""
 
     def __post_init__(self) -> None:
         for name in ("clean", "robust", "train_robust", "selected_by"):  # JSON has lists only
@@ -82,17 +89,21 @@ class Examiner:
         record_share(recorder, "validation/robust_accuracy", step, scores.robust)
         record_share(recorder, "train/robust_accuracy", step, train_scores.robust)
         # Training minus validation: what has been learnt by heart (Wang et al. 2023 report 60 points without generated data).
-        recorder.metric("robust_generalisation_gap", step, float(train_scores.robust.mean() - scores.robust.mean()))
+        gap = _difference(_count(train_scores.robust), _count(scores.robust), "")
+        recorder.metric("robust_generalisation_gap", step, gap.value, gap.low, gap.high, interval=gap.interval)
         record_classes(recorder, step, self.validation, scores)
         self._picture(network, recorder, step, scores)
-        if self.spec.measure_features and self.validation.ranks.leads:
-            images, labels = self.validation.images, self.validation.labels
-            for name, value in feature_numbers(network, images, labels, scores.adversarial).items():
-                recorder.metric(f"features/{name}", step, value)
+        if features_are_due(self.spec, step) and self.validation.ranks.leads:
+            record_features(
+                network, recorder, step, self.validation, self.train, scores.adversarial, self.attack, self.spec
+            )
 
         selected_by = self._selecting(network, recorder, step, scores)
-        counted = (_count(flags) for flags in (scores.clean, scores.robust, train_scores.robust, selected_by))
-        return progress.take(Measurement(step, *counted))
+        found = Measurement(
+            step, _count(scores.clean), _count(scores.robust), _count(train_scores.robust), _count(selected_by),
+            packed(scores.robust),
+        )  # fmt: skip
+        return progress.take(found)
 
     def _selecting(self, network: torch.nn.Module, recorder: Recorder, step: int, scores: Scores) -> np.ndarray:
         """Each objective is judged by what it is for."""
@@ -157,24 +168,38 @@ def record_step(recorder: Recorder, step: int, record: StepRecord, rate: float, 
         "loss/robust": terms.robust,
         "loss/alignment": terms.alignment,
         "gradient_norm": record.gradient_norm,
-        "train/attack_success": terms.attack_success,
+        "train/attack_success": terms.flips,
     }
-    known = {name: value for name, value in named.items() if value is not None}
-    values = torch.stack([value.float() for value in known.values()]).tolist()
-    for name, value in zip(known, values, strict=True):
-        recorder.metric(name, step, value)
+    known = {name: value.reshape(-1) for name, value in named.items() if value is not None}
+    numbers = iter(torch.cat([value.float() for value in known.values()]).tolist())
+    for name, value in known.items():
+        found = [next(numbers) for _ in value]
+        if name == "train/attack_success":
+            _record_success(recorder, name, step, *found)
+        else:
+            recorder.metric(name, step, found[0])
+        if name == "loss/alignment":
+            recorder.metric("alignment/cosine", step, 1 - found[0])
     recorder.metric("learning_rate", step, rate)
     if momentum is not None:
         recorder.metric("momentum", step, momentum)
+
+
+def _record_success(recorder: Recorder, name: str, step: int, right: float, flipped: float) -> None:
+    """The share of the rightly classified images of a batch that the attack flipped; without any, it may be anything."""
+    ends = wilson(flipped, right) if right else (0.0, 1.0)
+    low, high = (float(end) for end in ends)
+    recorder.metric(name, step, flipped / max(right, 1.0), low, high, interval="Wilson 95 %")
 
 
 def record_attack(recorder: Recorder, step: int, record: StepRecord) -> None:
     """How the attack of the newest step went on: the share of its batch that was misclassified after each of its steps."""
     if record.terms.wrong_by_step is not None:
         wrong = record.terms.wrong_by_step.double().cpu().numpy()
+        interval = wilson(np.rint(wrong * record.images), record.images)
         recorder.curve(
-            "train/attack_success_by_step", step, np.arange(len(wrong), dtype=np.float64), wrong,
-            x_label="attack steps", y_label="misclassified share of the batch",
+            "train/attack_success_by_step", step, np.arange(len(wrong), dtype=np.float64), wrong, interval.low, interval.high,
+            x_label="attack steps", y_label="misclassified share of the batch", interval="Wilson 95 %",
         )  # fmt: skip
 
 
@@ -202,7 +227,7 @@ def report(spec: TrainClassifierSpec, recorder: Recorder, progress: Progress) ->
         ),
     )
     lost = f"validation accuracy under {attack}, best checkpoint minus last measurement, on the same images"
-    recorder.result("robust_overfitting", _difference(best.robust, last.robust, lost))
+    recorder.result("robust_overfitting", _paired_difference(best, last, lost))
     recorder.result(
         "best_step", Measure(value=float(best.step), unit="steps", description="step of the best checkpoint")
     )
@@ -215,6 +240,32 @@ def _difference(first: tuple[int, int], second: tuple[int, int], description: st
         value, float(low), float(high), n=min(first[1], second[1]), interval="Newcombe 95 %", unit="share",
         description=description,
     )  # fmt: skip
+
+
+def _paired_difference(best: Measurement, last: Measurement, description: str) -> Measure:
+    """Robust accuracy at best minus at last. Without a word on single images the two count as independent."""
+    if not (best.robust_flags and last.robust_flags and best.robust[1] == last.robust[1]):
+        measure = _difference(best.robust, last.robust, description)
+        return replace(measure, interval="Newcombe 95 %, as if of independent images")
+    first, second = (unpacked(found.robust_flags, found.robust[1]) for found in (best, last))
+    both, best_only, last_only = (int(flags.sum()) for flags in (first & second, first & ~second, second & ~first))
+    n = len(first)
+    low, high = newcombe_paired(both, best_only, last_only, n - both - best_only - last_only)
+    return Measure(
+        (best_only - last_only) / n, float(low), float(high), n=n, interval="Newcombe 95 %, paired", unit="share",
+        description=description,
+    )  # fmt: skip
+
+
+def packed(flags: np.ndarray) -> str:
+    """A bit for each flag, in hexadecimal digits; "" for more than :data:`MOST_FLAGS`."""
+    return np.packbits(flags).tobytes().hex() if len(flags) <= MOST_FLAGS else ""
+
+
+def unpacked(digits: str, count: int) -> np.ndarray:
+    """The flags that :func:`packed` made into digits, bool [count]."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(digits), dtype=np.uint8), count=count)
+    return bits.astype(bool)
 
 
 def _count(flags: np.ndarray) -> tuple[int, int]:

@@ -7,6 +7,7 @@ are never seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from difrob.data import ImageSet, load_split
 from difrob.diffusion.features import block_names, chosen_block
 from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.errors import UserError
-from difrob.jobs.feature_pictures import accuracy_map
+from difrob.jobs.feature_pictures import accuracy_map, map_range
 from difrob.jobs.measured_set import balanced_part
 from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.jobs.pieces import sampling_pieces
@@ -187,11 +188,12 @@ def probe_words(spec: LinearProbeSpec) -> str:
     return f"{spec.rule}, penalty {penalty}, {counted(spec.noise_draws, 'noise draw')}"
 
 
-def attack_words(attack: AttackSpec) -> str:
-    """How descriptions name the attack on a probe."""
+def attack_words(attack: AttackSpec, losses: Sequence[str] = ("cross-entropy", "margin")) -> str:
+    """How descriptions name an attack that climbs these losses in turn: here the one on a probe."""
     step = "" if attack.step_size is None else f" of {attack.step_size:g}"
     start = "1 random start" if attack.random_start else "a start at the image"
-    return f"{attack.label()}{step}, cross-entropy and margin loss, {start} each"
+    each = " each" if len(losses) > 1 else ""
+    return f"{attack.label()}{step}, {' and '.join(losses)} loss, {start}{each}"
 
 
 def draw(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, table: ResultTable) -> None:
@@ -226,11 +228,12 @@ def draw(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, table: Result
     for row in np.flatnonzero(block >= 0):
         for number, right in enumerate(shares.values()):
             maps[number, block[row], levels.index(sigma[row])] = right[row] / images[row]
-    where = (
-        f"rows {', '.join(sweep.blocks)}; columns sigma {', '.join(f'{level:g}' for level in levels)}; white is 100 %"
-    )
-    pictures = np.stack([accuracy_map(shares) for shares in maps])
-    recorder.images("probe_accuracy", step, pictures, [f"clean, {where}", f"{spec.attack.label()}, {where}"])
+    where = f"rows {', '.join(sweep.blocks)}; columns sigma {', '.join(f'{level:g}' for level in levels)}"
+    captions = []
+    for how, cells in zip(("clean", spec.attack.label()), maps, strict=True):
+        low, high = map_range(cells)
+        captions.append(f"{how}: {low} to {high} %, from dark to white; {where}")
+    recorder.images("probe_accuracy", step, np.stack([accuracy_map(cells) for cells in maps]), captions)
 
 
 def _sorted(

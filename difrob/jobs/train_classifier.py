@@ -26,6 +26,7 @@ from difrob.jobs.pieces import training_pieces
 from difrob.nets.storage import pack, unpack
 from difrob.ranks import Ranks
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import empty_classes, idle_mixture, is_default_mixture, refuse
 from difrob.specs import TrainClassifierSpec
 from difrob.training.alignment import open_alignment
 from difrob.training.classifying import ClassifierTraining, passes_per_image
@@ -49,8 +50,9 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     pieces = training_pieces(recorder, spec.memory, spec.batch_size, ranks)
     model = ClassifierTraining(
         spec, real, device, pieces, lambda text: recorder.note(text, "warning"),
-        align=lambda network: open_alignment(
-            spec.alignment, recorder, real, network, spec.seed, device, augmented=spec.augmentation.varies
+        align=lambda network, autocast: open_alignment(
+            spec.alignment, recorder, real, network, spec.seed, device, augmented=spec.augmentation.varies,
+            autocast=autocast,
         ),
         ranks=ranks,
     )  # fmt: skip
@@ -120,11 +122,13 @@ def training_batches(spec: TrainClassifierSpec, recorder: Recorder, device: torc
     """The batches that a specification asks for.
 
     Raises:
-        UserError: when an augmentation or a generated set does not fit the data.
+        UserError: when an augmentation or a generated set does not fit the data, or a class has no training images.
     """
     varied = spec.augmentation
     augmentation = Augmentation(padding=varied.padding, flips=varied.flips, cutout=varied.cutout)
-    augmentation.check_fit(recorder.data_set(spec.data.dataset))
+    record = recorder.data_set(spec.data.dataset)
+    augmentation.check_fit(record)
+    refuse(empty_classes(record))
     real = load_split(recorder, spec.data, "train")
     return MixedBatches(
         real,
@@ -151,8 +155,13 @@ def describe(spec: TrainClassifierSpec, recorder: Recorder, model: ClassifierTra
             "generated_per_batch": batches.generated_per_batch,
         },
     )
-    recorder.attribute("passes_per_image_and_step", passes_per_image(spec))
+    generated_share = batches.generated_per_batch / (batches.real_per_batch + batches.generated_per_batch)
+    recorder.attribute("passes_per_image_and_step", passes_per_image(spec, generated_share))
     recorder.attribute("devices", model.ranks.world)
+    # A specification from a file, a form or the queue names every field: there the default may not have been meant.
+    is_stated = "generated_fraction" in spec.model_fields_set
+    if recorder.resumed_from is None and is_stated and (idle := idle_mixture(spec)):
+        recorder.note(idle, "info" if is_default_mixture(spec) else "warning")
 
 
 @dataclass

@@ -270,6 +270,11 @@ def read_checkpoint(group: h5py.Group) -> Checkpoint | None:
     return Checkpoint(int(group.attrs["step"]), weights, json.loads(text(group, "state")))
 
 
+def read_state(group: h5py.Group) -> dict[str, Any]:
+    """The state of one of ``groups_in(file, "checkpoints")``, its weights left alone."""
+    return dict(json.loads(text(group, "state")))
+
+
 def digest(data: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

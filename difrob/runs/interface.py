@@ -55,8 +55,8 @@ class InputRun(Protocol):
         """The specification it ran with, as plain data; feed it to ``parse_spec``."""
         ...
 
-    def checkpoint(self, which: str = "last") -> Checkpoint:
-        """``"last"`` or ``"best"`` (falls back to the last). UserError when the run has none."""
+    def checkpoint(self, which: str | int = "last") -> Checkpoint:
+        """``"last"``, ``"best"`` (falls back to the last) or the one at a step. UserError when the run has none such."""
         ...
 
     def array(self, name: str) -> np.ndarray:

@@ -214,8 +214,8 @@ class RunReader:
                 return parts[0] if len(parts) == 1 else np.concatenate(parts)
         raise UserError(f"run '{self.run_id}' has no '{name}'; is it a finished run of the right kind?")
 
-    def checkpoint(self, which: str = "last") -> Checkpoint:
-        """The last or the best checkpoint (the last where none is marked best), its digest verified.
+    def checkpoint(self, which: str | int = "last") -> Checkpoint:
+        """The last or the best checkpoint (the last where none is marked best), or that of a step, its digest verified.
 
         Raises:
             UserError: when there is none, or it is damaged.
@@ -228,10 +228,30 @@ class RunReader:
                 raise UserError(f"run '{self.run_id}' has no checkpoint; let it run further first")
             best = [key for key, group in groups.items() if group.attrs["best"]]
             key = best[0] if which == "best" and best else max(groups)
+            if isinstance(which, int):
+                steps = {int(key): key for key in groups}
+                if which not in steps:
+                    raise UserError(
+                        f"run '{self.run_id}' holds no checkpoint of step {which}, only of {_listed(sorted(steps))}; choose "
+                        "one of these, or let runs to come keep more with 'difrob runs keep --last 20'"
+                    )
+                key = steps[which]
             checkpoint = file_contents.read_checkpoint(groups[key])
             if checkpoint is None:
                 raise UserError(f"the checkpoint at step {int(key)} of run '{self.run_id}' is damaged")
             return checkpoint
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """The JSON state of the last checkpoint, without its weights being read; empty where there is none.
+
+        Raises:
+            UserError: when the file cannot be read.
+        """
+        if file_stamp(self.h5_path) is None:
+            return {}
+        with open_run_file(self.h5_path) as file:
+            groups = file_contents.groups_in(file, "checkpoints")
+            return file_contents.read_state(groups[max(groups)]) if groups else {}
 
     def newest_whole_checkpoint(self) -> tuple[Checkpoint | None, list[int]]:
         """The newest checkpoint that is not damaged, and the steps of newer ones that are."""
@@ -255,6 +275,12 @@ class RunReader:
             digests = [str(group.attrs["digest"]) for group in groups]
             columns = [f"{name}:{column.shape}" for name, column in file_contents.sample_columns(file).items()]
         return file_contents.digest(json.dumps([self.run_id, digests, columns]).encode())
+
+
+def _listed(steps: list[int]) -> str:
+    """Steps in order; of many, those at both ends."""
+    names = [str(step) for step in steps]
+    return ", ".join(names if len(names) <= 12 else [*names[:6], "...", *names[-5:]])
 
 
 def summary_of(look: Look) -> RunSummary | None:

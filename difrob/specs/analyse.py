@@ -46,6 +46,11 @@ class AnalyseSpec(JobSpec):
         min_length=1,
     )  # fmt: skip
     weights: Weights = parameter("best", "Best checkpoint on validation, or the last one.", group="Inputs")
+    step: int | None = parameter(
+        None, "Weights of the classifier at this step instead, if its run still holds a checkpoint of it; 'difrob runs keep "
+        "--last 20' lets runs to come hold more than two. Empty for the weights above. The second keeps those.",
+        unit="steps", group="Inputs", ge=1, advanced=True,
+    )  # fmt: skip
     second: str | None = parameter(
         None, "A second classifier, whose features are compared with those of the first (kernel_alignment).",
         group="Inputs", run_kinds=("train_classifier",),
@@ -78,6 +83,11 @@ class AnalyseSpec(JobSpec):
     probe: LinearProbeSpec = LinearProbeSpec()
     batch_size: int = parameter(256, "Images attacked at once; results do not depend on it.", unit="images",
                                 group="Measures", ge=1, advanced=True)  # fmt: skip
+
+    @property
+    def analysed_weights(self) -> Weights | int:
+        """Which weights of the classifier are analysed: a name, or a step."""
+        return self.weights if self.step is None else self.step
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> AnalyseSpec:

@@ -240,8 +240,18 @@ class TrainClassifierSpec(JobSpec):
         50, "Steps between measurements on the validation images.", unit="steps", group="Recording", ge=1
     )
     measure_features: bool = parameter(
-        False, "Measure rank, dimension, alignment and gradient frequency of the features with them.", group="Recording",
-        advanced=True, source="Huang et al. 2026, analyses",
+        False, "Measure the features with them: rank, dimension, sparsity, alignment, gradient frequency, their spectrum and "
+        "their plane by class; on the first 1,000 validation images.", group="Recording", advanced=True,
+        source="Huang et al. 2026, analyses",
+    )  # fmt: skip
+    features_every: int = parameter(
+        1, "Measure features at the first and every n-th measurement after it, and at the end. Each takes 0.15 MB for the "
+        "plane.", unit="measurements", group="Recording", ge=1, advanced=True, shown_when={"measure_features": (True,)},
+    )  # fmt: skip
+    features_autoencoder_steps: int = parameter(
+        100, "Steps of the top-k sparse autoencoder that is learnt each time (16 of 4 d atoms for d features); 0 for none. "
+        "100 steps take 0.3 s on one core for 128 features, some seconds for 640.", unit="steps", group="Recording", ge=0,
+        le=100_000, advanced=True, shown_when={"measure_features": (True,)},
     )  # fmt: skip
     validation_attack_steps: int = parameter(
         40, "Steps of the margin-loss PGD that chooses the best checkpoint.", unit="steps", group="Recording", ge=1,

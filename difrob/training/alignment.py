@@ -7,17 +7,24 @@ clean image, c their mean over the training images: without it all cosines begin
 attack knows nothing of the term, the teacher gets no gradient, and the head is dropped after training. Which block, noise
 level, weight and input the paper takes is not known to us; they are fields of the specification.
 
+Teacher, student and head compute in the precision of the training, the cosine in float32. The student's features are those of
+the objective's own outer pass, so that the term costs no pass of the student where the objective makes one over the images
+that are aligned. The teacher is never compiled: it breaks off behind its block, which a compiled network cannot.
+
     alignment = open_alignment(spec.alignment, recorder, real, network, spec.seed, device)
     optimiser = build_optimiser(spec, [network, alignment.head], device, momentum=0.9)
     ...
     targets = alignment.targets(images, step, real_rows, generated_rows, pieces)
-    terms = trades_loss(network, images, labels, ...)
-    loss = terms.loss + alignment.weight * alignment.loss(network, images, terms.adversarial, targets)
+    with seen.kept():  # seen = OuterFeatures(network, network)
+        terms = trades_loss(seen, images, labels, ...)
+        term = alignment.loss(network, images, terms.adversarial, targets, seen)
+    loss = terms.loss + alignment.weight * term
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -34,7 +41,8 @@ from difrob.nets.storage import load_weights
 from difrob.randomness import generator, normal_per_sample, seeded_globally
 from difrob.runs.interface import Recorder
 from difrob.specs.alignment_parts import AlignmentSpec
-from difrob.training.compute import send
+from difrob.training.compute import Autocast, send
+from difrob.training.outer_features import OuterFeatures
 from difrob.training.teachers import (
     DenoiserTeacher,
     Source,
@@ -94,18 +102,22 @@ class Alignment:
         teacher: frozen, on the device.
         head: on the device, in training mode.
         seed: seed of the run; the noise of the teacher's input depends on it and on the step, or the image.
+        autocast: gives the context of forward passes, of teacher, student and head alike.
 
     Attributes:
         head: its parameters belong to the optimiser, its state to the checkpoint.
         weight: lambda.
     """
 
-    def __init__(self, spec: AlignmentSpec, teacher: Teacher, head: AlignmentHead, seed: int) -> None:
+    def __init__(
+        self, spec: AlignmentSpec, teacher: Teacher, head: AlignmentHead, seed: int, autocast: Autocast = nullcontext
+    ) -> None:
         self.head = head
         self.weight = spec.weight
         self._spec = spec
         self._teacher = teacher
         self._seed = seed
+        self._autocast = autocast
         self._noise = spec.noise if teacher.takes_noise else "none"
         self._known: Tensor | None = None
 
@@ -124,7 +136,7 @@ class Alignment:
         Returns:
             Whether they are remembered now.
         """
-        if augmented or self._noise == "step":
+        if targets_change(self._spec, augmented=augmented):
             return False
         self._known = self._features_of_set(images)
         return True
@@ -165,16 +177,25 @@ class Alignment:
             targets[send(places[part], images.device)] = features
         return targets - self.head.centre
 
-    def loss(self, network: Classifier, images: Tensor, adversarial: Tensor | None, targets: Tensor) -> Tensor:
-        """The term before its weight, a scalar with a graph to student and head.
+    def loss(
+        self,
+        network: Classifier,
+        images: Tensor,
+        adversarial: Tensor | None,
+        targets: Tensor,
+        seen: OuterFeatures | None = None,
+    ) -> Tensor:
+        """The term before its weight, a float32 scalar with a graph to student and head.
 
-        The passes are further training passes; running statistics of normalisation layers do not count them.
+        Features that no outer pass has left behind take a further training pass, which running statistics of normalisation
+        layers do not count.
 
         Args:
             network: the student; its method ``features`` gives [B, d].
             images: clean images [B,C,H,W] in [0,1].
             adversarial: :attr:`difrob.training.objectives.Terms.adversarial` of the objective.
             targets: rows of :meth:`targets` that belong to the images.
+            seen: the network as the objective saw it, which may have kept the features of its outer passes.
 
         Raises:
             UserError: when attacked images are to be aligned and there are none.
@@ -189,9 +210,9 @@ class Alignment:
                     "set it to 'clean', or choose an adversarial objective"
                 )
             inputs.append(adversarial)
-        with frozen_statistics(network):
-            losses = [alignment_loss(self.head(network.features(x)), targets) for x in inputs]
-        return torch.stack(losses).mean()
+        with self._autocast():
+            projected = [self.head(self._features_of_student(network, x, seen)) for x in inputs]
+        return torch.stack([alignment_loss(rows.to(targets.dtype), targets) for rows in projected]).mean()
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from ``head.state_dict()``, the centre included. UserError when it does not fit."""
@@ -222,7 +243,16 @@ class Alignment:
 
     @torch.no_grad()
     def _features(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        return self._teacher(x, noise)
+        with self._autocast():
+            return self._teacher(x, noise).to(x.dtype)
+
+    @staticmethod
+    def _features_of_student(network: Classifier, x: Tensor, seen: OuterFeatures | None) -> Tensor:
+        features = None if seen is None else seen.of(x)
+        if features is not None:
+            return features
+        with frozen_statistics(network):
+            return network.features(x)
 
     def _noise_of(self, x: Tensor, step: int, real_rows: np.ndarray, generated_rows: np.ndarray) -> Tensor | None:
         if self._noise == "none":
@@ -241,6 +271,11 @@ class Alignment:
         return torch.cat(drawn).to(x.device)
 
 
+def targets_change(spec: AlignmentSpec, *, augmented: bool) -> bool:
+    """Whether a real image has another target at every step; else those of all of them are computed once."""
+    return augmented or (spec.noise == "step" and spec.teacher != "classifier")  # to a classifier no noise is added
+
+
 def open_alignment(
     spec: AlignmentSpec,
     recorder: Recorder,
@@ -250,6 +285,7 @@ def open_alignment(
     device: torch.device,
     *,
     augmented: bool = False,
+    autocast: Autocast = nullcontext,
 ) -> Alignment | None:
     """The alignment that a specification asks for, its centre found; None for one without a teacher.
 
@@ -263,6 +299,7 @@ def open_alignment(
         seed: seed of the run.
         device: where the teacher is put.
         augmented: whether the training varies its images.
+        autocast: gives the context of forward passes.
 
     Raises:
         UserError: for a teacher that does not fit the images, has no such block, or no null class.
@@ -280,7 +317,7 @@ def open_alignment(
         teacher = DenoiserTeacher(denoiser, spec.block, spec.sigma, source)
     with seeded_globally(torch.device("cpu"), seed, "alignment head"):
         head = AlignmentHead(feature_width(network, real.shape), teacher.width, spec.head_layers, spec.head_width)
-    alignment = Alignment(spec, teacher, head.to(device).train(), seed)
+    alignment = Alignment(spec, teacher, head.to(device).train(), seed, autocast)
     alignment.find_centre(real)
     alignment.remember(real, augmented=augmented)
     recorder.attribute("alignment", alignment.facts())

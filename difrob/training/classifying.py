@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from difrob.data import ImageSet
 from difrob.memory import MicroBatches
@@ -23,12 +23,13 @@ from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_o
 from difrob.randomness import generator, seeded_globally
 from difrob.ranks import ALONE, Ranks
 from difrob.specs import TrainClassifierSpec
-from difrob.training.alignment import Alignment
-from difrob.training.compute import Compute, Tell, send
+from difrob.training.alignment import Alignment, targets_change
+from difrob.training.compute import Autocast, Compute, Tell, send
 from difrob.training.inner_attack import draw_start_noise
 from difrob.training.mart import mart_loss
 from difrob.training.objectives import Terms, gaussian_loss, standard_loss, weighted_terms
 from difrob.training.optimisers import build_optimiser, clip_gradients, lay_out_like_parameters
+from difrob.training.outer_features import OuterFeatures
 from difrob.training.pgd_training import pgd_training_loss
 from difrob.training.schedules import one_cycle, one_cycle_momentum, warmup_cosine
 from difrob.training.scores import score_loss
@@ -47,10 +48,14 @@ NOWHERE: Rows = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
 class StepRecord(NamedTuple):
-    """What one step found out, still on the device: the terms of its objective, and its gradient norm before clipping."""
+    """What one step found out, still on the device: the terms of its objective, and its gradient norm before clipping.
+
+    ``images`` is the size of its batch, over all ranks.
+    """
 
     terms: Terms
     gradient_norm: Tensor
+    images: int
 
 
 class ClassifierTraining:
@@ -62,7 +67,7 @@ class ClassifierTraining:
         device: where it happens.
         pieces: how many images go through the network at once.
         tell: told, in a sentence, what the device cannot do, and what becomes of batch normalisation in pieces.
-        align: gives the alignment of the network with a teacher, if there is to be one.
+        align: gives the alignment of the network with a teacher, if there is to be one; told how forward passes compute.
         ranks: the processes that share each batch.
 
     Attributes:
@@ -78,7 +83,7 @@ class ClassifierTraining:
         device: torch.device,
         pieces: MicroBatches,
         tell: Tell,
-        align: Callable[[Classifier], Alignment | None] = lambda network: None,
+        align: Callable[[Classifier, Autocast], Alignment | None] = lambda network, autocast: None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.spec = spec
@@ -96,12 +101,13 @@ class ClassifierTraining:
         self.network.to(device).train()
         self.average = WarmedUpAverage(self.network, spec.averaging_decay, self.warmup_steps)
         self._statistics = RunningStatistics(self.network, spec.network.batch_norm_momentum)
-        self._alignment = align(self.network)
+        self._alignment = align(self.network, self._compute.autocast)
         trained = [self.network] if self._alignment is None else [self.network, self._alignment.head]
         self._parameters = [parameter for module in trained for parameter in module.parameters()]
         self._optimiser = build_optimiser(spec, trained, device, momentum=self.momentum(0))
-        self._compute.compile(self.network)
+        self._compute.compile(self.network, "features")
         self._seen = self._compute.logits_of(self.network)
+        self._outer = None if self._alignment is None else OuterFeatures(self._seen, self.network)
         self._pieces_are_told = False
 
     def rate(self, step: int) -> float:
@@ -141,7 +147,7 @@ class ClassifierTraining:
         gradient_norm = clip_gradients(self._parameters, self.spec.gradient_clip)
         self._optimiser.step()
         self.average.update(self.network)
-        return StepRecord(terms, gradient_norm)
+        return StepRecord(terms, gradient_norm, len(images))
 
     def _leave_gradients(self, step: int, images: Tensor, labels: Tensor, rows: Rows, counts: bool) -> Terms:
         """Leave the gradient of one step in the parameters, that of all ranks in each.
@@ -174,18 +180,29 @@ class ClassifierTraining:
         for part in self.pieces.interleaved(len(own_images)):
             part_noise = None if own_noise is None else send(own_noise[part].contiguous(), self._device)
             part_images, part_labels = own_images[part].contiguous(), own_labels[part]
-            terms = self._objective(part_images, part_labels, part_noise, counts)
-            if self._alignment is not None and targets is not None:
-                term = self._alignment.loss(self.network, part_images, terms.adversarial, targets[part])
-                terms = replace(terms, loss=terms.loss + self._alignment.weight * term, alignment=term.detach())
+            part_targets = None if targets is None else targets[part]
+            terms = self._aligned_objective(part_images, part_labels, part_noise, part_targets, counts)
             share = len(part_labels) / len(labels)
             (terms.loss * share).backward()
             found.append((share, terms))
         return found
 
-    def _objective(self, images: Tensor, labels: Tensor, noise: Tensor | None, counts: bool) -> Terms:
+    def _aligned_objective(
+        self, images: Tensor, labels: Tensor, noise: Tensor | None, targets: Tensor | None, counts: bool
+    ) -> Terms:
+        """The objective on a batch, or on a piece of one, and the term of the alignment, if there is one."""
+        if self._alignment is None or self._outer is None or targets is None:
+            return self._objective(self._seen, images, labels, noise, counts)
+        with self._outer.kept():
+            terms = self._objective(self._outer, images, labels, noise, counts)
+            term = self._alignment.loss(self.network, images, terms.adversarial, targets, self._outer)
+        return replace(terms, loss=terms.loss + self._alignment.weight * term, alignment=term.detach())
+
+    def _objective(
+        self, network: nn.Module, images: Tensor, labels: Tensor, noise: Tensor | None, counts: bool
+    ) -> Terms:
         """The objective on a batch, or on a piece of one, with its part of :func:`draw_noise`."""
-        spec, network, smoothing = self.spec, self._seen, self.spec.label_smoothing
+        spec, smoothing = self.spec, self.spec.label_smoothing
         if noise is None:
             return standard_loss(network, images, labels, label_smoothing=smoothing)
         if spec.objective == "gaussian":
@@ -257,8 +274,29 @@ def draw_noise(spec: TrainClassifierSpec, shape: tuple[int, ...], step: int) -> 
     return None
 
 
-def passes_per_image(spec: TrainClassifierSpec) -> dict[str, int]:
-    """Passes through the network that an image costs in a step: forward, backward to the input, full backward."""
+def passes_per_image(spec: TrainClassifierSpec, generated_share: float = 0.0) -> dict[str, float]:
+    """Passes through the network that an image costs in a step: forward, backward to the input, full backward.
+
+    An alignment adds a forward and a full backward pass of the student where the objective makes no outer pass over the
+    images that are aligned, and passes of the teacher up to its block, ``teacher_forward``: none for a real image whose
+    target is remembered.
+
+    Args:
+        spec: of the training.
+        generated_share: of the images of a batch.
+    """
+    passes: dict[str, float] = dict(_passes_of_objective(spec))
+    if spec.alignment.is_on:
+        # Attacked or noisy images always have an outer pass, clean ones not with these objectives.
+        extra = spec.alignment.student != "adversarial" and spec.objective in ("pgd_at", "gaussian")
+        passes["forward"] += extra
+        passes["backward"] += extra
+        changing = targets_change(spec.alignment, augmented=spec.augmentation.varies)
+        passes["teacher_forward"] = 1 if changing else generated_share
+    return passes
+
+
+def _passes_of_objective(spec: TrainClassifierSpec) -> dict[str, int]:
     steps, mixed = spec.attack.steps, spec.augmentation.cutmix > 0
     if not spec.is_adversarial:
         return {"forward": 1, "backward_to_input": 0, "backward": 1}

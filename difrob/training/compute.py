@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from difrob.specs.parts import ComputeSpec
 
 Tell = Callable[[str], None]
+Autocast = Callable[[], AbstractContextManager[Any]]
 
 
 class Compute:
@@ -55,15 +56,20 @@ class Compute:
         """
         return HalfPass(classifier, self) if self._half else classifier
 
-    def compile(self, network: nn.Module) -> None:
-        """Have a network compiled at its first call, if that is asked for; when it fails, go on without."""
+    def compile(self, network: nn.Module, method: str = "forward") -> None:
+        """Have a method of a network compiled at its first call, if that is asked for; when it fails, go on without.
+
+        Args:
+            network: whose method is replaced by its compiled form, in place.
+            method: for a classifier ``features``, through which all of its passes go.
+        """
         if not self._spec.compile:
             return
-        plain = network.forward
+        plain = getattr(network, method)
         compiled = torch.compile(plain)
         state = {"works": True}
 
-        def forward(*args: Any, **kwargs: Any) -> Any:
+        def compiled_or_plain(*args: Any, **kwargs: Any) -> Any:
             if state["works"] and not self.uncompiled:
                 try:
                     return compiled(*args, **kwargs)
@@ -75,7 +81,7 @@ class Compute:
                     self._tell(f"torch.compile failed ({reason}); going on without it")
             return plain(*args, **kwargs)
 
-        network.forward = forward
+        setattr(network, method, compiled_or_plain)
 
     def _knows_bfloat16(self) -> bool:
         if self._device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):

@@ -20,11 +20,12 @@ MOST_IMAGES = 1000
 BATCH = 256
 PLANE = 2
 
-# The dictionary is the same in every run, so that its error can be held against that of another.
+# The same in every run, so that errors can be held against each other. On digits (d = 128) 100 steps at this rate end
+# at an error of 0.09, where 2,000 steps of 256 at 0.003 end, and take 0.3 s instead of 11 s on one core.
 ATOMS_PER_FEATURE = 4
 ACTIVE = 16
-AUTOENCODER_BATCH = 256
-AUTOENCODER_RATE = 3e-3
+AUTOENCODER_BATCH = 64
+AUTOENCODER_RATE = 1e-2
 AUTOENCODER_SEED = 0
 
 
@@ -108,9 +109,7 @@ def watch_features(
     return WatchedFeatures(numbers, eigenvalues, clean, attacked)
 
 
-def held_out_loss(
-    known: np.ndarray, features: np.ndarray, options: AutoencoderOptions, device: torch.device
-) -> float:
+def held_out_loss(known: np.ndarray, features: np.ndarray, options: AutoencoderOptions, device: torch.device) -> float:
     """Error of a dictionary that is learnt from features [M, d], on others [N, d], as a share of their variance.
 
     A single dictionary from a fixed beginning; its draws are its own, so that the training of the network is not touched.

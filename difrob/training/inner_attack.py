@@ -19,7 +19,7 @@ from difrob.attacks.pgd import maximise
 from difrob.attacks.projections import Ball
 from difrob.attacks.starts import tiny_gaussian_start
 from difrob.specs.parts import AttackSpec
-from difrob.training.objectives import Terms, classes_of, flipped_share
+from difrob.training.objectives import Terms, classes_of, count_flips
 
 Statistics = Literal["batch", "running"]
 
@@ -102,14 +102,14 @@ class InnerAttack:
             clean_logits: of the outer clean pass, [B, K]; None where there was none.
             adversarial_logits: of the outer attacked pass, [B, K], which normalises as training does.
         """
-        success = None if clean_logits is None else flipped_share(clean_logits, adversarial_logits, self.labels)
+        flips = None if clean_logits is None else count_flips(clean_logits, adversarial_logits, self.labels)
         if self.counts:
             self._count(adversarial_logits)
         return Terms(
             loss,
             None if clean is None else clean.detach(),
             robust.detach(),
-            success,
+            flips,
             adversarial=self._adversarial,
             wrong_by_step=torch.stack(self._wrong) if self.counts else None,
         )

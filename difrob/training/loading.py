@@ -11,16 +11,18 @@ from difrob.runs.interface import InputRun
 from difrob.specs import TrainClassifierSpec, parse_spec
 
 
-def load_classifier(input_run: InputRun, which: str, device: torch.device) -> tuple[Classifier, TrainClassifierSpec]:
+def load_classifier(
+    input_run: InputRun, which: str | int, device: torch.device
+) -> tuple[Classifier, TrainClassifierSpec]:
     """The averaged weights of a ``train_classifier`` run, in evaluation mode and without gradients.
 
     Args:
         input_run: the run.
-        which: ``"best"`` (on validation; falls back to the last) or ``"last"``.
+        which: ``"best"`` (on validation; falls back to the last), ``"last"``, or a step of which a checkpoint is kept.
         device: where the network is put.
 
     Raises:
-        UserError: when the run is of another kind, has no checkpoint yet, or its weights do not fit its specification.
+        UserError: when the run is of another kind, has no such checkpoint, or its weights do not fit its specification.
     """
     spec = parse_spec(input_run.spec)
     if not isinstance(spec, TrainClassifierSpec):

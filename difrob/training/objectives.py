@@ -22,8 +22,8 @@ class Terms:
         loss: what is minimised, with its graph, [].
         clean: part that clean images contribute, detached, []; None where they contribute none.
         robust: part of the attacked images before its weight, detached, []; None where the objective has none.
-        attack_success: share of the rightly classified images that the attack flipped, []; None without an attack, or
-            where no clean pass was needed.
+        flips: how many images were classified rightly without an attack, and how many of them the attack flipped, float32
+            [2]; None without an attack, or where no clean pass was needed.
         alignment: 1 - cosine to a teacher's features before its weight, detached, []; None without a teacher.
         adversarial: what the attack, or the noise, made of the images, [B,C,H,W], a constant; None where neither is, and
             for a whole batch of pieces.
@@ -34,29 +34,34 @@ class Terms:
     loss: Tensor
     clean: Tensor | None = None
     robust: Tensor | None = None
-    attack_success: Tensor | None = None
+    flips: Tensor | None = None
     alignment: Tensor | None = None
     adversarial: Tensor | None = None
     wrong_by_step: Tensor | None = None
+
+    @property
+    def attack_success(self) -> Tensor | None:
+        """Share of the rightly classified images that the attack flipped, []; 0 where none was right."""
+        return None if self.flips is None else self.flips[1] / self.flips[0].clamp_min(1)
 
 
 def weighted_terms(parts: list[tuple[float, Terms]], ranks: Ranks = ALONE) -> Terms:
     """The terms of a whole batch from those of its pieces, given as (share of the batch, terms), here and on other ranks.
 
-    The share of attacked images that were flipped is weighted alike, which is exact for one piece only: pieces differ a
-    little in how many of their images were right.
+    Counts are added up; all else is a mean over the images.
     """
     if len(parts) == 1 and ranks.world == 1:
         return parts[0][1]
 
-    def mean(name: str) -> Tensor | None:
-        values = [share * value for share, terms in parts if (value := getattr(terms, name)) is not None]
+    def whole(name: str) -> Tensor | None:
+        found = [(share, value) for share, terms in parts if (value := getattr(terms, name)) is not None]
+        values = [value if name == "flips" else share * value for share, value in found]
         return torch.stack(values).sum(dim=0) if values else None
 
-    names = ("loss", "clean", "robust", "attack_success", "alignment", "wrong_by_step")
-    means = {name: value.detach() for name in names if (value := mean(name)) is not None}
-    ranks.add_up(list(means.values()))
-    return Terms(**means)
+    names = ("loss", "clean", "robust", "flips", "alignment", "wrong_by_step")
+    sums = {name: value.detach() for name in names if (value := whole(name)) is not None}
+    ranks.add_up(list(sums.values()))
+    return Terms(**sums)
 
 
 def classes_of(labels: Tensor) -> Tensor:
@@ -72,13 +77,13 @@ def as_distribution(
     return target * (1 - label_smoothing) + label_smoothing / num_classes
 
 
-def flipped_share(clean_logits: Tensor, adversarial_logits: Tensor, labels: Tensor) -> Tensor:
-    """Of the images that are classified rightly without an attack, the share that is not under it, []."""
+def count_flips(clean_logits: Tensor, adversarial_logits: Tensor, labels: Tensor) -> Tensor:
+    """How many images are classified rightly without an attack, and how many of these not so under it, float32 [2]."""
     with torch.no_grad():
         classes = classes_of(labels)
         right = clean_logits.argmax(1) == classes
         flipped = right & (adversarial_logits.argmax(1) != classes)
-        return flipped.sum() / right.sum().clamp_min(1)
+        return torch.stack([right.sum(), flipped.sum()]).float()
 
 
 def standard_loss(network: nn.Module, images: Tensor, labels: Tensor, *, label_smoothing: float) -> Terms:

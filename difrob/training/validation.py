@@ -51,7 +51,7 @@ class FixedImages:
         self, images: ImageSet, device: torch.device, *, at_once: int | None = None, ranks: Ranks = ALONE
     ) -> None:
         self.ranks = ranks
-        self._at_once = at_once or max(len(images), 1)
+        self.at_once = at_once or max(len(images), 1)
         self.images = as_float(images.images, device)
         self.labels = torch.from_numpy(np.array(images.labels)).to(device)
         self.indices = images.indices
@@ -65,7 +65,7 @@ class FixedImages:
         broken, adversarial = torch.zeros_like(clean, dtype=torch.uint8), torch.zeros_like(self.images)
         right = clean.nonzero().squeeze(1)
         with evaluation_mode(network):
-            for rows in right[self.ranks.share(len(right))].split(self._at_once):
+            for rows in right[self.ranks.share(len(right))].split(self.at_once):
                 ball = Ball(self.images[rows], norm=attack.norm, eps=attack.eps)
                 start = starting_points(
                     ball,
@@ -101,7 +101,7 @@ class FixedImages:
         own = self.ranks.share(len(images))
         right = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
         with evaluation_mode(network), torch.no_grad():
-            predictions = [network(part).argmax(1) for part in images[own].split(self._at_once)]
+            predictions = [network(part).argmax(1) for part in images[own].split(self.at_once)]
         right[own] = (torch.cat(predictions) == self.labels[own]).to(torch.uint8)
         self.ranks.add_up([right])
         return right.bool()

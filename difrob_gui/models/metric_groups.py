@@ -89,8 +89,13 @@ def words(name: str) -> str:
 
 
 def full_name(name: str) -> str:
-    """A metric where it stands alone: ``validation/robust_accuracy`` is ``Robust accuracy (validation)``."""
+    """A metric where it stands alone: ``validation/robust_accuracy`` is ``Robust accuracy (validation)``.
+
+    Numbers of features have names of their own, too long for a place behind them.
+    """
     *place, last = name.split("/")
+    if name.startswith(FEATURES):
+        return words(last)
     return f"{words(last)} ({' '.join(place)})" if place else words(last)
 
 

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from difrob.comparison import banner_text, unlike_conditions
+from difrob.comparison import unlike_conditions, warning_text
 from difrob.runs import FeedUpdate, RunSummary
 from difrob.words import plural
 from difrob_gui.models.compared_runs import ComparedRunsModel
@@ -174,9 +174,9 @@ class ComparePage(QWidget):
         shown = self._summaries()
         hidden = len(self.runs.run_ids) - len(self.runs.shown_ids)
         self.count.setText(plural(len(self.runs.run_ids), "run") + (f", {hidden} switched off" if hidden else ""))
-        warning = banner_text(unlike_conditions(shown))
+        warning = warning_text(unlike_conditions(shown))
         if warning:
-            self.banner.say("warning", "Not like with like.", f"{warning} Their numbers do not compare.")
+            self.banner.say("warning", "Not like with like.", warning)
         else:
             self.banner.silence()
         titles = [self.runs.title(summary.run_id) for summary in shown]

@@ -8,18 +8,19 @@ from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.series_data import XAxis
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.models.metric_groups import full_name, label_of, plan_charts, words
+from difrob_gui.models.metric_groups import FEATURES, full_name, label_of, plan_charts, words
 from difrob_gui.models.run_data import RunData, curve_data
 from difrob_gui.widgets.chart_controls import ChartControls
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
 
-TRAINING = ("train/", "validation/")
+TRAINING = ("train/", "validation/", FEATURES)
 
 
 class ChartBoard(QWidget):
     """Charts in a grid; curves over another quantity (radius, eps) come first, they are what the run is about.
 
-    Curves of one moment of a training (accuracy by class, attack success by step) come last: its metrics say how it goes.
+    Curves of one moment of a training (accuracy by class, attack success by step, spectrum of the features) come last: its
+    metrics say how it goes.
 
     Charts are used again for the next run: making one costs more than filling it.
     """

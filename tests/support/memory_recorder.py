@@ -64,19 +64,25 @@ class MemoryInputRun:
         last: Checkpoint | None = None,
         best: Checkpoint | None = None,
         arrays: dict[str, np.ndarray] | None = None,
+        others: tuple[Checkpoint, ...] = (),
     ) -> None:
         self.run_id = run_id
         self._spec: dict[str, Any] = json.loads(spec.model_dump_json())
         self._last = last
         self._best = best
+        self._others = others
         self._arrays = dict(arrays or {})
 
     @property
     def spec(self) -> dict[str, Any]:
         return self._spec
 
-    def checkpoint(self, which: str = "last") -> Checkpoint:
-        found = (self._best or self._last) if which == "best" else self._last
+    def checkpoint(self, which: str | int = "last") -> Checkpoint:
+        kept = [each for each in (*self._others, self._best, self._last) if each is not None]
+        if isinstance(which, int):
+            found = next((each for each in kept if each.step == which), None)
+        else:
+            found = (self._best or self._last) if which == "best" else self._last
         if found is None:
             raise UserError(f"run '{self.run_id}' has no checkpoint")
         return found

@@ -103,12 +103,19 @@ def test_every_number_has_an_interval_and_its_conditions(whole: MemoryRecorder) 
         assert result.low <= result.value <= result.high and result.n and result.interval, name
         features = "; fitted to" if name.startswith("teacher") else "; features: 24, best weights"
         assert f"; images: 60 test images of digits{features}" in result.description, name
-    assert "; attack: PGD-3 linf 0.05" in whole.results["alignment_adversarial"].description
     loss = whole.results["autoencoder_loss"].description
     assert (
         "; fitted to: 200 training images; dictionary: 96 atoms, 4 active; learning: 30 steps of 256 at 0.003" in loss
     )
-    assert "; block: the middle one; sigma: 0.3" in whole.results["teacher_probe_accuracy"].description
+    assert "; block: block1, 32 features; sigma: 0.3" in whole.results["teacher_probe_accuracy"].description
+    attack = "; attack: PGD-3 linf 0.05, cross-entropy loss, 1 random start; "
+    assert attack in whole.results["alignment_adversarial"].description
+
+
+def test_the_attack_is_named_as_it_was_run() -> None:
+    attack = {"eps": 0.05, "steps": 2, "step_size": 0.02, "random_start": False}
+    found = analysed(measures=("alignment",), attack=attack).results["alignment_adversarial"].description
+    assert "; attack: PGD-2 linf 0.05 of 0.02, cross-entropy loss, a start at the image; " in found
 
 
 def test_unlike_analyses_are_not_compared_silently(whole: MemoryRecorder) -> None:
@@ -166,6 +173,22 @@ def test_only_what_is_asked_for_is_measured() -> None:
     assert still.results["alignment_adversarial"].value == 0
     alone = analysed(measures=("probes",), denoiser=None, images=50)
     assert "teacher_probe_accuracy" not in alone.results and alone.results["feature_probe_accuracy"].value > 0.5
+
+
+def test_weights_of_an_earlier_step_are_analysed_where_a_checkpoint_is_kept() -> None:
+    early = classifier_run("early", steps=5).checkpoint("last")
+    late = RUNS["classifier"].checkpoint("last")
+    kept = MemoryInputRun("kept", parse_spec(RUNS["classifier"].spec), last=late, others=(early,))
+    wanted = {"measures": ("rank",), "second": None, "denoiser": None, "images": 50, "classifier": "kept"}
+    found = {
+        step: analysed(MemoryRecorder(runs={"kept": kept}), step=step, **wanted).results
+        for step in (None, 5, late.step)
+    }
+    assert "; features: 24, weights of step 5" in found[5]["effective_rank"].description
+    assert found[5]["effective_rank"].value != found[None]["effective_rank"].value
+    assert found[late.step]["effective_rank"].value == found[None]["effective_rank"].value
+    with pytest.raises(UserError, match="no checkpoint"):
+        analysed(MemoryRecorder(runs={"kept": kept}), step=7, **wanted)
 
 
 def changed(run: MemoryInputRun, change: Any) -> MemoryInputRun:

@@ -15,10 +15,12 @@ from support.small_classifiers import LAID_OUT_OTHERWISE, RESIDUAL, TRANSFORMER
 from support.trained_runs import assert_same_end, trained, weights_of
 
 from difrob.errors import Stopped, UserError
+from difrob.jobs.classifier_measures import validation_attack
 from difrob.jobs.train_classifier import run
 from difrob.specs import DataSpec, GenerateSpec, TrainClassifierSpec, load_preset, parse_spec
 from difrob.training.classifying import colour_statistics
 from difrob.training.loading import load_classifier
+from difrob.training.schedules import one_cycle, one_cycle_momentum
 
 CPU = torch.device("cpu")
 CNN: dict[str, Any] = {"channels": (4, 8), "features": 16}
@@ -233,6 +235,27 @@ def test_the_preset_of_the_paper_is_its_setting() -> None:
     assert (
         spec.network.architecture == "wide_resnet_28_10" and spec.augmentation.padding == 4 and spec.augmentation.flips
     )
+    # Uniform start in an linf ball, the network in training mode.
+    assert (spec.objective, spec.attack.norm, spec.attack.random_start) == ("trades", "linf", True)
+    assert spec.attack_statistics == "batch"
+    # One cycle of rate and momentum, stepped here per step instead of per epoch; the same steps warm up the average.
+    assert (spec.optimiser, spec.schedule, spec.cycle_momentum, spec.gradient_clip) == ("sgd", "one_cycle", True, None)
+    warmup_steps = int(spec.warmup_fraction * spec.steps)
+    assert warmup_steps == 10 * steps_per_epoch and spec.patience is None
+    rates, momenta = (
+        [rule(step) for step in (0, warmup_steps - 1, spec.steps - 1)]
+        for rule in (
+            lambda step: one_cycle(step, spec.steps, peak=spec.learning_rate, warmup_steps=warmup_steps),
+            lambda step: one_cycle_momentum(step, spec.steps, warmup_steps=warmup_steps),
+        )
+    )
+    assert rates == pytest.approx([0.2 / 25, 0.2, 0.2 / 25 / 1e4]) and momenta == pytest.approx([0.95, 0.85, 0.95])
+    # Standardised inside the network by the colours of the training set; slow running statistics.
+    assert (spec.network.standardise_by, spec.network.batch_norm_momentum) == ("training_images", 0.01)
+    # After every epoch PGD-40, four times the steps of the training attack, else the same.
+    attack = validation_attack(spec)
+    assert (spec.validate_every, attack.steps) == (steps_per_epoch, 40)
+    assert attack.model_copy(update={"steps": 10}) == spec.attack
 
 
 def test_the_first_step_of_batch_norm_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from support.memory_recorder import MemoryRecorder
 from difrob.data.toy_names import TOYS
 from difrob.diffusion.ddpm import DDPMDenoiser
 from difrob.diffusion.edm import EDMDenoiser
+from difrob.diffusion.features import block_names
 from difrob.diffusion.loading import load_denoiser
 from difrob.errors import Stopped, UserError
 from difrob.jobs import generate, import_denoiser
@@ -119,6 +120,7 @@ def test_a_model_folder_without_a_schedule_takes_that_of_the_specification(tmp_p
     assert (len(denoiser.schedule), denoiser.num_classes, denoiser.has_null_class) == (30, 10, True)
     assert how.class_conditional and how.label_dropout == 0.1
     assert recorder.attributes["knows_null_class"] and recorder.attributes["num_classes"] == 10
+    assert recorder.attributes["blocks"] == block_names(denoiser) and "middle" in recorder.attributes["blocks"]
 
 
 @pytest.mark.parametrize("form", ["pkl", "pt", "safetensors", "part"])

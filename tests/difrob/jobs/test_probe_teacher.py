@@ -14,7 +14,7 @@ from support.memory_recorder import MemoryRecorder
 from difrob.diffusion.loading import load_denoiser
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image, probe_teacher
-from difrob.jobs.feature_pictures import accuracy_map
+from difrob.jobs.feature_pictures import accuracy_map, map_range
 from difrob.metrics.intervals import wilson
 from difrob.metrics.probes import AveragedFeatures, fit_probe
 from difrob.specs import ProbeTeacherSpec, parse_spec
@@ -78,7 +78,11 @@ def test_curves_and_map_show_the_cells(whole: MemoryRecorder) -> None:
     sheet = whole.pictures["probe_accuracy"][-1]
     shares = rows["robust_right"][:4].reshape(2, 2).T[:, ::-1] / 50
     np.testing.assert_array_equal(sheet.images[1], accuracy_map(shares))
-    assert sheet.captions[0] == "clean, rows block0, block2; columns sigma 0.1, 0.5; white is 100 %"
+    low, high = map_range(shares)
+    assert sheet.captions[1] == (
+        f"PGD-2 linf 0.03: {low} to {high} %, from dark to white; rows block0, block2; columns sigma 0.1, 0.5"
+    )
+    assert sheet.captions[0].startswith("clean: ")
 
 
 def test_the_best_cell_is_named_with_its_conditions(whole: MemoryRecorder) -> None:

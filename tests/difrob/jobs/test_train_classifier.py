@@ -75,7 +75,7 @@ def test_it_learns_and_reports() -> None:
     assert lost.value == pytest.approx(max(robust) - robust[-1]) and lost.value >= 0
     for measure in (gap, lost):
         assert measure.low is not None and measure.high is not None and measure.low <= measure.value <= measure.high
-        assert measure.interval == "Newcombe 95 %"
+    assert (gap.interval, lost.interval) == ("Newcombe 95 %", "Newcombe 95 %, paired")
     assert recorder.results["best_step"].value in (20, 40)
     assert recorder.progressed[-1] == (40, 40, "steps")
     assert recorder.attributes["passes_per_image_and_step"] == {"forward": 5, "backward_to_input": 2, "backward": 2}
@@ -284,13 +284,3 @@ def test_the_state_of_a_checkpoint_is_plain_data_with_the_promised_keys() -> Non
     assert {"step", "image_shape", "num_classes", "best_robust_accuracy", "optimiser"} <= state.keys()
     assert (state["image_shape"], state["num_classes"], state["step"]) == ([1, 8, 8], 10, 12)
     assert json.loads(json.dumps(state, allow_nan=False)) == state
-
-
-def test_features_are_measured_with_every_validation_if_asked_for() -> None:
-    plain, watched = trained(small_spec()), trained(small_spec(measure_features=True))
-    assert not any(name.startswith("features/") for name in plain.metrics)
-    steps = [point.step for point in watched.metrics["validation/robust_accuracy"]]
-    for name in ("effective_rank", "participation_ratio", "alignment_adversarial", "high_frequency_share"):
-        assert [point.step for point in watched.metrics[f"features/{name}"]] == steps
-    assert all(1 <= rank <= 16 for rank in watched.values("features/effective_rank"))  # 16 features
-    assert plain.results == watched.results and plain.values("loss") == watched.values("loss")

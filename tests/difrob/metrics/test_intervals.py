@@ -15,6 +15,7 @@ from difrob.metrics.intervals import (
     mean_interval,
     median_interval,
     newcombe,
+    newcombe_paired,
     separation_interval,
     wilson,
 )
@@ -179,3 +180,56 @@ def test_a_difference_lies_in_its_interval_and_turns_with_its_sign(drawn: tuple[
     low, high = newcombe(k, n, j, m)
     assert -1 <= low <= k / n - j / m <= high <= 1
     assert newcombe(j, m, k, n) == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [
+        ((1, 1, 7, 12), -0.507, -0.026),  # Bentur et al. 2009, as worked out by Fagerland, Lydersen & Laake 2014
+        ((14, 5, 0, 22), 0.011, 0.226),  # Altman, Machin, Bryant & Gardner 2000, table 6.2
+    ],
+)
+def test_the_interval_of_a_paired_difference_is_the_published_one(
+    counts: tuple[int, int, int, int], low: float, high: float
+) -> None:
+    assert newcombe_paired(*counts) == pytest.approx((low, high), abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        (0.5, 0.02, 0.02, 0.46), (0.6, 0.1, 0.02, 0.28), (0.3, 0.2, 0.1, 0.4), (0.25, 0.25, 0.25, 0.25), (0.1, 0.5, 0.1, 0.3),
+        (0.85, 0.05, 0.05, 0.05),
+    ],
+)  # fmt: skip
+def test_the_paired_interval_covers_and_is_shorter_where_the_two_agree(shares: tuple[float, ...]) -> None:
+    """By enumerating all tables of 40 items."""
+    n = 40
+    steps = np.arange(n + 1)
+    cells = np.stack([grid.ravel() for grid in np.meshgrid(steps, steps, steps, indexing="ij")], axis=1)
+    cells = cells[cells.sum(axis=1) <= n]
+    a, b, c, d = tables = np.column_stack([cells, n - cells.sum(axis=1)]).T
+    chance = stats.multinomial.pmf(tables.T, n, shares)
+    low, high = newcombe_paired(a, b, c, d)
+    truth = shares[1] - shares[2]
+    covered = chance[(low <= truth) & (truth <= high)].sum()
+    assert covered >= 0.943
+    independent = newcombe(a + b, n, a + c, n)
+    width, other = (chance * (high - low)).sum(), (chance * (independent.high - independent.low)).sum()
+    correlated = shares[0] * shares[3] - shares[1] * shares[2]
+    assert width < 0.75 * other if correlated > 0.1 else width < 1.25 * other
+
+
+@given(st.lists(st.integers(0, 60), min_size=4, max_size=4).filter(any))
+def test_a_paired_difference_lies_in_its_interval_and_turns_with_its_sign(counts: list[int]) -> None:
+    a, b, c, d = counts
+    low, high = newcombe_paired(a, b, c, d)
+    assert -1 <= low <= (b - c) / sum(counts) + 1e-12 and (b - c) / sum(counts) - 1e-12 <= high <= 1
+    assert newcombe_paired(a, c, b, d) == pytest.approx((-high, -low), abs=1e-12)
+    assert newcombe_paired(d, c, b, a) == pytest.approx((-high, -low), abs=1e-12)  # failures instead of successes
+
+
+def test_paired_counts_that_cannot_be_are_refused() -> None:
+    for counts in ((0, 0, 0, 0), (3, -1, 2, 2)):
+        with pytest.raises(ValueError, match="four counts"):
+            newcombe_paired(*counts)

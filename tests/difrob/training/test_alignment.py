@@ -22,9 +22,7 @@ from difrob.randomness import normal_per_sample
 from difrob.specs import AttackSpec, DataSpec, TrainClassifierSpec
 from difrob.specs.alignment_parts import AlignmentSpec
 from difrob.training.alignment import Alignment, AlignmentHead, alignment_loss, open_alignment
-from difrob.training.feature_watch import feature_numbers
 from difrob.training.inner_attack import draw_start_noise
-from difrob.training.loading import load_classifier
 from difrob.training.mart import mart_loss
 from difrob.training.objectives import gaussian_loss, standard_loss
 from difrob.training.optimisers import decay_groups
@@ -300,23 +298,3 @@ def test_a_specification_without_its_teacher_is_refused(values: dict[str, Any], 
     with pytest.raises(ValueError, match=sentence):
         AlignmentSpec(**values)
     assert not AlignmentSpec().is_on and spec_of().is_on
-
-
-def test_numbers_of_features_in_training() -> None:
-    network, _ = load_classifier(RUNS["classifier"], "last", CPU)
-    network.train()
-    scored = load_split(DATA, "validation").take(np.arange(80))
-    x, y = as_float(scored.images), torch.from_numpy(scored.labels.copy())
-    numbers = feature_numbers(network, x, y, (x + 0.1).clamp(0, 1))
-    assert network.training and set(numbers) == {
-        "effective_rank", "participation_ratio", "classification_dimension_95", "alignment_adversarial", "uniformity",
-        "high_frequency_share",
-    }  # fmt: skip
-    assert 1 < numbers["participation_ratio"] < numbers["effective_rank"] < 24
-    assert 1 <= numbers["classification_dimension_95"] <= 24 and 0 < numbers["high_frequency_share"] < 1
-    assert numbers["uniformity"] < 0 < numbers["alignment_adversarial"] < 4
-    assert feature_numbers(network, x, y, x)["alignment_adversarial"] == 0
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(torch.nan)
-    assert feature_numbers(network, x, y, x) == {}

@@ -57,6 +57,7 @@ def test_what_ends_alike_shares_a_chart() -> None:
         ("loss/clean", "clean part", "Clean (loss)"),
         ("gradient_norm", "gradient norm", "Gradient norm"),
         ("robust_accuracy", "robust", "Robust accuracy"),
+        ("features/effective_rank", "effective rank, features", "Effective rank"),
     ],
 )
 def test_names(name: str, label: str, full: str) -> None:
@@ -112,3 +113,12 @@ def test_features_have_charts_of_their_own_behind_how_training_goes() -> None:
         ("loss",), ("train/attack_success",), ("robust_generalisation_gap",), ("features/effective_rank",),
         ("features/high_frequency_share",), ("learning_rate",),
     ]  # fmt: skip
+
+
+def test_the_cosine_of_an_alignment_has_a_chart_beside_its_loss() -> None:
+    names = ["loss", "loss/clean", "loss/robust", "loss/alignment", "alignment/cosine", "learning_rate"]
+    charts = {plan.key: plan for plan in plan_charts(names)}
+    assert charts["loss parts"].names == ("loss/alignment", "loss/clean", "loss/robust")
+    assert charts["cosine"].names == ("alignment/cosine",) and charts["cosine"].scale is Scale.NUMBER
+    assert charts["cosine"].title == "Cosine to the teacher's features"
+    assert label_of("alignment/cosine") == "cosine to the teacher's features, alignment"
