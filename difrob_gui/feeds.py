@@ -131,8 +131,8 @@ class _Reader(QObject):
         except UserError as error:
             self.failed.emit("", str(error))
 
-    @Slot(int, object)
-    def run_task(self, number: int, task: Callable[[Any], Any]) -> None:
+    @Slot(int, object, bool)
+    def run_task(self, number: int, task: Callable[[Any], Any], changes: bool) -> None:
         try:
             self.task_done.emit(number, task(self._workspace), "")
         except UserError as error:
@@ -140,7 +140,8 @@ class _Reader(QObject):
         except Exception as error:
             self.trouble.emit(f"a task failed\n{traceback.format_exc()}")
             self.task_done.emit(number, None, f"{type(error).__name__}: {error}")
-        self.refresh()
+        if changes:
+            self.refresh()
 
     @Slot()
     def tick(self) -> None:
@@ -239,7 +240,7 @@ class FeedHub(QObject):
     _acknowledge = Signal(str)
     _refresh = Signal()
     _reread_presets = Signal()
-    _run_task = Signal(int, object)
+    _run_task = Signal(int, object, bool)
     _stop = Signal()
 
     def __init__(self, workspace: WorkspaceLike, parent: QObject | None = None) -> None:
@@ -330,11 +331,16 @@ class FeedHub(QObject):
         self._refresh.emit()
         self._reread_presets.emit()
 
-    def submit(self, task: Callable[[Any], Any], done: Callable[[Any, str | None], None] | None = None) -> None:
-        """Run ``task(workspace)`` in the reader thread; ``done(result, error)`` then runs in the GUI thread."""
+    def submit(
+        self, task: Callable[[Any], Any], done: Callable[[Any, str | None], None] | None = None, *, changes: bool = True
+    ) -> None:
+        """Run ``task(workspace)`` in the reader thread; ``done(result, error)`` then runs in the GUI thread.
+
+        ``changes`` says whether the list of runs may be another one afterwards, and is to be read at once.
+        """
         self._next_task += 1
         self._tasks[self._next_task] = done
-        self._run_task.emit(self._next_task, task)
+        self._run_task.emit(self._next_task, task, changes)
 
     def close(self) -> None:
         """Stop reading and join the thread."""

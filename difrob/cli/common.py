@@ -30,6 +30,13 @@ WorkspaceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text for people.")]
 
+# How a file becomes a run of these kinds, and what such files are called.
+_IMPORTS = {
+    "import_images": "import_images --set paths={path}",
+    "import_denoiser": "import_denoiser --set path={path} --set data.dataset=DATA",
+}
+_SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".zip", ".pt", ".pth", ".pkl", ".safetensors")
+
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SECOND_SUPERVISOR, EXIT_DOCTOR = 1, 3, 4, 5
 
 
@@ -55,12 +62,28 @@ def resolve_inputs(workspace: Workspace, values: dict[str, Any], spec: type[JobS
         place, leaf = _place_of(result, path)
         name = place.get(leaf)
         if kinds and isinstance(name, str) and name:
-            run_id = workspace.find(name)
+            run_id = _found(workspace, path, name, kinds)
             kind = workspace.reader(run_id).summary().kind
             if kind not in kinds:
                 raise UserError(f"'{path}' needs a run of kind {' or '.join(kinds)}, but '{name}' is of kind {kind}")
             place[leaf] = run_id
     return result
+
+
+def _found(workspace: Workspace, field: str, name: str, kinds: list[str]) -> str:
+    """The id of a run; for a path in its place UserError says how the file becomes one."""
+    try:
+        return workspace.find(name)
+    except UserError as error:
+        importer = next((_IMPORTS[kind] for kind in kinds if kind in _IMPORTS), None)
+        looks_like_path = Path(name).suffix in _SUFFIXES or "/" in name or os.sep in name or Path(name).exists()
+        if importer is None or not looks_like_path:
+            raise
+        how = importer.format(path=name)
+        raise UserError(
+            f"{error}. '{field}' takes a run, not a file; import it first: 'difrob run {how} --name NAME', then "
+            f"--set {field}=NAME"
+        ) from None
 
 
 def resolve_paths(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]:

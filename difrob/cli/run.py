@@ -35,11 +35,15 @@ from difrob.cli.common import (
 from difrob.errors import UserError
 from difrob.runs import RunState, RunSummary, Workspace, new_run_id
 from difrob.runs.causes import advice
+from difrob.runs.fitting import require_fitting_inputs
+from difrob.runs.input_facts import InputFacts
+from difrob.runs.misfits import idle_mixture
 from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import (
     KINDS,
     JobSpec,
+    TrainClassifierSpec,
     apply_overrides,
     default_at,
     face_of,
@@ -102,6 +106,8 @@ def run(
     else:
         spec = build_spec(workspace, kind, preset, overrides or [], name, seed)
         run_id = new_run_id(spec.kind, spec.name)
+        if not queue:  # which itself knows of the runs that wait in it
+            require_fitting_inputs(InputFacts(workspace), spec)
     workspace.require_writable()
     if queue:
         return submit(workspace, run_id, spec, device, resuming=resume is not None, as_json=as_json)
@@ -123,14 +129,39 @@ def build_spec(
     values = resolve_paths(resolve_inputs(workspace, values, spec), spec)
     parsed = parse_spec({"kind": kind, **values})
     workspace.require_data_of(parsed)
-    for sentence in without_effect(parsed, overrides):
+    require_teacher(parsed, overrides)
+    sentences = without_effect(parsed, overrides)
+    if isinstance(parsed, TrainClassifierSpec) and "generated_fraction" in values and (idle := idle_mixture(parsed)):
+        sentences.append(f"note: {idle}")
+    for sentence in sentences:
         print(f"difrob: {sentence}", file=sys.stderr)
     return parsed
 
 
+def require_teacher(spec: JobSpec, overrides: list[str]) -> None:
+    """Refuse a weight of the alignment that was asked for, but that nothing is aligned by.
+
+    Records and presets name the weight in any case, so that only here it is known to be meant.
+
+    Raises:
+        UserError: naming the fields that are missing.
+    """
+    is_given = "alignment.weight" in _given(overrides)
+    if is_given and isinstance(spec, TrainClassifierSpec) and not spec.alignment.is_on and spec.alignment.weight > 0:
+        raise UserError(
+            f"alignment.weight = {spec.alignment.weight:g} needs a teacher: set alignment.teacher and its run, "
+            "alignment.denoiser or alignment.classifier"
+        )
+
+
+def _given(overrides: list[str]) -> set[str]:
+    """The fields that overrides name."""
+    return {override.partition("=")[0].strip() for override in overrides}
+
+
 def without_effect(spec: JobSpec, overrides: list[str]) -> list[str]:
     """A sentence for each field that was set but does not matter, since another one has a value without use for it."""
-    given = {override.partition("=")[0].strip() for override in overrides}
+    given = _given(overrides)
     sentences = []
     for path, info in walk_fields(type(spec)):
         group = path.rpartition(".")[0]

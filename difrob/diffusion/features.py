@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from difrob.diffusion.denoiser import check_sigma
 from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.errors import UserError
+from difrob.runs.misfits import refuse, unknown_block
 
 
 class _FoundError(Exception):
@@ -30,8 +31,7 @@ def chosen_block(denoiser: TrainedDenoiser, block: str) -> str:
     names = block_names(denoiser)
     if not block:
         return names[(len(names) - 1) // 2]
-    if block not in names:
-        raise UserError(f"this denoiser has no block '{block}'; it has {', '.join(names)}")
+    refuse(unknown_block(block, names))
     return block
 
 

@@ -6,10 +6,11 @@ import torch
 
 from difrob.diffusion.described import described_denoiser
 from difrob.diffusion.parameterisations import TrainedDenoiser, parameterisation_of
-from difrob.errors import UserError
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, part_of, unpack
+from difrob.runs import misfits
 from difrob.runs.interface import InputRun
+from difrob.runs.misfits import refuse
 from difrob.specs import ImportDenoiserSpec, parse_spec
 from difrob.specs.denoiser_runs import HowTrained, ImportedTraining, denoiser_spec
 
@@ -47,8 +48,4 @@ def require_null_class(trained: HowTrained, run_id: str) -> None:
     Raises:
         UserError: naming the setting of its training that would have taught it.
     """
-    if trained.class_conditional and trained.label_dropout == 0:
-        raise UserError(
-            f"denoiser '{run_id}' was trained with label_dropout = 0 and cannot work without a class, which guidance "
-            "and denoised smoothing need; train one with label_dropout = 0.1"
-        )
+    refuse(misfits.null_class(run_id, trained.class_conditional, trained.label_dropout))

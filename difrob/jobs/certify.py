@@ -13,13 +13,14 @@ from difrob.data import ImageSet, as_float, as_uint8
 from difrob.diffusion.loading import load_denoiser, require_null_class
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.diffusion.parameterisations import TrainedDenoiser
-from difrob.errors import UserError
 from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure, share_measure
 from difrob.nets.classifiers import Classifier
+from difrob.runs import misfits
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import refuse
 from difrob.smoothing.curves import (
     certified_accuracy,
     certified_correct,
@@ -123,11 +124,7 @@ def load_fitting_denoiser(
     """
     assert spec.denoiser is not None
     denoiser, training = load_denoiser(recorder.input_run(spec.denoiser), device)
-    if tuple(denoiser.image_shape) != tuple(classifier.image_shape):
-        raise UserError(
-            f"the denoiser '{spec.denoiser}' is for images of shape {list(denoiser.image_shape)} (channels, height, "
-            f"width), the classifier '{spec.classifier}' for {list(classifier.image_shape)}; choose two that fit"
-        )
+    refuse(misfits.network_images("denoiser", spec.denoiser, denoiser.image_shape, classifier.image_shape))
     require_null_class(training, spec.denoiser)  # a certificate must not know the label
     return denoiser
 

@@ -14,9 +14,9 @@ import torch
 
 from difrob.data import ImageSet, load_split
 from difrob.data.toy_names import TOYS
-from difrob.diffusion.loading import load_denoiser, require_null_class
+from difrob.diffusion.loading import load_denoiser
 from difrob.diffusion.parameterisations import TrainedDenoiser
-from difrob.errors import Stopped, UserError
+from difrob.errors import Stopped
 from difrob.jobs.confidence_selection import (
     CHECKPOINT_SECONDS,
     Judge,
@@ -32,7 +32,9 @@ from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.metrics.memorisation import duplicate_measure, memorised_measure, nearest_neighbours
 from difrob.nets.storage import pack
+from difrob.runs import misfits
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import refuse
 from difrob.specs import GenerateSpec
 from difrob.specs.denoiser_runs import HowTrained
 from difrob.training.loading import load_classifier
@@ -185,19 +187,8 @@ def check(spec: GenerateSpec, trained: HowTrained) -> None:
         UserError: saying which setting of the denoiser's training is in the way.
     """
     if trained.data.dataset in TOYS:
-        raise UserError(
-            f"denoiser '{spec.denoiser}' draws points of '{trained.data.dataset}', not images; its own run measures them"
-        )
-    is_conditional = trained.class_conditional and trained.label_dropout < 1
-    if spec.labels == "condition" and not is_conditional:
-        raise UserError(
-            f"denoiser '{spec.denoiser}' was trained without classes, but the class it is given is the label of the "
-            "image; choose one trained with class_conditional = true and label_dropout below 1, or labels = judge"
-        )
-    if spec.guidance_scale != 1:
-        if not is_conditional:
-            raise UserError(f"denoiser '{spec.denoiser}' knows no classes to guide to; leave guidance_scale at 1")
-        require_null_class(trained, spec.denoiser)
+        refuse(misfits.drawn_points(spec.denoiser, trained.data.dataset))
+    refuse(misfits.generation(spec, trained.class_conditional, trained.label_dropout))
 
 
 def open_judge(
@@ -207,11 +198,7 @@ def open_judge(
     if spec.selection.judge is None or (spec.selection.keep_share == 1 and spec.labels == "condition"):
         return None
     classifier, _ = load_classifier(recorder.input_run(spec.selection.judge), "best", device)
-    if denoiser.num_classes not in (0, classifier.num_classes):
-        raise UserError(
-            f"judge '{spec.selection.judge}' knows {classifier.num_classes} classes, the denoiser "
-            f"{denoiser.num_classes}; choose a classifier of the same data"
-        )
+    refuse(misfits.judged_classes(spec.selection.judge, classifier.num_classes, denoiser.num_classes))
     return Judge(classifier, denoiser.image_shape, device, pieces)
 
 

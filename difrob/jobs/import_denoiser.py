@@ -13,6 +13,7 @@ from difrob.data.points import in_diffusion_range
 from difrob.data.toy_names import TOYS
 from difrob.diffusion.denoiser import largest_sigma
 from difrob.diffusion.described import described_denoiser, description_of
+from difrob.diffusion.features import block_names
 from difrob.diffusion.importing import FoundModel, file_digests, read_model
 from difrob.diffusion.parameterisations import TrainedDenoiser, grid_of, schedule_of
 from difrob.diffusion.samplers import sample, starting_noise
@@ -22,6 +23,7 @@ from difrob.metrics.accuracy import mean_measure
 from difrob.nets.storage import load_weights, pack, part_of, unpack
 from difrob.randomness import normal_per_sample
 from difrob.runs.datasets import DataSetRecord
+from difrob.runs.input_facts import BLOCKS
 from difrob.runs.interface import Checkpoint, Measure, Recorder
 from difrob.runs.journal import MAX_FRAME
 from difrob.specs import ImportDenoiserSpec
@@ -127,6 +129,7 @@ def record_facts(spec: ImportDenoiserSpec, recorder: Recorder, found: FoundModel
         "image_shape": list(denoiser.image_shape),
         "num_classes": denoiser.num_classes,
         "knows_null_class": denoiser.has_null_class,
+        BLOCKS: block_names(denoiser),
         "parameterisation": "edm" if schedule is None else "ddpm",
         "sigma_range": sigma_range,  # of an EDM: none, it takes every noise level
     }

@@ -17,6 +17,7 @@ from difrob.data.splitting import balanced_order
 from difrob.errors import UserError
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import InputRun, Recorder
+from difrob.runs.misfits import measured_against, refuse
 from difrob.specs import (
     DataSpec,
     GenerateSpec,
@@ -109,11 +110,8 @@ def _origin(spec: MeasureSpec, recorder: Recorder, run: InputRun) -> tuple[str |
     """The denoiser that drew the set, and what it learnt from; for an imported set None, and what the specification names."""
     made = parse_spec(run.spec)
     if isinstance(made, ImportImagesSpec):
-        if not spec.dataset:
-            raise UserError(
-                f"the set '{spec.generated}' was imported, which does not tell the real images that it is to be measured "
-                "against; name their data set in 'dataset'"
-            )
+        refuse(measured_against(spec.generated, spec.dataset, None))
+        assert spec.dataset is not None
         recorder.data_set(spec.dataset)  # an unknown name is told as such
         return None, DataSpec(dataset=spec.dataset)
     if not isinstance(made, GenerateSpec):
@@ -126,11 +124,7 @@ def _origin(spec: MeasureSpec, recorder: Recorder, run: InputRun) -> tuple[str |
             f"run '{made.denoiser}', from which the set was drawn, is of kind '{trained.kind}' instead of "
             "'train_denoiser' or 'import_denoiser'; what it learnt from cannot be told"
         )
-    if spec.dataset and spec.dataset != trained.data.dataset:
-        raise UserError(
-            f"the set '{spec.generated}' was drawn by a denoiser that learnt from '{trained.data.dataset}', not from "
-            f"'{spec.dataset}'; leave 'dataset' empty, which is for imported sets"
-        )
+    refuse(measured_against(spec.generated, spec.dataset, trained.data.dataset))
     return made.denoiser, trained.data
 
 

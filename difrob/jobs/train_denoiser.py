@@ -13,6 +13,7 @@ import torch
 
 from difrob.data.points import in_diffusion_range
 from difrob.data.toy import GaussianMixture
+from difrob.diffusion.features import block_names
 from difrob.errors import Stopped
 from difrob.jobs.denoiser_measures import (
     VALIDATION_DRAWS,
@@ -30,6 +31,7 @@ from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.nets.denoisers import check_levels
 from difrob.nets.storage import pack, part_of, unpack
 from difrob.ranks import Ranks
+from difrob.runs.input_facts import BLOCKS
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import TrainDenoiserSpec
 from difrob.training.denoising import DenoiserTraining, NoisyBatches, learning_rate
@@ -64,6 +66,7 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
     recorder.attribute("parameters", sum(parameter.numel() for parameter in model.parameters))
     recorder.attribute("sigma_bands", list(window.band_ends))
     recorder.attribute("devices", ranks.world)
+    recorder.attribute(BLOCKS, block_names(model.denoiser))
 
     start = 0
     if recorder.resumed_from is not None:

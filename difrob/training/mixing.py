@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from difrob.data import Augmentation, DeviceImages, EpochOrder, ImageSet
-from difrob.errors import UserError
 from difrob.randomness import numpy_generator, stream_key
+from difrob.runs import misfits
 from difrob.runs.interface import InputRun
+from difrob.runs.misfits import refuse
 from difrob.training.augmentation_mixing import cutmix
 
 
@@ -28,29 +29,13 @@ def read_generated_set(run: InputRun, real: ImageSet) -> ImageSet:
         UserError: when size, channels, type, labels or classes do not fit, naming both sides.
     """
     images, labels = run.array("samples/images"), run.array("samples/label")
+    refuse(
+        misfits.generated_set(
+            run.run_id, images.dtype, images.shape, labels,
+            real=real.name, image_shape=real.shape, num_classes=real.num_classes,
+        )
+    )  # fmt: skip
     name = f"generated set '{run.run_id}'"
-    if images.dtype != np.uint8 or images.ndim != 4 or len(images) != len(labels) or len(images) == 0:
-        raise UserError(
-            f"{name} holds {images.dtype} images of shape {list(images.shape)} and {len(labels)} labels; "
-            "uint8 [N, height, width, channels] with one label each is needed: generate it anew"
-        )
-    if images.shape[1:] != real.images.shape[1:]:
-        theirs, ours = (" x ".join(map(str, shape)) for shape in (images.shape[1:], real.images.shape[1:]))
-        raise UserError(
-            f"{name} has images of {theirs} (height x width x channels), '{real.name}' has {ours}; "
-            "choose a set that was generated for this data"
-        )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= real.num_classes:
-        raise UserError(
-            f"{name} has labels {labels.min()}..{labels.max()} of type {labels.dtype}, '{real.name}' has classes "
-            f"0..{real.num_classes - 1}; choose a set that was generated for this data"
-        )
-    absent = np.setdiff1d(np.arange(real.num_classes), labels)
-    if len(absent):
-        raise UserError(
-            f"{name} holds {real.num_classes - len(absent)} of the {real.num_classes} classes of '{real.name}' "
-            f"(no image of {', '.join(map(str, absent))}); generate a set with all classes"
-        )
     return ImageSet(images, labels.astype(np.int64), real.num_classes, name, "train", np.arange(len(images)))
 
 

@@ -11,11 +11,12 @@ from difrob.attacks.modes import evaluation_mode
 from difrob.diffusion.features import BlockFeatures
 from difrob.diffusion.loading import load_denoiser
 from difrob.diffusion.parameterisations import TrainedDenoiser
-from difrob.errors import UserError
 from difrob.nets.classifiers import Classifier
 from difrob.nets.denoisers import DenoiserNetwork
 from difrob.randomness import seeded_globally
+from difrob.runs import misfits
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import refuse
 from difrob.training.loading import load_classifier
 
 Source = Literal["trained", "random"]
@@ -98,17 +99,10 @@ def open_denoiser(
         UserError: for other images, or without a null class, naming both sides and the mend.
     """
     denoiser, trained = load_denoiser(recorder.input_run(run_id), device)
-    if denoiser.image_shape != image_shape:
-        theirs, ours = (" x ".join(map(str, shape)) for shape in (denoiser.image_shape, image_shape))
-        raise UserError(
-            f"denoiser '{run_id}' is for images of {theirs}, here they have {ours} (channels x height x width); choose one "
-            "that was trained on this data"
-        )
-    if trained.class_conditional and trained.label_dropout == 0:
-        raise UserError(
-            f"denoiser '{run_id}' was trained with label_dropout = 0 and has no null class; with the class of each image its "
-            "features would be a code of the label: train one with label_dropout = 0.1, or without classes"
-        )
+    refuse(
+        misfits.network_images("denoiser", run_id, denoiser.image_shape, image_shape),
+        misfits.classless_teacher(run_id, trained.class_conditional, trained.label_dropout),
+    )
     if source == "random":
         randomise(denoiser.network, seed)
         denoiser.to(device)
@@ -138,10 +132,5 @@ def open_classifier_teacher(
         UserError: for other images, naming both sizes.
     """
     classifier, _ = load_classifier(recorder.input_run(run_id), "best", device)
-    if classifier.image_shape != image_shape:
-        theirs, ours = (" x ".join(map(str, shape)) for shape in (classifier.image_shape, image_shape))
-        raise UserError(
-            f"classifier '{run_id}' is for images of {theirs}, here they have {ours} (channels x height x width); choose one "
-            "that was trained on this data"
-        )
+    refuse(misfits.network_images("classifier", run_id, classifier.image_shape, image_shape))
     return ClassifierTeacher(classifier, image_shape)

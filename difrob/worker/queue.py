@@ -8,6 +8,8 @@ from typing import Any
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace, new_run_id
+from difrob.runs.fitting import require_fitting_inputs
+from difrob.runs.input_facts import InputFacts
 from difrob.runs.states import TRANSITIONS
 from difrob.specs import input_runs, parse_spec
 from difrob.worker.lanes import choose_lane, cpu_lanes, lanes_to_keep, wanted_lane, wants_gpus, why_never, why_not_yet
@@ -61,9 +63,11 @@ class Queue(Ledger):
             words: what undo shall call this.
 
         Raises:
-            UserError: for a bad specification, an id in use, an unknown input run or a circle.
+            UserError: for a bad specification, an id in use, an unknown input run or a circle, or inputs that do not fit.
         """
         added: dict[str, Entry] = {}
+        waiting = self._waiting_specs()
+        facts = InputFacts(self._workspace, waiting)
         for request in requests:
             unknown = set(request) - {"run_id", "spec", "after", "lane", "held", "priority"}
             if unknown:
@@ -79,8 +83,11 @@ class Queue(Ledger):
                     raise UserError(
                         f"run '{parent}' that '{run_id}' needs does not exist; 'difrob runs' lists the runs"
                     )
+            self._workspace.require_data_of(spec)
+            require_fitting_inputs(facts, spec)
+            waiting[run_id] = spec.model_dump(mode="json")
             added[run_id] = Entry(
-                run_id=run_id, spec=spec.model_dump(mode="json"), after=after, created=time.time(),
+                run_id=run_id, spec=waiting[run_id], after=after, created=time.time(),
                 lane=wanted_lane(str(request.get("lane") or "any")), held=bool(request.get("held")),
                 priority=checked_priority(request.get("priority", 0)),
             )  # fmt: skip
@@ -88,7 +95,7 @@ class Queue(Ledger):
         return list(added)
 
     def edit(self, run_id: str, spec: dict[str, Any] | None, after: list[str] | None, lane: str | None) -> None:
-        """Change what a waiting entry will do. Raises UserError when it has started or the change is wrong."""
+        """Change what a waiting entry will do. Raises UserError when it has started, or the change is wrong or does not fit."""
         entry = self._waiting(run_id, "edited")
         changes: dict[str, Any] = {}
         if spec is not None:
@@ -97,6 +104,8 @@ class Queue(Ledger):
             kept = [parent for parent in entry.after if parent not in input_runs(parse_spec(entry.spec)).values()]
             inputs = [name for name in input_runs(parsed).values() if not self._is_finished(name)]
             changes["after"] = list(dict.fromkeys([*kept, *inputs]))
+            self._workspace.require_data_of(parsed)
+            require_fitting_inputs(InputFacts(self._workspace, self._waiting_specs()), parsed)
         if after is not None:
             changes["after"] = list(map(str, after))
         for parent in changes.get("after", []):
@@ -261,6 +270,10 @@ class Queue(Ledger):
 
     def _is_finished(self, run_id: str) -> bool:
         return not self.knows(run_id) and self._state_on_disk(run_id) is RunState.FINISHED
+
+    def _waiting_specs(self) -> dict[str, dict[str, Any]]:
+        """What has not ended, by run id: runs to come are judged by what these will be."""
+        return {entry.run_id: entry.spec for entry in self.entries if not entry.state.is_end}
 
     def _depends_on(self, run_id: str, other: str) -> bool:
         if run_id == other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
@@ -10,10 +11,12 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from difrob import words
 from difrob.runs.datasets import DataSetRecord
-from difrob.specs import KINDS, Preset
+from difrob.specs import KINDS, JobSpec, Preset
 from difrob.worker.messages import Entry
 from difrob_gui.client import SupervisorClient
 from difrob_gui.feeds import FeedHub
+from difrob_gui.models.input_check import InputCheck
+from difrob_gui.models.spec_fields import Problem
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.field_editor import CalmComboBox
 from difrob_gui.widgets.method_cards import MethodCards
@@ -43,6 +46,8 @@ class LaunchPage(QWidget):
         self._presets: list[Preset] = []
         self._editing = ""
         self._busy = False
+        self._inputs = InputCheck(feeds, self)
+        self._inputs.answered.connect(self._on_inputs)
         self.kind = ""
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 12, 16, 12)
@@ -89,11 +94,12 @@ class LaunchPage(QWidget):
         self._options = options
         for form in self._forms.values():
             form.set_run_options(options)
-        self._describe()
+        self._on_validated()
 
     def set_data_sets(self, records: list[DataSetRecord]) -> None:
         """The data sets of the workspace, built-in ones included."""
         self._data_sets = records
+        self._inputs.forget()
         for form in self._forms.values():
             form.set_data_sets(records)
 
@@ -232,7 +238,7 @@ class LaunchPage(QWidget):
 
     def _add_form(self, kind: str) -> None:
         form = SpecForm(KINDS[kind])
-        form.validated.connect(self._describe)
+        form.validated.connect(self._on_validated)
         form.field_focused.connect(self._show_help)
         form.set_run_options(self._options)
         self._forms[kind] = form
@@ -289,13 +295,25 @@ class LaunchPage(QWidget):
         self.form.set_header(**self.header.fields())
         self.form.validate()
 
+    def _on_validated(self) -> None:
+        self._describe()
+        if self.kind and self.form.valid is not None:
+            known = [(option.run_id, option.state) for option in self.form.chosen_inputs()]
+            entries = self._client.mirror.entries.values()
+            waiting = {entry.run_id: entry.spec for entry in entries if not entry.state.is_end}
+            self._inputs.ask(self.form.valid, known, waiting)
+
+    def _on_inputs(self, spec: JobSpec, problems: list[Problem]) -> None:
+        if spec.kind in self._forms:
+            self._forms[spec.kind].set_misfits(spec, problems)
+
     def _show_help(self, path: str) -> None:
         row = self.form.rows[path]
         field = row.field
         self._area.ensureWidgetVisible(row, 0, 24)
         head, *rest = field.tooltip().split("\n")
-        tail = "<br>".join(_escape(line) for line in rest)
-        self._help.setText(f"<b>{_escape(field.label)}</b>: {_escape(head)}<br>{tail}")
+        tail = "<br>".join(escape(line) for line in rest)
+        self._help.setText(f"<b>{escape(field.label)}</b>: {escape(head)}<br>{tail}")
 
     def _load(self, spec: dict[str, Any], source: str, lane: str = "any") -> None:
         kind = str(spec.get("kind"))
@@ -391,7 +409,3 @@ def _line() -> QFrame:
     line = QFrame()
     set_role(line, "separator")
     return line
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -44,6 +44,8 @@ class SpecForm(QWidget):
         self.spec_class = spec_class
         self.kind = str(spec_class.model_fields["kind"].default)
         self.spec: JobSpec | None = None
+        self.valid: JobSpec | None = None  # also where its inputs are known not to fit
+        self._misfits: tuple[dict[str, Any], list[Problem]] = ({}, [])
         self.problems: list[Problem] = []
         self._header: dict[str, Any] = {}
         self._touched: set[str] = set()
@@ -133,6 +135,9 @@ class SpecForm(QWidget):
         self._clock.stop()
         self.spec, self.problems = check(self.values())
         self.problems += self._unknown_data_sets()
+        self.valid = None if self.problems else self.spec
+        if self.valid is not None and _question(self.valid) == self._misfits[0]:
+            self.problems = list(self._misfits[1])
         if self.problems:
             self.spec = None
         messages: dict[str, list[str]] = {}
@@ -144,6 +149,11 @@ class SpecForm(QWidget):
         self._note_groups(messages)
         self.validated.emit()
         return self.spec is not None
+
+    def set_misfits(self, spec: JobSpec, problems: list[Problem]) -> None:
+        """What is wrong with the inputs of a specification; told as long as the form holds it, whatever name and seed."""
+        self._misfits = (_question(spec), problems)
+        self.validate()
 
     def focus_problem(self) -> None:
         """Go to the first field that is wrong, unfolding its group."""
@@ -279,3 +289,8 @@ class SpecForm(QWidget):
             section.set_note(" · ".join(note for note in (*notes, gist) if note))
         if messages:
             self._show_fields()
+
+
+def _question(spec: JobSpec) -> dict[str, Any]:
+    """What inputs are judged by."""
+    return spec.model_dump(exclude={"name", "seed"})

@@ -108,6 +108,16 @@ class FakeWorkspace:
         self.binned[run_id] = self.runs[run_id]
         self.runs = {key: value for key, value in self.runs.items() if key != run_id}
 
+    def reader(self, run_id: str) -> Any:
+        """Of no run there is more than a summary."""
+        raise UserError(f"there is no file of run '{run_id}'")
+
+    def data_set(self, name: str) -> DataSetRecord:
+        """Only what is built in."""
+        if name not in BUILT_IN:
+            raise UserError(f"there is no data set '{name}'")
+        return BUILT_IN[name]
+
     def data_sets(self) -> list[DataSetRecord]:
         """Only what is built in."""
         return list(BUILT_IN.values())

@@ -23,10 +23,10 @@ def test_an_imported_set_is_measured(tmp_path: Path, workspace: Workspace, capsy
     capsys.readouterr()
 
     measure = ["run", "measure", "-s", "generated=made elsewhere", "-s", "kernel_subset=50", *place]
-    assert main(measure) != 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["state"] == "failed" and not told["results"]
-    assert "was imported" in told["reason"] and "name their data set in 'dataset'" in told["reason"]
+    assert main(measure) == 2
+    told = capsys.readouterr().err
+    assert "was imported" in told and "name their data set in 'dataset'" in told
+    assert [summary.kind for summary in workspace.summaries()] == ["import_images"], "no run is left behind"
     assert main([*measure, "-s", "dataset=dgits"]) == 2 and "there is no data set 'dgits'" in capsys.readouterr().err
     assert main([*measure, "-s", "dataset=digits"]) == 0
     record = json.loads(capsys.readouterr().out)

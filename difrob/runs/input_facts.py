@@ -1,0 +1,167 @@
+"""What is on record about runs that other runs are to read: image sizes, classes, blocks, labels, but no weights.
+
+A run that has not got that far is judged by its specification, as far as that tells; what is not known is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from difrob.errors import UserError
+from difrob.runs.datasets import DataSetRecord
+from difrob.runs.states import RunState
+from difrob.runs.workspace import Workspace
+from difrob.specs import (
+    GenerateSpec,
+    ImportDenoiserSpec,
+    JobSpec,
+    TrainClassifierSpec,
+    TrainDenoiserSpec,
+    parse_spec,
+)
+
+BLOCKS = "blocks"  # the fact in which a denoiser's run names its blocks
+ImageShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What is known of a trained network.
+
+    Attributes:
+        data_set: what it learnt from.
+        image_shape: (C, H, W).
+        num_classes: K; 0 for a denoiser without classes.
+        class_conditional: whether a denoiser was told the class.
+        label_dropout: share of the classes that a denoiser was not told.
+        blocks: names of a denoiser's blocks in order of depth.
+    """
+
+    data_set: str
+    image_shape: ImageShape | None = None
+    num_classes: int | None = None
+    class_conditional: bool | None = None
+    label_dropout: float = 0.0
+    blocks: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """What is known of a generated set: type and shape [N, H, W, C] of its images, and its labels [N]."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    labels: np.ndarray
+
+
+class InputFacts:
+    """Looks runs and data sets of a workspace up, each once.
+
+    Args:
+        workspace: where they are.
+        waiting: specifications of runs that are in the queue and have not ended, by run id.
+    """
+
+    def __init__(self, workspace: Workspace, waiting: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._workspace = workspace
+        self._waiting = waiting or {}
+        self._networks: dict[str, NetworkFacts | None] = {}
+        self._sets: dict[str, SetFacts | None] = {}
+
+    def data_set(self, name: str | None) -> DataSetRecord | None:
+        """The record of a data set of images; None for one that is unknown, or holds points or corruptions alone."""
+        with suppress(UserError):
+            record = self._workspace.data_set(name or "")
+            return None if record.is_points or record.is_corrupted else record
+        return None
+
+    def is_points(self, name: str) -> bool:
+        """Whether a data set holds points of a toy distribution."""
+        with suppress(UserError):
+            return self._workspace.data_set(name).is_points
+        return False
+
+    def spec(self, run_id: str | None) -> JobSpec | None:
+        """The specification of a run, waiting or on record; None where it cannot be read."""
+        if not run_id:
+            return None
+        with suppress(UserError):
+            if run_id in self._waiting:
+                return parse_spec(dict(self._waiting[run_id]))
+            return parse_spec(self._workspace.reader(run_id).summary().spec)
+        return None
+
+    def network(self, run_id: str | None) -> NetworkFacts | None:
+        """What is known of the denoiser or classifier of a run; None for a run that holds none, or cannot be read."""
+        if not run_id:
+            return None
+        if run_id not in self._networks:
+            self._networks[run_id] = self._network(run_id)
+        return self._networks[run_id]
+
+    def generated_set(self, run_id: str) -> SetFacts | None:
+        """What is known of the generated or imported set of a run; None where that is nothing."""
+        if run_id not in self._sets:
+            self._sets[run_id] = self._generated_set(run_id)
+        return self._sets[run_id]
+
+    def _network(self, run_id: str) -> NetworkFacts | None:
+        spec = self.spec(run_id)
+        if not isinstance(spec, TrainDenoiserSpec | ImportDenoiserSpec | TrainClassifierSpec):
+            return None
+        record = self.data_set(spec.data.dataset)
+        shape = None if record is None else record.image_shape
+        classes = None if record is None else record.num_classes
+        conditional, dropout = None, 0.0
+        state, attributes = self._recorded(run_id)
+        is_recorded = False
+        with suppress(KeyError, TypeError, ValueError):
+            channels, height, width = map(int, state["image_shape"])
+            shape, classes, is_recorded = (channels, height, width), int(state["num_classes"]), True
+        if isinstance(spec, TrainDenoiserSpec):
+            conditional, dropout = spec.class_conditional, spec.label_dropout
+            classes = classes if conditional else 0
+        elif isinstance(spec, ImportDenoiserSpec):
+            dropout = spec.label_dropout
+            classes = classes if is_recorded else None  # a model without classes is for any number of them
+            conditional = None if classes is None else classes > 0
+        blocks = attributes.get(BLOCKS)
+        return NetworkFacts(
+            spec.data.dataset, shape, classes, conditional, dropout,
+            tuple(map(str, blocks)) if isinstance(blocks, list) and blocks else None,
+        )  # fmt: skip
+
+    def _recorded(self, run_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """State of the last checkpoint and facts of a run; empty where there is no file, or not a whole one."""
+        with suppress(UserError, ValueError, KeyError, OSError):
+            reader = self._workspace.reader(run_id)
+            return reader.checkpoint_state(), reader.attributes()
+        return {}, {}
+
+    def _generated_set(self, run_id: str) -> SetFacts | None:
+        with suppress(UserError, ValueError, KeyError, OSError):
+            if run_id not in self._waiting:
+                reader = self._workspace.reader(run_id)
+                if reader.summary().state is RunState.FINISHED:
+                    dtype, shape = reader.sample_layout()["images"]
+                    return SetFacts(dtype, (reader.sample_count(), *shape), reader.array("samples/label"))
+        spec = self.spec(run_id)
+        return self._expected_set(spec) if isinstance(spec, GenerateSpec) else None
+
+    def _expected_set(self, spec: GenerateSpec) -> SetFacts | None:
+        """The set that will be drawn: every class that has a share in it, once."""
+        denoiser = self.network(spec.denoiser)
+        if denoiser is None or denoiser.image_shape is None or not denoiser.num_classes or spec.labels != "condition":
+            return None
+        labels = np.arange(denoiser.num_classes)
+        if len(spec.class_weights) == denoiser.num_classes:
+            labels = np.flatnonzero(spec.class_weights)
+        elif not spec.class_weights:
+            labels = labels[: spec.images]
+        channels, height, width = denoiser.image_shape
+        return SetFacts(np.dtype(np.uint8), (len(labels), height, width, channels), labels)
