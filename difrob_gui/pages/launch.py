@@ -18,8 +18,8 @@ from difrob_gui.feeds import FeedHub
 from difrob_gui.models.input_check import InputCheck
 from difrob_gui.models.spec_fields import Problem
 from difrob_gui.theme import icon, set_role
-from difrob_gui.widgets.field_editor import CalmComboBox
 from difrob_gui.widgets.method_cards import MethodCards
+from difrob_gui.widgets.preset_row import PresetRow
 from difrob_gui.widgets.run_header import RunHeader
 from difrob_gui.widgets.run_picker import RunOption
 from difrob_gui.widgets.scrolling import scroll_area
@@ -164,26 +164,15 @@ class LaunchPage(QWidget):
         self._title.setWordWrap(True)
         self._summary = QLabel(wordWrap=True)
         set_role(self._summary, "muted")
-        self.presets = CalmComboBox()
-        self.presets.setAccessibleName("Preset")
-        self.presets.setToolTip("Named settings of this method; chosen input runs stay as they are.")
-        self.presets.activated.connect(self._on_preset)
-        preset_label = QLabel("&Preset")
-        preset_label.setBuddy(self.presets)
-        self._preset_text = QLabel(wordWrap=True)
-        set_role(self._preset_text, "caption")
-        preset_row = QHBoxLayout()
-        preset_row.setSpacing(10)
-        preset_row.addWidget(preset_label)
-        preset_row.addWidget(self.presets, 1)
+        self.presets = PresetRow()
+        self.presets.chosen.connect(self._on_preset)
         self.header = RunHeader()
         self.header.edited.connect(self._on_header)
         content = QWidget()
         self._content = QVBoxLayout(content)
         self._content.setContentsMargins(0, 0, 8, 0)
         self._content.setSpacing(10)
-        self._content.addLayout(preset_row)
-        self._content.addWidget(self._preset_text)
+        self._content.addWidget(self.presets)
         self._content.addWidget(self.header)
         self._area = scroll_area(content)
         self._help = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
@@ -262,24 +251,9 @@ class LaunchPage(QWidget):
             self._fill_presets()
 
     def _fill_presets(self) -> None:
-        fitting = [preset for preset in self._presets if preset.kind == self.kind]
-        self.presets.clear()
-        self.presets.addItem("Defaults", None)
-        for preset in fitting:
-            self.presets.addItem(preset.title, preset)
-            self.presets.setItemData(self.presets.count() - 1, preset.description, Qt.ItemDataRole.ToolTipRole)
-        self.presets.setEnabled(bool(fitting))
-        self._describe_preset()
+        self.presets.offer([preset for preset in self._presets if preset.kind == self.kind])
 
-    def _describe_preset(self) -> None:
-        preset = self.presets.currentData()
-        text = preset.description if preset is not None else ""
-        self._preset_text.setText(text)
-        self._preset_text.setVisible(bool(text))
-
-    def _on_preset(self) -> None:
-        preset = self.presets.currentData()
-        self._describe_preset()
+    def _on_preset(self, preset: Preset | None) -> None:
         if preset is None:
             self.form.apply_preset({}, "the default")
         else:
@@ -322,8 +296,7 @@ class LaunchPage(QWidget):
             return
         self.choose_kind(kind)
         self._leave_edit()
-        self.presets.setCurrentIndex(0)
-        self._describe_preset()
+        self.presets.forget()
         seed = spec.get("seed", 0)
         self.header.set_fields(str(spec.get("name", "")), seed if isinstance(seed, int) else 0, lane)
         self.form.set_values(spec, source)

@@ -196,14 +196,14 @@ def test_presets_fill_the_form_and_keep_inputs(qtbot: QtBot, page: LaunchPage) -
         ]
     )
     page.choose_kind("train_classifier")
-    assert [page.presets.itemText(row) for row in range(page.presets.count())] == ["Defaults", "Fast"]
+    assert [page.presets.box.itemText(row) for row in range(page.presets.box.count())] == ["Defaults", "Fast"]
     page.form.rows["generated"].editor.set_value("gen")
-    page.presets.setCurrentIndex(1)
-    page.presets.activated.emit(1)
-    assert page._preset_text.text() == "A quick look."
+    page.presets.box.setCurrentIndex(1)
+    page.presets.box.activated.emit(1)
+    assert page.presets.text.text() == "A quick look."
     assert page.form.spec.steps == 20 and page.form.spec.generated == "gen"
-    page.presets.setCurrentIndex(0)
-    page.presets.activated.emit(0)
+    page.presets.box.setCurrentIndex(0)
+    page.presets.box.activated.emit(0)
     assert page.form.spec.steps == 600 and page.form.spec.generated == "gen"
 
 
