@@ -29,6 +29,7 @@ from difrob.specs import TrainDenoiserSpec
 from difrob.specs.diffusion_parts import RegulariserSpec
 from difrob.training.compute import Compute, Tell, send
 from difrob.training.equivariance import Draws, EquivarianceRule, draw_perturbation, regularised_losses
+from difrob.training.optimisers import lay_out_like_parameters
 from difrob.training.weight_averaging import HalfLifeAverage
 
 PLAIN = EquivarianceRule(strength=0.0)
@@ -264,3 +265,4 @@ class DenoiserTraining:
         load_weights(self.denoiser, part_of(parts, "network"))
         self.average.restore(part_of(parts, "average"), state["average"])
         restore_optimiser(self.optimiser, part_of(parts, "optimiser"), state["optimiser"])
+        lay_out_like_parameters(self.optimiser)

@@ -17,6 +17,7 @@ from difrob.jobs import train_denoiser
 from difrob.jobs.denoiser_measures import HeldNoise
 from difrob.nets.storage import unpack
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainDenoiserSpec
+from difrob.specs.parts import ComputeSpec
 from difrob.training.denoising import NoisyBatches, learning_rate
 
 CPU = torch.device("cpu")
@@ -74,6 +75,15 @@ def test_it_learns_and_reports() -> None:
         ({}, 13),  # between two checkpoints and between two points of the curves
         ({"network": DenoiserNetworkSpec(width=32, blocks=2, dropout=0.2), "checkpoint_every": 100}, 20),
         ({"network": DenoiserNetworkSpec(architecture="unet2d", channels=(8, 16)), "steps": 6, "batch_size": 8}, 3),
+        (
+            {
+                "network": DenoiserNetworkSpec(architecture="unet2d", channels=(8, 16)),
+                "steps": 6,
+                "batch_size": 8,
+                "compute": ComputeSpec(channels_last=True),
+            },
+            3,
+        ),
     ],
 )
 def test_a_resumed_run_is_the_run_that_was_interrupted(changes: dict[str, Any], stop: int) -> None:
