@@ -46,7 +46,7 @@ def record_features(
     state_conditions(network, recorder, validation, known, spec)
     found = watch_features(
         network, known.images, validation.images, validation.labels, adversarial,
-        autoencoder_steps=spec.features_autoencoder_steps, at_once=validation.at_once,
+        autoencoder_steps=spec.features_autoencoder_steps, at_once=validation.pieces.size,
     )  # fmt: skip
     if found is None:
         return

@@ -8,6 +8,7 @@ from difrob.runs.interface import Recorder
 from difrob.specs import MemorySpec
 
 STATE = "micro_batch"
+MEASURED_AT_ONCE = 256
 
 
 def training_pieces(recorder: Recorder, spec: MemorySpec, batch_size: int, ranks: Ranks = ALONE) -> MicroBatches:
@@ -22,6 +23,17 @@ def training_pieces(recorder: Recorder, spec: MemorySpec, batch_size: int, ranks
     if recorder.resumed_from is not None:
         size = int(recorder.resumed_from.state.get(STATE, size))
     return _recorded(recorder, size, may_shrink=spec.shrink)
+
+
+def measuring_pieces(recorder: Recorder, spec: MemorySpec, training: MicroBatches, own_batch: int) -> MicroBatches:
+    """Pieces in which fixed images are measured while a network learns.
+
+    A device that cannot hold its whole share of a batch, ``own_batch`` images, is not given more when measuring.
+    """
+    size = training.size if training.size < own_batch else max(own_batch, MEASURED_AT_ONCE)
+    return MicroBatches(
+        size, may_shrink=spec.shrink, tell=lambda new_size, sentence: recorder.note(f"measuring: {sentence}", "warning")
+    )
 
 
 def sampling_pieces(recorder: Recorder, batch_size: int) -> MicroBatches:

@@ -22,7 +22,7 @@ from difrob.jobs.classifier_measures import (
     report,
     validation_attack,
 )
-from difrob.jobs.pieces import training_pieces
+from difrob.jobs.pieces import measuring_pieces, training_pieces
 from difrob.nets.storage import pack, unpack
 from difrob.ranks import Ranks
 from difrob.runs.interface import Recorder
@@ -33,8 +33,6 @@ from difrob.training.classifying import ClassifierTraining, passes_per_image
 from difrob.training.mixing import MixedBatches, read_generated_set
 from difrob.training.optimisers import LossWatch
 from difrob.training.validation import FixedImages, training_probe
-
-MEASURED_AT_ONCE = 256
 
 
 def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> None:
@@ -61,12 +59,10 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     if recorder.resumed_from is not None:
         store.restore(device)
 
-    # A device that cannot hold a whole batch must not be given more at once when measuring.
-    own_batch = -(-spec.batch_size // ranks.world)
-    at_once = pieces.size if pieces.size < own_batch else max(own_batch, MEASURED_AT_ONCE)
+    measuring = measuring_pieces(recorder, spec.memory, pieces, own_batch=-(-spec.batch_size // ranks.world))
     examiner = Examiner(
-        FixedImages(validation, device, at_once=at_once, ranks=ranks),
-        FixedImages(training_probe(real, len(validation)), device, at_once=at_once, ranks=ranks),
+        FixedImages(validation, device, pieces=measuring, ranks=ranks),
+        FixedImages(training_probe(real, len(validation)), device, pieces=measuring, ranks=ranks),
         validation_attack(spec),
         spec,
     )

@@ -14,6 +14,7 @@ from difrob.attacks.pgd import search
 from difrob.attacks.projections import Ball
 from difrob.attacks.starts import starting_points
 from difrob.data import ImageSet, as_float
+from difrob.memory import MicroBatches
 from difrob.randomness import normal_per_sample, numpy_generator
 from difrob.ranks import ALONE, Ranks
 from difrob.specs.parts import AttackSpec
@@ -43,15 +44,15 @@ class FixedImages:
     Args:
         images: the set.
         device: where the measurement runs.
-        at_once: how many images go through the network at once; None for all.
+        pieces: how many images go through the network at once, fewer when memory runs out; None for all.
         ranks: the processes that share the work; each gets to know what all have found.
     """
 
     def __init__(
-        self, images: ImageSet, device: torch.device, *, at_once: int | None = None, ranks: Ranks = ALONE
+        self, images: ImageSet, device: torch.device, *, pieces: MicroBatches | None = None, ranks: Ranks = ALONE
     ) -> None:
         self.ranks = ranks
-        self.at_once = at_once or max(len(images), 1)
+        self.pieces = pieces or MicroBatches(max(len(images), 1), may_shrink=False, tell=lambda size, sentence: None)
         self.images = as_float(images.images, device)
         self.labels = torch.from_numpy(np.array(images.labels)).to(device)
         self.indices = images.indices
@@ -64,8 +65,10 @@ class FixedImages:
         clean = self._right(network, self.images)
         broken, adversarial = torch.zeros_like(clean, dtype=torch.uint8), torch.zeros_like(self.images)
         right = clean.nonzero().squeeze(1)
-        with evaluation_mode(network):
-            for rows in right[self.ranks.share(len(right))].split(self.at_once):
+        own = right[self.ranks.share(len(right))]
+
+        def attack_own() -> None:
+            for rows in own.split(self.pieces.size):
                 ball = Ball(self.images[rows], norm=attack.norm, eps=attack.eps)
                 start = starting_points(
                     ball,
@@ -85,6 +88,9 @@ class FixedImages:
                 )
                 broken[rows] = verdict.broken.to(torch.uint8)
                 adversarial[rows] = verdict.adversarial
+
+        with evaluation_mode(network):
+            self.pieces.attempt(attack_own)
         self.ranks.add_up([broken, adversarial])
         adversarial = torch.where(clean[:, None, None, None], adversarial, self.images)
         return Scores(clean.cpu().numpy(), (clean & (broken == 0)).cpu().numpy(), adversarial)
@@ -100,9 +106,12 @@ class FixedImages:
         """Which of these versions of the images are classified rightly, bool [N]."""
         own = self.ranks.share(len(images))
         right = torch.zeros(len(images), dtype=torch.uint8, device=images.device)
+
+        def predict_own() -> Tensor:
+            return torch.cat([network(part).argmax(1) for part in images[own].split(self.pieces.size)])
+
         with evaluation_mode(network), torch.no_grad():
-            predictions = [network(part).argmax(1) for part in images[own].split(self.at_once)]
-        right[own] = (torch.cat(predictions) == self.labels[own]).to(torch.uint8)
+            right[own] = (self.pieces.attempt(predict_own) == self.labels[own]).to(torch.uint8)
         self.ranks.add_up([right])
         return right.bool()
 

@@ -102,6 +102,18 @@ def test_a_full_device_halves_the_pieces_once_and_says_so(name: str) -> None:
         assert torch.equal(weights_of(recorder)[key], tensor), key
 
 
+def test_a_device_that_fills_while_measuring_measures_in_smaller_pieces() -> None:
+    recorder, free = MemoryRecorder(), trained("classifier")
+    with device_of(24):
+        trained("classifier", recorder)
+    warnings = [note for level, note in recorder.notes if level == "warning"]
+    assert warnings and all(note.startswith("measuring: GPU memory ran out") for note in warnings)
+    assert warnings[-1].endswith("from here on 16 at once")
+    assert recorder.last_checkpoint.state["micro_batch"] == 24
+    for name in ("validation/robust_accuracy", "train/robust_accuracy", "validation/clean_accuracy"):
+        assert recorder.values(name) == pytest.approx(free.values(name), abs=0.011)
+
+
 @pytest.mark.parametrize("name", JOBS)
 def test_a_resumed_run_cuts_its_batches_in_the_same_places(name: str) -> None:
     whole = MemoryRecorder()
