@@ -7,9 +7,11 @@ once. When a follower dies, the run ends with what that one had to say.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from difrob.errors import Stopped, UserError
-from difrob.runs import Workspace
+from difrob.runs import RunState, Workspace
 from difrob.runs.causes import Cause
 from difrob.runs.interface import Recorder
 from difrob.runs.recorder import RunRecorder
@@ -70,13 +72,15 @@ def own_devices(device: str, count: int) -> list[str]:
         given = [f"cuda:{index}" for index in range(min(count, torch.cuda.device_count()))]
     if given == ["cpu"]:
         given *= count
-    if len(given) < count or not all(name.startswith(("cuda:", "cpu")) for name in given[:count]):
+    chosen = given[:count]
+    are_gpus = all(name.startswith("cuda:") for name in chosen) and len(set(chosen)) == len(chosen)
+    if len(chosen) < count or not (are_gpus or set(chosen) == {"cpu"}):
         raise UserError(
-            f"compute.devices = {count} asks for so many CUDA devices, and this run was given {', '.join(given)} "
+            f"compute.devices = {count} asks for so many different CUDA devices, and this run was given {', '.join(given)} "
             f"(CUDA devices here: {torch.cuda.device_count()}); lower compute.devices, or name them: "
             f"--device {','.join(f'cuda:{index}' for index in range(count))}"
         )
-    return given[:count]
+    return chosen
 
 
 class Company:
@@ -94,12 +98,14 @@ class Company:
         self._order = {"spec": spec.model_dump(mode="json"), "threads": threads}
         self._names = devices
         self._command = [
-            sys.executable, "-m", "difrob.worker.follower", "--workspace", str(workspace.root), "--run-id", run_id,
+            # -P: the folder that somebody happens to be in is no place to import from.
+            sys.executable, "-P", "-m", "difrob.worker.follower", "--workspace", str(workspace.root), "--run-id", run_id,
             "--world", str(len(devices)),
         ]  # fmt: skip
         self._meeting: Path | None = None
         self._followers: list[subprocess.Popen[bytes]] = []
-        self._dismissed = threading.Event()
+        self._settled = threading.Event()
+        self._joined = self._broken = False
 
     def gather(self, recorder: RunRecorder, device: torch.device) -> Recorder:
         """Start the followers and wait until all have come; the recorder through which the job must ask.
@@ -123,6 +129,7 @@ class Company:
             follower.stdin.flush()
         deadline = time.monotonic() + JOIN_SECONDS
         while not all((self._meeting / f"{rank}.here").exists() for rank in range(1, len(self._names))):
+            recorder.check_stop()
             if (fault := self.fault()) is not None:
                 raise UserError(fault.reason)
             if time.monotonic() > deadline:
@@ -130,8 +137,10 @@ class Company:
                     f"the processes for {', '.join(self._names[1:])} did not come within {JOIN_SECONDS:.0f} s"
                 )
             time.sleep(0.05)
+        # From now on this process may wait for one that has died.
+        threading.Thread(target=self._watch, args=(recorder,), name="followers", daemon=True).start()
         join(self._meeting, 0, len(self._names), device)
-        threading.Thread(target=self._watch, name="followers", daemon=True).start()
+        self._joined = True
         return cast(Recorder, LeadingRecorder(recorder))
 
     def fault(self, *, wait: float = 0.0) -> Fault | None:
@@ -142,17 +151,38 @@ class Company:
         """
         deadline = time.monotonic() + wait
         while True:
-            for rank, follower in enumerate(self._followers, start=1):
-                code = follower.poll()
-                if code not in (None, 0, LEADER_GONE, PEER_GONE):
-                    return self._fault_of(rank, code)
+            codes = {rank: follower.poll() for rank, follower in enumerate(self._followers, start=1)}
+            bad = [rank for rank, code in codes.items() if code not in (None, 0, LEADER_GONE, PEER_GONE)]
+            # Those that say why come first: the others may have ended because of them.
+            for rank in sorted(bad, key=lambda rank: not self._told_by(rank).exists()):
+                return self._fault_of(rank, codes[rank] or 0)
             if time.monotonic() > deadline:
                 return None
             time.sleep(WATCH_SECONDS / 4)
 
-    def dismiss(self) -> None:
-        """End those that are still there, and clear up."""
-        self._dismissed.set()
+    def settle(self, *, broken: bool) -> None:
+        """The job has ended here. After a fault, or an abort of which the others do not know, they are ended too."""
+        self._settled.set()
+        self._broken = broken or not self._joined
+        if self._broken:
+            self._dismiss()
+
+    def part(self) -> None:
+        """Give up the connection, last of all, and clear up: a GPU that still waits for one that has gone may never answer,
+        and then this process, which has nothing left to do, is ended."""
+        if self._meeting is None:
+            return
+        patience = threading.Timer(2 * GRACE_SECONDS, self._exit)
+        patience.daemon = True
+        patience.start()
+        # Before the folder goes: NCCL looks into the file every second, and waits minutes for one that is missing.
+        leave(broken=self._broken)
+        self._wait_for_end()
+        self._dismiss()
+        patience.cancel()
+        shutil.rmtree(self._meeting, ignore_errors=True)
+
+    def _dismiss(self) -> None:
         for follower in self._followers:
             if follower.poll() is None:
                 follower.kill()
@@ -160,44 +190,53 @@ class Company:
             follower.wait()
             if follower.stdin is not None:
                 follower.stdin.close()
-        if self._meeting is not None:
-            shutil.rmtree(self._meeting, ignore_errors=True)
 
-    def part(self) -> None:
-        """Give up the connection, last of all: a GPU that still waits for one that has gone may never answer, and then this
-        process, which has nothing left to do, is ended."""
-        if self._meeting is None:
-            return
-        patience = threading.Timer(GRACE_SECONDS, os._exit, (PEER_GONE,))
-        patience.daemon = True
-        patience.start()
-        leave()
-        patience.cancel()
-
-    def wait_for_end(self) -> None:
+    def _wait_for_end(self) -> None:
         """Let followers end that have done their part; they came to their end with the leader."""
         deadline = time.monotonic() + GRACE_SECONDS
         while any(follower.poll() is None for follower in self._followers) and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _fault_of(self, rank: int, code: int) -> Fault:
+    def _told_by(self, rank: int) -> Path:
         assert self._meeting is not None
+        return self._meeting / f"{rank}.fault"
+
+    def _fault_of(self, rank: int, code: int) -> Fault:
         who = f"process {rank + 1} of {len(self._names)} ({self._names[rank]})"
         try:
-            told = json.loads((self._meeting / f"{rank}.fault").read_text())
+            told = json.loads(self._told_by(rank).read_text())
             return Fault(Cause(told["cause"]), f"{who}: {told['reason']}", told["details"])
         except (OSError, ValueError, KeyError):
             if code < 0:
                 return Fault(Cause.SIGNAL, f"{who} was killed by signal {signal_name(-code)}")
             return Fault(Cause.ERROR, f"{who} ended with exit code {code}")
 
-    def _watch(self) -> None:
-        """A leader that waits on its GPU for a process that has died would wait for ever: leave, the journal has it all."""
-        while not self._dismissed.wait(WATCH_SECONDS):
-            fault = self.fault()
-            if fault is not None and not self._dismissed.wait(GRACE_SECONDS):
+    def _broken_off(self) -> Fault | None:
+        """The first follower that has ended because it lost the others; while the leader is there, none should."""
+        for rank, follower in enumerate(self._followers, start=1):
+            if follower.poll() == PEER_GONE:
+                who = f"process {rank + 1} of {len(self._names)} ({self._names[rank]})"
+                return Fault(Cause.ERROR, f"{who} lost its connection to the others")
+        return None
+
+    def _watch(self, recorder: RunRecorder) -> None:
+        """A leader that waits on its GPU for a process that has died would wait for ever: record why, and leave."""
+        while not self._settled.wait(WATCH_SECONDS):
+            fault = self.fault() or self._broken_off()
+            if fault is not None and not self._settled.wait(GRACE_SECONDS):
+                fault = self.fault() or fault  # one that lost the others may have ended before the one that it lost
                 print(f"{OWN_WORDS}{fault.reason}", file=sys.stderr, flush=True)
-                os._exit(PEER_GONE)
+                with contextlib.suppress(Exception):  # the journal has all but the end
+                    recorder.note(fault.reason, "error")
+                    if fault.details:
+                        recorder.note(fault.details, "error")
+                    recorder.finish(RunState.FAILED, fault.reason, fault.cause)
+                self._exit()
+
+    def _exit(self) -> None:
+        if self._meeting is not None:
+            shutil.rmtree(self._meeting, ignore_errors=True)
+        os._exit(PEER_GONE)
 
 
 class LeadingRecorder:
@@ -223,21 +262,37 @@ class LeadingRecorder:
 
 
 def join(meeting: Path, rank: int, world: int, device: torch.device) -> None:
-    """Make this process one of ``world`` that exchange tensors; returns when all are there."""
+    """Make this process one of ``world`` that exchange tensors; returns when all are there.
+
+    Raises:
+        UserError: for GPUs of which this PyTorch knows no way to join them.
+    """
     import torch
 
     if device.type == "cuda":
+        if not torch.distributed.is_nccl_available():
+            raise UserError(
+                "this PyTorch cannot join several GPUs, for it has no NCCL (Windows has none); set compute.devices = 1"
+            )
         torch.cuda.set_device(device)
+    if (loopback := {"linux": "lo", "darwin": "lo0"}.get(sys.platform)) in [name for _, name in socket.if_nameindex()]:
+        # They are all on this machine; without a word Gloo listens where the machine's name leads, for others to knock at.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     store = torch.distributed.FileStore(str(meeting / "store"), world)
     torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
 
 
-def leave() -> None:
-    """Undo :func:`join`, without waiting for anybody."""
+def leave(*, broken: bool = False) -> None:
+    """Undo :func:`join`. GPUs leave together, so all must come here, unless the connection is broken."""
     import torch
 
-    if torch.distributed.is_initialized():
+    if not torch.distributed.is_initialized():
+        return
+    if broken and "nccl" in torch.distributed.get_backend_config():
+        with contextlib.suppress(RuntimeError):  # whatever cannot be aborted ends with this process
+            torch.distributed.distributed_c10d._abort_process_group()
+    else:
         torch.distributed.destroy_process_group()
 
 

@@ -68,11 +68,13 @@ def execute(
     state, reason, cause = RunState.FINISHED, "", Cause.NONE
     hook = _leave_on_abort(control)
     company = Company(workspace, run_id, spec, devices, before.get("threads"))
+    together = False  # whether all processes of the run have come to the same end
     try:
         job(spec, company.gather(recorder, torch_device), torch_device)
-        company.wait_for_end()
+        together = True
     except Stopped as stopped:
         cause = Cause.REQUEST
+        together = stopped.grade == "stop"
         if stopped.grade == "abort":
             state, reason = RunState.CANCELLED, "aborted on request"
         else:
@@ -88,10 +90,11 @@ def execute(
             recorder.note(traceback.format_exc(), "error")
     finally:
         hook.remove()
-        company.dismiss()
-    summary = recorder.finish(state, reason, cause)
-    company.part()
-    return summary
+        company.settle(broken=not together)
+    try:
+        return recorder.finish(state, reason, cause)
+    finally:
+        company.part()
 
 
 def _earlier_facts(workspace: Workspace, run_id: str) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import traceback
@@ -16,7 +18,7 @@ from difrob.errors import Stopped
 from difrob.runs import Workspace
 from difrob.runs.following import FollowingRecorder
 from difrob.specs import parse_spec
-from difrob.worker.company import LEADER_GONE, ORDERS, PEER_GONE, broke_off, join
+from difrob.worker.company import LEADER_GONE, ORDERS, PEER_GONE, broke_off, join, leave
 from difrob.worker.failures import explain_failure
 
 
@@ -30,12 +32,12 @@ def main() -> int:
     parser.add_argument("--world", type=int, required=True)
     parser.add_argument("--meeting", type=Path, required=True)
     arguments = parser.parse_args()
+    # In a console of Windows Ctrl+C reaches all processes; it is the leader that is asked to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_the_leader, args=(arguments.meeting,), name="leader", daemon=True).start()
     try:
         _follow(arguments, order)
-    except Stopped:
-        return 0
     except Exception as error:
         if broke_off(error):
             return PEER_GONE
@@ -61,7 +63,9 @@ def _follow(arguments: argparse.Namespace, order: dict[str, object]) -> None:
     recorder = FollowingRecorder(
         Workspace(arguments.workspace), arguments.run_id, resumed_at, lambda: ORDERS[ranks.told(0)]
     )
-    importlib.import_module(f"difrob.jobs.{spec.kind}").run(spec, recorder, device)
+    with contextlib.suppress(Stopped):
+        importlib.import_module(f"difrob.jobs.{spec.kind}").run(spec, recorder, device)
+    leave()
 
 
 def _leave_with_the_leader(meeting: Path) -> None:

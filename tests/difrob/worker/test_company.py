@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ from difrob.runs.recorder import RunRecorder
 from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import JobSpec, TrainClassifierSpec, TrainDenoiserSpec, parse_spec
-from difrob.worker.company import Company, own_devices
+from difrob.worker.company import PEER_GONE, Company, join, own_devices
 from difrob.worker.execution import execute
 
 CPU = torch.device("cpu")
@@ -80,9 +82,12 @@ def followers(leader: int | None = None) -> list[psutil.Process]:
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_left_behind() -> Any:
+def nobody_and_nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
+    folder = tmp_path_factory.mktemp("meetings")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield
     assert followers() == []
+    assert list(folder.glob("difrob-ranks-*")) == []
 
 
 def test_two_processes_train_the_classifier_that_one_trains(workspace: Workspace) -> None:
@@ -189,9 +194,76 @@ def test_the_devices_of_all_ranks() -> None:
     assert own_devices("cpu", 3) == ["cpu"] * 3
     assert own_devices("cuda:3,cuda:1", 2) == ["cuda:3", "cuda:1"]
     assert own_devices("cuda:0,cuda:1,cuda:2", 2) == ["cuda:0", "cuda:1"]
-    for device in ("cuda:0", "mps", "cuda:0,mps"):
+    for device in ("cuda:0", "mps", "cuda:0,mps", "cuda:0,cpu", "cuda:1,cuda:1"):
         with pytest.raises(UserError, match=r"compute.devices = 2.*--device cuda:0,cuda:1"):
             own_devices(device, 2)
+
+
+def test_gpus_are_not_joined_without_nccl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    with pytest.raises(UserError, match=r"NCCL.*set compute.devices = 1"):
+        join(tmp_path, 0, 2, torch.device("cuda:0"))
+
+
+def test_followers_import_nothing_from_where_they_are_started_and_ignore_interrupts(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying_about = tmp_path / "lying about"
+    lying_about.mkdir()
+    (lying_about / "argparse.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(lying_about)
+    interrupted: list[int] = []
+
+    def interrupt(sign: SignOfLife) -> None:
+        if sign.progress.done and not interrupted:
+            for follower in followers():
+                follower.send_signal(signal.SIGINT)
+                interrupted.append(follower.pid)
+
+    with SlowSteps(0.3):
+        finished(workspace, "run", classifier_spec(2, steps=3), on_progress=interrupt)
+    assert len(interrupted) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "said"),
+    [
+        (7, Cause.ERROR, "process 2 of 2 (cpu) ended with exit code 7"),
+        (PEER_GONE, Cause.ERROR, "process 2 of 2 (cpu) lost its connection to the others"),
+    ],
+)
+def test_a_leader_that_waits_for_a_dead_follower_says_why_and_leaves(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, code: int, cause: Cause, said: str
+) -> None:
+    """The follower comes, and dies before it joins; so the leader would wait."""
+    dies = (
+        "import pathlib, sys; sys.stdin.readline(); a = sys.argv;"
+        f"(pathlib.Path(a[a.index('--meeting') + 1]) / '1.here').touch(); raise SystemExit({code})"
+    )
+    left = threading.Event()
+
+    def leave_at_once(code: int) -> None:
+        assert code == PEER_GONE
+        left.set()
+        company._settled.wait(60)  # as nothing is done after it
+
+    spec = classifier_spec(2)
+    recorder = RunRecorder(workspace, "run", spec)
+    company = Company(workspace, "run", spec, ["cpu", "cpu"], threads=1)
+    options = company._command[company._command.index("--workspace") :]
+    company._command = [sys.executable, "-c", dies, *options]
+    with monkeypatch.context() as patch:
+        patch.setattr("difrob.worker.company.GRACE_SECONDS", 0.2)
+        patch.setattr("difrob.worker.company.join", lambda *arguments: left.wait(60))
+        patch.setattr(os, "_exit", leave_at_once)
+        try:
+            company.gather(recorder, CPU)
+        finally:
+            company.settle(broken=True)
+            recorder.close()
+    assert left.is_set()
+    summary = workspace.reader("run").summary()
+    assert (summary.state, summary.cause, summary.reason) == (RunState.FAILED, cause, said)
 
 
 def test_a_batch_must_be_large_enough_to_be_shared() -> None:
@@ -221,7 +293,7 @@ def test_what_a_follower_says_before_it_fails_is_heard(workspace: Workspace) -> 
         company.gather(recorder, CPU)
         fault = company.fault(wait=60)
     finally:
-        company.dismiss()
+        company.settle(broken=True)
         recorder.close()
         company.part()
     assert fault is not None and fault.cause is Cause.BAD_INPUT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import h5py
@@ -16,6 +17,7 @@ from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainDenoiserSpec
 from difrob.worker.execution import THREADS, execute, prepare_torch
+from difrob.worker.transport import supervisor_command
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +113,12 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(THREADS, "many")
     with pytest.raises(UserError, match="DIFROB_THREADS = 'many' is not a whole number"):
         prepare_torch("cpu")
+
+
+def test_no_process_imports_from_the_folder_it_is_started_in(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that lies there under the name of a package must not be executed."""
+    (tmp_path / "psutil.py").write_text("raise SystemExit('a file of the current folder was executed')")
+    monkeypatch.chdir(tmp_path)
+    command = supervisor_command(Workspace(tmp_path / "workspace"))
+    asked = subprocess.run([*command, "--help"], capture_output=True, text=True)
+    assert asked.returncode == 0 and "--workspace" in asked.stdout, asked.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import psutil
 import torch
 
 from difrob.memory import MicroBatches
@@ -17,6 +18,11 @@ def main(meeting: Path, rank: int) -> None:
     join(meeting, rank, 2, torch.device("cpu"))
     ranks = Ranks.here()
     assert (ranks.rank, ranks.world, ranks.leads) == (rank, 2, rank == 0)
+
+    # Nobody on another machine can reach them.
+    if sys.platform in ("linux", "darwin"):
+        connections = psutil.Process().net_connections("tcp")
+        assert connections and {connection.laddr.ip for connection in connections} <= {"127.0.0.1", "::1"}
 
     # Shares are disjoint and complete, also of an odd number.
     assert list(range(7))[ranks.share(7)] == ([0, 2, 4, 6] if rank == 0 else [1, 3, 5])
