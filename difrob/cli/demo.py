@@ -137,7 +137,7 @@ def open_window(workspace: Workspace, *, quiet: bool) -> subprocess.Popen[bytes]
         if not quiet:
             console.print("[dim]no window here ('difrob doctor' says why); progress follows below[/dim]")
         return None
-    command = [sys.executable, "-m", "difrob_gui", "--workspace", str(workspace.root), "--follow"]
+    command = [sys.executable, "-P", "-m", "difrob_gui", "--workspace", str(workspace.root), "--follow"]
     return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -224,7 +224,16 @@ def take_screenshots(workspace: Workspace, pipeline: Pipeline) -> list[str]:
         return []
     folder = workspace.root / "screenshots"
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
-    command = [sys.executable, "-m", "difrob_gui.screenshots", "--workspace", str(workspace.root), "--out", str(folder)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "difrob_gui.screenshots",
+        "--workspace",
+        str(workspace.root),
+        "--out",
+        str(folder),
+    ]
     command += ["--monitor", pipeline.entries["mixed"][0], "--pages", "monitor,compare", "--theme", "light"]
     for key in ("real attacked", "mixed attacked", "real certified", "mixed certified"):
         command += ["--compare", pipeline.entries[key][0]]

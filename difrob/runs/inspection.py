@@ -142,7 +142,7 @@ class Inspector:
         if self._process is None:
             self._answers = queue.Queue()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "difrob.runs.inspection"],
+                [sys.executable, "-P", "-m", "difrob.runs.inspection"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
             )  # fmt: skip
             self._thread = threading.Thread(

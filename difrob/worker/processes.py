@@ -36,7 +36,7 @@ class WorkerProcesses:
 
         On several lanes it is still one process that is started here: it starts by itself those that follow it.
         """
-        command = [sys.executable, "-m", "difrob.worker", "--workspace", str(self._workspace.root)]
+        command = [sys.executable, "-P", "-m", "difrob.worker", "--workspace", str(self._workspace.root)]
         with open(self._workspace.output_path(run_id), "ab") as output:
             child = subprocess.Popen(
                 [*command, "--run-id", run_id, "--device", device_of(lane)],

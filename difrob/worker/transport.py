@@ -140,7 +140,7 @@ class Connection:
 
 def supervisor_command(workspace: Workspace) -> list[str]:
     """The command that starts the supervisor of a workspace."""
-    return [sys.executable, "-m", "difrob.worker.supervisor", "--workspace", str(workspace.root)]
+    return [sys.executable, "-P", "-m", "difrob.worker.supervisor", "--workspace", str(workspace.root)]
 
 
 def _refuse_if_served_elsewhere(workspace: Workspace) -> None:
