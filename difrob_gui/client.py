@@ -27,6 +27,7 @@ from difrob_gui.mirror import QueueMirror
 
 log = logging.getLogger(__name__)
 
+NO_SUPERVISOR = "no supervisor is running"
 Callback = Callable[[Any, str | None], None]
 
 
@@ -209,7 +210,7 @@ class SupervisorClient(QObject):
             QLocalSocket.LocalSocketError.ServerNotFoundError,
             QLocalSocket.LocalSocketError.ConnectionRefusedError,
         )
-        reason = "no supervisor is running" if absent else f"no link to the supervisor: {self._socket.errorString()}"
+        reason = NO_SUPERVISOR if absent else f"no link to the supervisor: {self._socket.errorString()}"
         if absent and self._autostart and self._start_supervisor():
             self._set_link(Link.STARTING)
             self._try_later()

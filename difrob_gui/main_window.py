@@ -256,7 +256,10 @@ class MainWindow(QMainWindow):
             self._options_stale = True
             if self.page == "launch":
                 self._update_options()
-            self.status.show_queue(self.client.state)
+            rows = self.runs.model.rows()
+            self.status.show_queue(
+                self.client.state, sum(row.state.is_live and row.run_id not in mirror.entries for row in rows)
+            )
             waiting = sum(not entry.state.is_end for entry in mirror.entries.values())
             self.nav.set_number("view.queue", waiting)
             self.actions_table["queue.pause"].setChecked(mirror.paused)
@@ -269,9 +272,11 @@ class MainWindow(QMainWindow):
     def _on_link(self, link: Link) -> None:
         self.status.show_link(link, self.client.reason)
         self._on_list()
-        if link is Link.FAILED:
+        if link is Link.FAILED and not self.status.is_calm:
             self.tell(
-                f"No link to the supervisor: {self.client.reason}.", Tone.WARNING, ("Try again", self.client.open)
+                f"No link to the supervisor: {self.client.reason}. 'difrob serve' starts one by hand.",
+                Tone.WARNING,
+                ("Try again", self.client.open),
             )
 
     def _on_current(self, run_id: str) -> None:

@@ -9,8 +9,8 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,12 @@ from difrob.specs import KINDS
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
+    from difrob.runs import Workspace
     from difrob_gui.main_window import MainWindow
 
 PAGES = ("launch", "queue", "monitor", "compare", "studies", "data")
 PATIENCE_MS = 15_000
+PAINT_MS = 30_000
 SETTLE_MS = 900
 STEP_MS = 100
 
@@ -37,9 +39,14 @@ def main() -> int:
     parser.add_argument("--scale", choices=("1", "2"), default="1")
     parser.add_argument("--size", default="1280x800", metavar="WxH", help="size of the window in logical pixels")
     parser.add_argument("--pages", default=",".join(PAGES), help=f"some of {','.join(PAGES)}")
-    parser.add_argument("--monitor", metavar="RUN", help="run on the Monitor page; by default the newest training")
     parser.add_argument(
-        "--compare", metavar="RUN", action="append", help="a run on the Compare page, may be given several times"
+        "--monitor", metavar="RUN", help="run on the Monitor page, by name or id; by default the newest training"
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="RUN",
+        action="append",
+        help="a run on the Compare page, by name or id; may be given several times",
     )
     parser.add_argument("--kind", choices=list(KINDS), default="train_classifier", help="form on the Launch page")
     parser.add_argument("--data", metavar="NAME", help="data set on the Data page; by default the first")
@@ -82,7 +89,8 @@ def take(workspace_folder: Path, out: Path, wish: Wish) -> list[Path]:
     """Open the window in each theme, and save a picture of each page; returns their paths.
 
     Raises:
-        UserError: when there is no such workspace or page, or the pictures cannot be written.
+        UserError: when there is no such workspace, page, run or data set, when a page is not painted in time, or when the
+            pictures cannot be written.
     """
     from PySide6.QtCore import QCoreApplication, QEvent
     from PySide6.QtWidgets import QApplication
@@ -93,13 +101,14 @@ def take(workspace_folder: Path, out: Path, wish: Wish) -> list[Path]:
 
     if unknown := set(wish.pages) - set(PAGES):
         raise UserError(f"there is no page '{sorted(unknown)[0]}'; pages are {', '.join(PAGES)}")
+    workspace = Workspace(workspace_folder, create=False)
+    wish = _resolved(wish, workspace)
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder '{out}': {error.strerror}") from None
-    workspace = Workspace(workspace_folder, create=False)
     paths: list[Path] = []
     for theme in wish.themes:
         with tempfile.TemporaryDirectory() as folder:
@@ -114,6 +123,32 @@ def take(workspace_folder: Path, out: Path, wish: Wish) -> list[Path]:
                 window.deleteLater()
                 QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     return paths
+
+
+def _resolved(wish: Wish, workspace: Workspace) -> Wish:
+    """The same with ids in place of the names of runs. Raises UserError for runs and data sets that there are not."""
+    if wish.data:
+        workspace.data_set(wish.data)
+    return replace(
+        wish,
+        monitor=workspace.find(wish.monitor) if wish.monitor else "",
+        compare=tuple(dict.fromkeys(workspace.find(name) for name in wish.compare)),
+    )
+
+
+def unfinished(window: MainWindow, compared: Collection[str]) -> str:
+    """What the page on show still waits for, as the end of a sentence; empty when all that can be seen is painted."""
+    from difrob_gui.charts.chart import Chart
+
+    page = window.page
+    if page == "monitor" and not window.monitor.is_read:
+        return f"run '{window.monitor.run_id}' is still being read"
+    if page == "compare" and set(compared) != set(window.compare_page.runs.run_ids):
+        return "the runs to compare are not shown yet"
+    if page == "compare" and (unread := window.compare_page.unread):
+        return f"run '{unread[0]}' is still being read"
+    behind = [chart.title for chart in window.findChildren(Chart) if chart.is_behind]
+    return f"the chart '{behind[0]}' is still to be painted" if behind else ""
 
 
 class _Tour:
@@ -155,7 +190,8 @@ class _Tour:
         more = window.more
         more.refresh()
         while (
-            not (window.feeds.is_listed and more.shelf.is_read and more.studies.shelf.is_read) and waited < PATIENCE_MS
+            not (window.feeds.is_complete and more.shelf.is_read and more.studies.shelf.is_read)
+            and waited < PATIENCE_MS
         ):
             yield STEP_MS
             waited += STEP_MS
@@ -178,6 +214,12 @@ class _Tour:
                 more.data.choose(self._wish.data)
             window.show_page(page)
             yield SETTLE_MS
+            waited = 0
+            while missing := unfinished(window, compared):
+                if waited >= PAINT_MS:
+                    raise UserError(f"page '{page}' was not painted within {PAINT_MS // 1000} s: {missing}")
+                yield STEP_MS
+                waited += STEP_MS
             window.toasts.clear()
             yield 0
             path = self._out / f"{page}-{self._theme}.png"

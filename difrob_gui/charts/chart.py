@@ -17,7 +17,7 @@ from difrob_gui.charts.chart_card import ChartCard
 from difrob_gui.charts.curve import Curve, Look
 from difrob_gui.charts.items import GridItem
 from difrob_gui.charts.menu import ChartMenu
-from difrob_gui.charts.ranges import Range, follow_x, follow_y
+from difrob_gui.charts.ranges import LEAST_WIDTH, Range, follow_x, follow_y
 from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import SeriesData, XAxis
 from difrob_gui.charts.ticks import Scale, value_text
@@ -55,9 +55,8 @@ class Chart(ChartCard):
         self._y_scale, self._x_scale, self._x_label = y_scale, x_scale, x_label
         self._fixed_y = SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y
         self._axis = XAxis.STEP
-        self._log = False
+        self._log = self._growing = False
         self._weight = 0.0
-        self._growing = False
         self._follows = True
         self._auto: tuple[Range | None, Range | None] = (None, None)
         self._cursor: float | None = None
@@ -132,6 +131,7 @@ class Chart(ChartCard):
         self._auto = (None, None)
         self._follows = True
         self._fit_button.hide()
+        self.area.set_waiting(True)
 
     def set_curve_shown(self, key: str, shown: bool) -> None:
         """Show or hide a curve; it stays in the legend."""
@@ -207,8 +207,7 @@ class Chart(ChartCard):
         wanted = (x_label, x_scale, y_scale, SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y)
         if wanted == (self._x_label, self._x_scale, self._y_scale, self._fixed_y):
             return
-        self._x_label, self._x_scale, self._y_scale = x_label, x_scale, y_scale
-        self._fixed_y = SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y
+        self._x_label, self._x_scale, self._y_scale, self._fixed_y = wanted
         self._log_button.setVisible(y_scale is not Scale.SHARE)
         if y_scale is Scale.SHARE:
             self._log = False
@@ -243,6 +242,11 @@ class Chart(ChartCard):
         """How long the last painting of the plot took; the scheduler plans with it."""
         return self.area.paint_seconds
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether somebody sees it while its picture is still to be brought up to date."""
+        return self._dirty and self._is_seen()
+
     def refresh(self) -> None:
         """Bring the picture up to date; called by the scheduler."""
         if not self._dirty or not self._is_seen():
@@ -263,6 +267,7 @@ class Chart(ChartCard):
 
     def _draw(self, ratio: float | None = None) -> None:
         self._dirty = False
+        self.area.set_waiting(not any(len(c.data) or c.data.not_finite for c in self._curves.values()))
         if self._follows:
             self._follow()
         area = self.area
@@ -296,7 +301,7 @@ class Chart(ChartCard):
             high = max((e[1] for e in ends if math.isfinite(e[1])), default=math.nan)
             if self._log and math.isfinite(low):
                 low, high = math.log10(low), math.log10(high)
-            y = follow_y(self._auto[1], low, high)
+            y = follow_y(self._auto[1], low, high, least=0.0 if self._log else LEAST_WIDTH)
         self._auto = (x, y)
         self.area.set_ranges(x, y)
 
@@ -308,7 +313,8 @@ class Chart(ChartCard):
             self._where.setText("")
         else:
             scale = Scale.SECONDS if self._axis is XAxis.ELAPSED and self.has_steps else self._x_scale
-            self._where.setText(f"{self._x_title()} {value_text(scale, self._snapped(self._cursor))}")
+            at_sample = readout.nearest_sample(self._curves.values(), self._axis, self._cursor)
+            self._where.setText(f"{self._x_title()} {value_text(scale, at_sample)}")
 
     def _update_legend(self, look: Look) -> None:
         curves = list(self._curves.values())
@@ -328,12 +334,6 @@ class Chart(ChartCard):
 
     def _x_title(self) -> str:
         return self._x_label if self._axis is XAxis.STEP or not self.has_steps else str(XAxis.ELAPSED)
-
-    def _snapped(self, x: float) -> float:
-        """The sample position nearest to ``x`` among the shown curves, which the read-out tells."""
-        readings = [c.data.reading(self._axis, x) for c in self._curves.values() if c.shown]
-        positions = [r.x for r in readings if r is not None]
-        return min(positions, key=lambda p: abs(p - x)) if positions else x
 
     def _is_seen(self) -> bool:
         return self.isVisible() and not self.visibleRegion().isEmpty()
@@ -385,19 +385,9 @@ class Chart(ChartCard):
         self.cursor_moved.emit(x)
 
     def _on_step(self, direction: int) -> None:
-        shown = [c.data for c in self._curves.values() if c.shown and len(c.data)]
-        if not shown:
-            return
-        if self._cursor is None:
-            ends = [span for data in shown if (span := data.span(self._axis)) is not None]
-            at = max(e[1] for e in ends) if direction < 0 else min(e[0] for e in ends)
-        else:
-            beside = [data.neighbour(self._axis, self._cursor, direction) for data in shown]
-            found = [b for b in beside if b is not None]
-            if not found:
-                return
-            at = min(found, key=lambda b: abs(b - self._cursor))
-        self._on_pointed(at)
+        at = readout.sample_beside(self._curves.values(), self._axis, self._cursor, direction)
+        if at is not None:
+            self._on_pointed(at)
 
     def _on_toggled(self, key: str) -> None:
         self.set_curve_shown(key, not self._curves[key].shown)

@@ -15,6 +15,7 @@ from PySide6.QtGui import (
     QContextMenuEvent,
     QFontMetricsF,
     QKeyEvent,
+    QPainter,
     QPaintEvent,
     QPen,
     QResizeEvent,
@@ -26,6 +27,7 @@ from difrob_gui.charts.items import GridItem
 from difrob_gui.charts.ticks import Scale, ticks
 from difrob_gui.theme import Theme
 
+WAITING = "reading …"
 _KEY_MOVES = {
     Qt.Key.Key_Left: (-1, 0),
     Qt.Key.Key_Right: (1, 0),
@@ -90,9 +92,11 @@ class PlotArea(pyqtgraph.PlotWidget):
         self._box = _Box(enableMenu=False)
         super().__init__(parent, viewBox=self._box, enableMenu=False)
         self.paint_seconds = 0.0
+        self.is_waiting = True
         self.x_scale = Scale.COUNT
         self.y_scale = Scale.NUMBER
         self._grid = GridItem()
+        self._waiting_colour = QColor()
         self._tick_key: tuple[object, ...] = ()
         plot = self.getPlotItem()
         plot.hideButtons()
@@ -150,6 +154,12 @@ class PlotArea(pyqtgraph.PlotWidget):
         if x != self.x_range or y != self.y_range:
             self._box.setRange(xRange=x, yRange=y, padding=0, disableAutoRange=True)
 
+    def set_waiting(self, waiting: bool) -> None:
+        """Say that values are being read, in place of axes on which nothing stands yet."""
+        if waiting != self.is_waiting:
+            self.is_waiting = waiting
+            self.viewport().update()
+
     def set_scales(self, x: Scale, y: Scale, x_label: str) -> None:
         """What the numbers along the axes are."""
         self.x_scale, self.y_scale = x, y
@@ -162,6 +172,7 @@ class PlotArea(pyqtgraph.PlotWidget):
         """Colours of ground, grid and axes."""
         self.setBackground(theme.plot_background)
         self._grid.set_colour(theme.plot_grid)
+        self._waiting_colour = QColor(theme.text_muted)
         font = self.font()
         font.setPointSizeF(max(7.0, 0.88 * font.pointSizeF()))
         for name in ("left", "bottom"):
@@ -217,9 +228,19 @@ class PlotArea(pyqtgraph.PlotWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         started = time.monotonic()
-        super().paintEvent(event)
+        if self.is_waiting:
+            self._paint_waiting()
+        else:
+            super().paintEvent(event)
         self.paint_seconds = time.monotonic() - started
         self.painted.emit()
+
+    def _paint_waiting(self) -> None:
+        painter = QPainter(self.viewport())
+        painter.fillRect(self.viewport().rect(), self.backgroundBrush())
+        painter.setPen(self._waiting_colour)
+        painter.drawText(self.viewport().rect(), Qt.AlignmentFlag.AlignCenter, WAITING)
+        painter.end()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:

@@ -9,6 +9,7 @@ Range = tuple[float, float]
 HEADROOM = 0.15
 MARGIN_X = 0.012
 SHRINK_BELOW = 0.4
+LEAST_WIDTH = 0.02
 
 
 def follow_x(old: Range | None, low: float, high: float, *, growing: bool) -> Range:
@@ -25,9 +26,15 @@ def follow_x(old: Range | None, low: float, high: float, *, growing: bool) -> Ra
     return low - margin, high + HEADROOM * width
 
 
-def follow_y(old: Range | None, low: float, high: float) -> Range:
-    """Range along y for data in [low, high], with a margin; it stays while the data fit it and fill enough of it."""
+def follow_y(old: Range | None, low: float, high: float, *, least: float = LEAST_WIDTH) -> Range:
+    """Range along y for data in [low, high], with a margin; it stays while the data fit it and fill enough of it.
+
+    It is at least ``least`` times as wide as the largest value is far from zero: in a closer view noise looks like a trend.
+    """
     low, high = _widened(low, high)
+    short = least * max(abs(low), abs(high)) - (high - low)
+    if short > 0:
+        low, high = low - short / 2, high + short / 2
     width = high - low
     if old is not None and old[0] <= low and high <= old[1] and width >= SHRINK_BELOW * (old[1] - old[0]):
         return old

@@ -9,7 +9,7 @@ from difrob_gui.charts.curve import Curve
 from difrob_gui.charts.legend import Entry
 from difrob_gui.charts.ranges import Range
 from difrob_gui.charts.series_data import Reading, XAxis
-from difrob_gui.charts.ticks import Scale, value_text
+from difrob_gui.charts.ticks import POINTS_UNIT, Scale, value_text
 from difrob_gui.theme import Theme
 
 PENDING = "…"
@@ -42,7 +42,9 @@ def reading_text(reading: Reading | None, scale: Scale, *, with_interval: bool) 
         return ""
     text = value_text(scale, reading.value)
     if with_interval and math.isfinite(reading.low) and math.isfinite(reading.high):
-        low, high = (value_text(scale, end).removesuffix(" %") for end in (reading.low, reading.high))
+        low, high = (
+            value_text(scale, end).removesuffix(" %").removesuffix(POINTS_UNIT) for end in (reading.low, reading.high)
+        )
         text += f" [{low}, {high}]"
     return text
 
@@ -60,3 +62,24 @@ def note(curves: Iterable[Curve], smoothing: float) -> str:
     if not_finite:
         notes.append(f"{not_finite:,} not finite")
     return "  ·  ".join(notes)
+
+
+def sample_beside(curves: Iterable[Curve], axis: XAxis, cursor: float | None, direction: int) -> float | None:
+    """Position of the nearest sample to the left (-1) or right (1) of the cursor; None where there is none.
+
+    Without a cursor it is the last one or the first one.
+    """
+    shown = [curve.data for curve in curves if curve.shown and len(curve.data)]
+    if cursor is None:
+        ends = [span for data in shown if (span := data.span(axis)) is not None]
+        if not ends:
+            return None
+        return max(end[1] for end in ends) if direction < 0 else min(end[0] for end in ends)
+    found = [beside for data in shown if (beside := data.neighbour(axis, cursor, direction)) is not None]
+    return min(found, key=lambda position: abs(position - cursor), default=None)
+
+
+def nearest_sample(curves: Iterable[Curve], axis: XAxis, x: float) -> float:
+    """The sample position nearest to ``x`` among the shown curves; ``x`` itself where there is none."""
+    readings = [curve.data.reading(axis, x) for curve in curves if curve.shown]
+    return min((r.x for r in readings if r is not None), key=lambda position: abs(position - x), default=x)

@@ -9,16 +9,19 @@ Tick = tuple[float, str]
 
 
 class Scale(StrEnum):
-    """What the numbers of an axis are."""
+    """What the numbers of an axis are; ``POINTS`` are differences of shares, which may be negative."""
 
     NUMBER = "number"
     COUNT = "count"
     SHARE = "share"
+    POINTS = "points"
     SECONDS = "seconds"
     LOG = "log"
 
 
 _SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+POINTS_UNIT = " percentage points"
+_PER_CENT = (Scale.SHARE, Scale.POINTS)
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -29,7 +32,7 @@ def ticks(scale: Scale, low: float, high: float, most: int) -> list[Tick]:
     most = max(most, 2)
     if scale is Scale.LOG:
         return _log_ticks(low, high, most)
-    step = nice_step((high - low) / most, (1, 2, 2.5, 5, 10) if scale is Scale.SHARE else (1, 2, 5, 10))
+    step = nice_step((high - low) / most, (1, 2, 2.5, 5, 10) if scale in _PER_CENT else (1, 2, 5, 10))
     if scale is Scale.COUNT:
         step = max(1.0, step)
     if scale is Scale.SECONDS:
@@ -37,9 +40,9 @@ def ticks(scale: Scale, low: float, high: float, most: int) -> list[Tick]:
     slack = 1e-6 * (high - low)
     numbers = range(math.ceil((low - slack) / step), math.floor((high + slack) / step) + 1)
     positions = [float(f"{k * step:.12g}") for k in numbers]
-    if scale is Scale.SHARE:
+    if scale in _PER_CENT:
         decimals = next(d for d in range(12) if math.isclose(100 * step, round(100 * step, d), rel_tol=1e-6))
-        return [(p, f"{100 * p:.{decimals}f} %") for p in positions]
+        return [(p, f"{100 * p:.{decimals}f} %".replace("-", "−")) for p in positions]
     if scale is Scale.SECONDS:
         return [(p, _clock(p, step)) for p in positions]
     return [(p, text) for p, text in zip(positions, _numbers(positions, step), strict=True)]
@@ -60,6 +63,8 @@ def value_text(scale: Scale, value: float) -> str:
         return "not finite"
     if scale is Scale.SHARE:
         return f"{100 * value:.1f} %"
+    if scale is Scale.POINTS:
+        return f"{100 * value:.1f}{POINTS_UNIT}".replace("-", "−")
     if scale is Scale.SECONDS:
         return clock_text(value)
     if scale is Scale.COUNT:

@@ -9,6 +9,7 @@ from difrob.words import measure_name
 from difrob_gui.charts.ticks import Scale
 
 _SHARES = ("accuracy", "agreement", "attack_success", "abstentions", "share", "coverage")
+_DIFFERENCES = ("generalisation_gap", "robust_overfitting")  # of two accuracies, so in percentage points
 _LEADING = ("accuracy", "loss", "loss parts", "shares")
 _TRAILING = ("gradient_norm", "learning_rate", "momentum", "distance_to_average", "images_per_second")
 FEATURES = "features/"  # numbers of unlike units about the features: each a chart of its own, behind how training goes
@@ -67,7 +68,9 @@ def group_of(name: str) -> str:
 
 
 def scale_of(name: str) -> Scale:
-    """Accuracies and other shares run from 0 to 100 %; anything else is a plain number."""
+    """Accuracies and other shares run from 0 to 100 %, their differences either way; anything else is a plain number."""
+    if name.rsplit("/", 1)[-1].endswith(_DIFFERENCES):
+        return Scale.POINTS
     return Scale.SHARE if name.rsplit("/", 1)[-1].endswith(_SHARES) else Scale.NUMBER
 
 

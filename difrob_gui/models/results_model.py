@@ -9,12 +9,13 @@ from PySide6.QtGui import QColor, QFont
 
 from difrob.comparison import ResultRow
 from difrob.runs import Measure
-from difrob.words import interval, number
+from difrob.words import interval, number, unit_text
 from difrob_gui.models.metric_groups import words
 from difrob_gui.theme import current_theme
 
 Index = QModelIndex | QPersistentModelIndex
 PASSED = "passed"
+MEASURED = 4
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
@@ -134,8 +135,7 @@ def value_text(measure: Measure) -> str:
     """The number with its unit; the outcome of a check in a word."""
     if measure.unit == PASSED:
         return "✓ passed" if measure.value >= 1 else "✗ failed"
-    text = number(measure.value, measure.unit)
-    return f"{text} {measure.unit}" if measure.unit and measure.unit != "share" else text
+    return f"{number(measure.value, measure.unit)} {unit_text(measure.unit)}".strip()
 
 
 def interval_text(measure: Measure) -> str:

@@ -197,7 +197,8 @@ class RunsTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(row, column)
         if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.AccessibleDescriptionRole):
-            return f"{COLUMNS[column]}: {self._text(row, column)}"
+            named = f" {words.measure_name(row.result_name)}" if column == RESULT and row.result is not None else ""
+            return f"{COLUMNS[column]}: {self._text(row, column)}{named}"
         return None
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:

@@ -15,6 +15,7 @@ from difrob.errors import UserError
 from difrob.specs import JobSpec, default_at, face_of, parse_spec, spec_class, walk_fields
 from difrob.specs.data_set_fields import DataSetUse, data_set_use
 from difrob.specs.field_words import limits_of, show
+from difrob.specs.rule_words import rule_words
 
 MISSING = "must be given"
 HEADER_FIELDS = ("kind", "version", "name", "seed")
@@ -157,26 +158,9 @@ def check(values: dict[str, Any]) -> tuple[JobSpec | None, list[Problem]]:
     return None, [Problem("", summary)]
 
 
-_SAYINGS = {
-    "missing": MISSING,
-    "int_type": MISSING,
-    "float_type": MISSING,
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-}
-
-
 def _problem(item: Any, paths: list[str]) -> Problem:
     location = [str(part) for part in item["loc"]]
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] in _SAYINGS:
-        message = _SAYINGS[item["type"]]
-    elif item["type"] == "too_short":
-        message = MISSING
-    elif message.startswith("Input should be "):
-        message = f"must be {message.removeprefix('Input should be ')}"
+    message = MISSING if item["type"] == "too_short" else rule_words(item)
     for length in range(len(location), 0, -1):
         if ".".join(location[:length]) in paths:
             return Problem(".".join(location[:length]), message)

@@ -114,7 +114,7 @@ def verdict_text(study: Study, report: Report, place: int) -> str:
     verdict: Verdict = report.verdicts[place]
     decision = study.decisions[place]
     is_share = decision.test == "contrast" and any(
-        cell.unit == "share" for (_, outcome), cell in report.cells.items() if outcome == decision.outcome
+        words.is_per_cent(cell.unit) for (_, outcome), cell in report.cells.items() if outcome == decision.outcome
     )
     parts = []
     if verdict.estimate is not None:
@@ -134,7 +134,7 @@ def verdict_text(study: Study, report: Report, place: int) -> str:
 def _between(low: float | None, high: float | None, unit: str) -> str:
     if low is None or high is None:
         return ""
-    factor, form = (100.0, ".1f") if unit == "share" else (1.0, ".3g")
+    factor, form = (100.0, ".1f") if words.is_per_cent(unit) else (1.0, ".3g")
     return f" [{factor * low:{form}}, {factor * high:{form}}]"
 
 

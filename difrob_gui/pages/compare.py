@@ -69,6 +69,13 @@ class ComparePage(QWidget):
         self._show_all()
         self._choose_tab()
 
+    @property
+    def unread(self) -> list[str]:
+        """The runs of which nothing was read so far, while none has failed to be read."""
+        if not self.problem.isHidden():
+            return []
+        return [run_id for run_id, run in self._data.items() if run.summary is None]
+
     # ------------------------------------------------------------------ building
 
     def _build(self) -> None:
@@ -107,7 +114,7 @@ class ComparePage(QWidget):
         self.tabs.setAccessibleName("Ways to compare")
         for widget, name, picture in (
             (self.metrics, "Over training", "monitor"),
-            (self.curves, "Over radius and eps", "certificate"),
+            (self.curves, "Other curves", "certificate"),
             (self.results, "Results", "results"),
             (self.differences, "Specifications", "spec"),
         ):
@@ -148,11 +155,12 @@ class ComparePage(QWidget):
         run.apply(update)
         is_first = self.runs.summary(run_id) is None
         is_new = self.runs.set_summary(update.summary)
-        if is_first:
-            self._choose_tab()
         if update.reset or set(run.metrics) != known_metrics or set(run.curves) != known_curves:
             self._show_all()
+            self._choose_tab()
             return
+        if is_first:
+            self._choose_tab()
         if is_new:
             self._show_summaries()
         if update.metrics:
@@ -195,10 +203,23 @@ class ComparePage(QWidget):
         self.curves.show_runs(runs)
 
     def _choose_tab(self) -> None:
-        """Runs without any training are compared by their curves over radius and eps, until somebody chooses otherwise."""
-        kinds = {summary.kind for summary in self._summaries()}
-        if not self._tab_chosen and kinds:
-            self.tabs.setCurrentIndex(1 if kinds <= {"evaluate", "certify"} else 0)
+        """Open the first tab that has something to show, until somebody chooses otherwise.
+
+        Runs that only measure are compared by their own curves first, even where they share a metric.
+        """
+        summaries = self._summaries()
+        if self._tab_chosen or not summaries:
+            return
+        runs = list(self._data.values())
+        measures = all(not summary.kind.startswith("train_") for summary in summaries)
+        has_metrics, has_curves = bool(self.metrics.metric), any(run.curves for run in runs)
+        if has_curves and (measures or not has_metrics):
+            tab = 1
+        elif has_metrics or not any(summary.results for summary in summaries):
+            tab = 0
+        else:
+            tab = 2
+        self.tabs.setCurrentIndex(tab)
 
     def _on_tab_clicked(self, _index: int) -> None:
         self._tab_chosen = True

@@ -8,11 +8,9 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
-    QHeaderView,
     QScrollArea,
     QSplitter,
     QStackedWidget,
-    QTableView,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -30,6 +28,7 @@ from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.image_browser import ImageBrowser
 from difrob_gui.widgets.log_view import LogView
 from difrob_gui.widgets.meters import MeterStrip
+from difrob_gui.widgets.results_view import ResultsView
 from difrob_gui.widgets.run_status import RunStatus
 from difrob_gui.widgets.spec_tree import SpecTree
 
@@ -75,6 +74,11 @@ class MonitorPage(QWidget):
         """The run in view; empty without one."""
         return self._run.run_id if self._run is not None else ""
 
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing of the run in view is still to be read for the first time."""
+        return self._run is None or self._run.summary is not None or not self.problem.isHidden()
+
     def show_run(self, run_id: str) -> None:
         """Watch this run."""
         if run_id == self.run_id:
@@ -115,7 +119,7 @@ class MonitorPage(QWidget):
         self.log = LogView()
         self.spec = SpecTree()
         self.results = ResultsModel()
-        self.results_view = _table(self.results, "Results of the run")
+        self.results_view = ResultsView(self.results)
         self._no_results = EmptyState(
             "results",
             "No results yet",
@@ -356,22 +360,6 @@ class MonitorPage(QWidget):
                 self._clock.start()
         else:
             self._clock.stop()
-
-
-def _table(model: ResultsModel, name: str) -> QTableView:
-    view = QTableView()
-    view.setModel(model)
-    view.setAccessibleName(name)
-    view.setShowGrid(False)
-    view.setAlternatingRowColors(True)
-    view.setWordWrap(True)
-    view.verticalHeader().hide()
-    view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    view.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-    header = view.horizontalHeader()
-    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    header.setSectionResizeMode(4, QHeaderView.ResizeMode.Stretch)
-    return view
 
 
 def _padded(widget: QWidget) -> QWidget:

@@ -82,6 +82,7 @@ class ChartBoard(QWidget):
                     )
             chart.touch()
         self._shown = {key: self._charts[key] for key in [*wanted, *of_a_moment]}
+        self._controls.set_axis_shown(bool(run.metrics))
         self.grid.set_widgets(list(self._shown.values()))
 
     def _show_curve(self, key: str, curve: Curve) -> None:

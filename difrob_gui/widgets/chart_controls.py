@@ -53,6 +53,8 @@ class ChartControls(QWidget):
             if widget is self.slider:
                 layout.addWidget(self.weight)
                 layout.addSpacing(12)
+            else:
+                self._axis_label = label
         layout.addStretch(1)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.slider.valueChanged.connect(self._on_slid)
@@ -68,6 +70,11 @@ class ChartControls(QWidget):
     def x_axis(self) -> XAxis:
         """The chosen axis."""
         return XAxis(self.axis.currentData())
+
+    def set_axis_shown(self, shown: bool) -> None:
+        """Offer the choice of the axis; without charts over training it would change nothing."""
+        self._axis_label.setVisible(shown)
+        self.axis.setVisible(shown)
 
     def _on_slid(self) -> None:
         self._write()

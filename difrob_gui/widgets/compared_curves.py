@@ -153,9 +153,9 @@ class CurvesTab(QWidget):
         self.missing.setWordWrap(True)
         set_role(self.missing, "caption")
         self._empty = EmptyState(
-            "certificate", "No curves over radius or eps",
-            "Certification records certified accuracy over the radius, evaluation robust accuracy over eps. "
-            "Choose runs of these kinds.",
+            "certificate", "No other curves",
+            "Certification records certified accuracy over the radius, evaluation robust accuracy over eps, analyses and "
+            "probes theirs. Choose runs of these kinds.",
         )  # fmt: skip
         area = QScrollArea()
         area.setWidgetResizable(True)

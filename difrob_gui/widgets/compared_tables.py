@@ -5,10 +5,8 @@ from __future__ import annotations
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QStackedWidget,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -20,6 +18,7 @@ from difrob_gui.models.compared_runs import DifferencesModel
 from difrob_gui.models.results_model import ComparisonModel
 from difrob_gui.theme import set_role
 from difrob_gui.widgets.empty_state import EmptyState
+from difrob_gui.widgets.wrapping_table import WrappingTable
 
 
 class ResultsTab(QWidget):
@@ -29,7 +28,7 @@ class ResultsTab(QWidget):
         super().__init__(parent)
         self._shown: object = None
         self.model = ComparisonModel()
-        self.view = _table("Results of the compared runs")
+        self.view = WrappingTable("Results of the compared runs")
         self.view.setModel(self.model)
         self.legend = QLabel(
             "Intervals stand in brackets; the tooltip of a number says what was measured. “best” is only said of runs that "
@@ -57,7 +56,7 @@ class ResultsTab(QWidget):
         rows = result_rows(runs)
         self.model.show_rows(rows, [(run.run_id, title) for run, title in zip(runs, titles, strict=True)])
         self._stack.setCurrentIndex(1 if rows else 0)
-        _fit_columns(self.view)
+        self.view.fit_columns()
 
 
 class DifferencesTab(QWidget):
@@ -67,7 +66,7 @@ class DifferencesTab(QWidget):
         super().__init__(parent)
         self._shown: object = None
         self.model = DifferencesModel()
-        self.view = _table("Specifications of the compared runs")
+        self.view = WrappingTable("Specifications of the compared runs")
         self.view.setModel(self.model)
         self.only = QCheckBox("&Only differences")
         self.only.setChecked(True)
@@ -97,10 +96,11 @@ class DifferencesTab(QWidget):
         self.model.show_differences(spec_differences([run.spec for run in runs]), titles)
         self._stack.setCurrentIndex(1 if len(runs) > 1 else 0)
         self._write()
-        _fit_columns(self.view)
+        self.view.fit_columns()
 
     def _on_only(self, only: bool) -> None:
         self.model.set_only_differences(only)
+        self.view.fit_columns()
         self._write()
 
     def _write(self) -> None:
@@ -108,29 +108,6 @@ class DifferencesTab(QWidget):
             self.note.setText(f"{plural(self.model.hidden, 'field')} alike, not shown" if self.model.hidden else "")
         else:
             self.note.setText(f"All {plural(self.model.hidden, 'field')} are alike.")
-
-
-def _table(name: str) -> QTableView:
-    view = QTableView()
-    view.setAccessibleName(name)
-    view.setShowGrid(False)
-    view.setAlternatingRowColors(True)
-    view.verticalHeader().hide()
-    view.setHorizontalScrollMode(QTableView.ScrollMode.ScrollPerPixel)
-    view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-    view.horizontalHeader().setStretchLastSection(True)
-    return view
-
-
-def _fit_columns(view: QTableView) -> None:
-    """Widths by the first rows; cheap for any number of them."""
-    model, header = view.model(), view.horizontalHeader()
-    metrics = view.fontMetrics()
-    for column in range(model.columnCount()):
-        texts = [str(model.headerData(column, header.orientation()) or "")]
-        texts += [str(model.index(row, column).data() or "") for row in range(min(model.rowCount(), 40))]
-        widest = max(metrics.horizontalAdvance(text) for text in texts)
-        header.resizeSection(column, min(max(widest * 108 // 100 + 28, 90), metrics.averageCharWidth() * 44))
 
 
 def _stack(owner: QWidget, empty: QWidget, filled: QWidget) -> QStackedWidget:

@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSizePolicy
 
 from difrob.specs.field_words import show
+from difrob.specs.typed_values import fraction
 from difrob_gui.models.spec_fields import Field, Shape
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.field_editor import CalmComboBox, FieldEditor
@@ -183,6 +184,7 @@ def _number(text: str, shape: Shape) -> Any:
         if shape is Shape.INTEGER:
             number = Decimal(text)
             return int(number) if number.is_finite() and number == number.to_integral_value() else text
-        return float(text)
+        quotient = fraction(text)
+        return float(text) if quotient is None else quotient
     except (ValueError, InvalidOperation, OverflowError):
         return text

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWidget
 
 from difrob.runs import RunState
 from difrob.worker.messages import Meters, QueueState
-from difrob_gui.client import Link
+from difrob_gui.client import NO_SUPERVISOR, Link
 from difrob_gui.stuck import entry_is_stuck
 from difrob_gui.theme import icon, set_role
 
@@ -45,22 +45,31 @@ class StatusStrip(QWidget):
         row.addWidget(self.queue)
         row.addStretch(1)
         row.addWidget(self.meters)
+        self._was_linked = False
+        self.is_calm = True
         self.show_link(Link.CLOSED, "")
 
     def show_link(self, link: Link, reason: str) -> None:
-        """How the window stands with the supervisor, and why."""
-        name, colour = _LOOK[link]
+        """How the window stands with the supervisor, and why. That none runs is bad news only when one did before."""
+        self._was_linked |= link is Link.CONNECTED
+        self.is_calm = link is not Link.FAILED or (reason == NO_SUPERVISOR and not self._was_linked)
+        word = NO_SUPERVISOR if link is Link.FAILED and self.is_calm else str(link.value)
+        name, colour = _LOOK[Link.CLOSED if word == NO_SUPERVISOR else link]
         self.link.setIcon(icon(name, colour))
-        self.link.setText(str(link.value).capitalize())
+        self.link.setText(word.capitalize())
         tip = reason[:1].upper() + reason[1:] if reason else "The supervisor owns the queue and the runs."
+        if word == NO_SUPERVISOR:
+            tip += (
+                "\nNothing is wrong: one starts with 'difrob serve' or 'difrob run --queue', and carries out the queue."
+            )
         if link is not Link.CONNECTED:
             tip += "\nClick to try again now."
         self.link.setToolTip(tip)
-        self.link.setAccessibleName(f"Supervisor: {link.value}")
+        self.link.setAccessibleName(f"Supervisor: {word}")
 
-    def show_queue(self, state: QueueState) -> None:
-        """How many runs are live and how many wait."""
-        live = sum(entry.state.is_live for entry in state.entries)
+    def show_queue(self, state: QueueState, elsewhere: int = 0) -> None:
+        """How many runs are live and how many wait; ``elsewhere`` counts live ones that were not started by the queue."""
+        live = sum(entry.state.is_live for entry in state.entries) + elsewhere
         waiting = sum(entry.state is RunState.QUEUED for entry in state.entries)
         hung = sum(map(entry_is_stuck, state.entries))
         text = f"{live} running, {waiting} waiting" + (f", {hung} stuck" if hung else "")

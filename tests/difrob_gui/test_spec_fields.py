@@ -90,7 +90,7 @@ def test_shapes() -> None:
         ("train_classifier", {"steps": "12x"}, Problem("steps", "must be a whole number")),
         ("train_classifier", {"steps": 1.5}, Problem("steps", "must be a whole number")),
         ("train_classifier", {"steps": None}, Problem("steps", MISSING)),
-        ("train_classifier", {"steps": 0}, Problem("steps", "must be greater than or equal to 1")),
+        ("train_classifier", {"steps": 0}, Problem("steps", "must be at least 1")),
         ("train_classifier", {"beta": float("nan")}, Problem("beta", "must be a finite number")),
         ("train_classifier", {"network.channels": [16, "x"]}, Problem("network.channels", "must be a whole number")),
         (

@@ -184,6 +184,14 @@ def test_numbers_with_commas(qtbot: QtBot, form: SpecForm) -> None:
     assert "each must be positive" in form.rows["network.channels"].problem.text()
 
 
+def test_numbers_may_be_fractions(qtbot: QtBot, form: SpecForm) -> None:
+    type_into(qtbot, form, "attack.eps", "8/255")
+    assert form.validate() and form.spec.attack.eps == 8 / 255
+    assert form.rows["attack.eps"].editor.inner.text() == "8/255", "what was typed stays as it is"
+    type_into(qtbot, form, "attack.eps", "8/0")
+    assert not form.validate() and form.rows["attack.eps"].problem.text() == "Must be a number"
+
+
 def test_a_required_run_is_asked_for_only_when_it_is_time(qtbot: QtBot) -> None:
     form = SpecForm(KINDS["evaluate"])
     qtbot.addWidget(form)

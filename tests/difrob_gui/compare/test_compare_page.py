@@ -266,3 +266,15 @@ def test_the_page_takes_the_room_that_it_is_given(scene: Scene, size: tuple[int,
     scene.page.resize(*size)
     scene.settle()
     assert (scene.page.width(), scene.page.height()) == size
+
+
+def test_runs_that_only_measured_open_on_a_tab_with_content(scene) -> None:
+    known = scene.hub.runs["c0.25"]
+    scene.hub.runs["a0"] = FeedUpdate(
+        summary=summary("a0", "analyse", RunState.FINISHED), curves=known.curves, reset=True
+    )
+    scene.show("a0")
+    assert scene.page.tabs.tabText(scene.page.tabs.currentIndex()) == "Other curves"
+    assert scene.page.curves.charts and scene.page.unread == []
+    scene.show("t0", "t1")
+    assert scene.page.tabs.tabText(scene.page.tabs.currentIndex()) == "Over training"

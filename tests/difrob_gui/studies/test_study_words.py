@@ -65,17 +65,21 @@ def test_cells() -> None:
     assert cell_text(Cell({0: 0.5}, 0.5, None, None, "share")) == "50.0 %, 1 seed"
     cell = Cell({0: 0.5, 1: 0.6}, 0.55, 0.51, 0.59, "share")
     assert cell_text(cell) == "55.0 % [51.0, 59.0], 2 seeds" and "seed 1: 60.0 %" in cell_hint(cell)
+    assert (
+        cell_text(Cell({0: 0.1, 1: 0.2}, 0.15, -0.01, 0.31, "share difference")) == "15.0 points [-1.0, 31.0], 2 seeds"
+    )
     assert cell_text(Cell({0: 1.0, 1: 2.0}, 1.5, 1.25, 1.75, "ratio")) == "1.5 [1.25, 1.75], 2 seeds"
 
 
 def test_verdicts() -> None:
     values = {("x", s): 0.5 + 0.001 * s for s in range(5)} | {("y", s): 0.6 + 0.002 * s for s in range(5)}
     verdicts = decide(STUDY, {"acc": values})
-    cells = {(arm, "acc"): Cell({}, None, None, None, "share") for arm in ("x", "y")}
-    report = Report({}, {}, cells, verdicts)
-    assert verdicts[0].word == "supported"
-    text = verdict_text(STUDY, report, 0)
-    assert text == "+10.1 points [+9.85, +10.3], p < 0.0001, 3 seeds"
+    for unit in ("share", "share difference"):
+        cells = {(arm, "acc"): Cell({}, None, None, None, unit) for arm in ("x", "y")}
+        report = Report({}, {}, cells, verdicts)
+        assert verdicts[0].word == "supported"
+        text = verdict_text(STUDY, report, 0)
+        assert text == "+10.1 points [+9.85, +10.3], p < 0.0001, 3 seeds"
     assert "+1 rank correlation" in verdict_text(STUDY, report, 1)
     nothing = Report(
         {}, {}, cells, [Verdict("n", True, "positive", None, None, None, None, None, 0, "not enough data")] * 2

@@ -27,6 +27,7 @@ from support.fake_supervisor import FakeSupervisor, make_entry
 from support.fake_workspace import FakeWorkspace, make_summary
 from support.window_words import shown, trigger
 
+from difrob.runs import RunState
 from difrob.worker.messages import LiveProgress, Meters
 from difrob_gui.app import install_excepthook
 from difrob_gui.client import Link
@@ -174,9 +175,29 @@ def test_without_a_supervisor_files_are_shown_and_the_mend_is_offered(
 ) -> None:
     window = make_window()
     qtbot.waitUntil(lambda: window.runs.model.total == 3 and window.client.link is Link.FAILED)
+    assert window.status.link.text() == "No supervisor is running"
+    assert "'difrob serve'" in window.status.link.toolTip()
+    assert not window.toasts.toasts  # nothing is wrong
+
+
+def test_a_supervisor_that_went_away_is_bad_news_with_a_mend(
+    qtbot: QtBot, server: FakeSupervisor, make_window: Callable[..., MainWindow]
+) -> None:
+    window = make_window()
+    qtbot.waitUntil(lambda: window.client.link is Link.CONNECTED)
+    server.close()
+    qtbot.waitUntil(lambda: window.client.link is Link.FAILED)
     assert window.status.link.text() == "Supervisor not reachable"
-    assert "no supervisor is running" in window.toasts.toasts[-1].text
+    assert "'difrob serve'" in window.toasts.toasts[-1].text
     assert window.toasts.toasts[-1].action_button.text() == "Try again"
+
+
+def test_live_runs_outside_the_queue_are_counted(
+    qtbot: QtBot, server: FakeSupervisor, fake: FakeWorkspace, make_window: Callable[..., MainWindow]
+) -> None:
+    fake.add(make_summary("alone", RunState.RUNNING, created=600.0))
+    window = make_window()
+    qtbot.waitUntil(lambda: window.status.queue.text() == "2 running, 1 waiting")
 
 
 def test_an_empty_workspace_says_what_to_do(
