@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from difrob.cli.common import JsonOption, WorkspaceOption, console, open_workspace, print_json
+from difrob.cli.common import JsonOption, WorkspaceOption, console, find_run, open_workspace, print_json
 from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.runs.care import Finding, Verdict, check, recover_run, runs_in
@@ -50,7 +50,7 @@ def _open(context: typer.Context, folder: WorkspaceOption) -> Workspace:
 
 def _resolved(workspace: Workspace, names: list[str] | None) -> list[str] | None:
     known = runs_in(workspace)
-    return [name if name in known else workspace.find(name) for name in names] if names else None
+    return [name if name in known else find_run(workspace, name) for name in names] if names else None
 
 
 def check_runs(
@@ -185,7 +185,7 @@ def keep(
 def remove(context: typer.Context, run: RunArgument, workspace_folder: WorkspaceOption = None) -> None:
     """Move a run into the workspace's bin; 'restore' takes it back out, 'gc' empties the bin."""
     workspace = _open(context, workspace_folder)
-    run_id = workspace.find(run)
+    run_id = find_run(workspace, run)
     workspace.remove_run(run_id)
     console.print(f"{run_id} lies in the bin; 'difrob runs restore {run_id}' takes it back out", markup=False)
 

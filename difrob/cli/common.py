@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,7 @@ from difrob.errors import UserError
 from difrob.runs import Measure, RunState, RunSummary, Workspace, default_workspace
 from difrob.runs.run_file import summary_to_json
 from difrob.specs import JobSpec, face_of, walk_fields
+from difrob.specs.near_names import did_you_mean
 
 console = Console(highlight=False, emoji=False)  # names and paths are printed as they are: see rich.markup.escape
 
@@ -70,20 +73,66 @@ def resolve_inputs(workspace: Workspace, values: dict[str, Any], spec: type[JobS
     return result
 
 
-def _found(workspace: Workspace, field: str, name: str, kinds: list[str]) -> str:
-    """The id of a run; for a path in its place UserError says how the file becomes one."""
+def find_run(workspace: Workspace, text: str, kinds: Collection[str] = ()) -> str:
+    """The id of the run that a text names: an id, its beginning or end, a name, or the path of the run's own file.
+
+    Args:
+        workspace: where the run is.
+        text: what was typed.
+        kinds: of the runs that may be meant, for proposing one; empty for all.
+
+    Raises:
+        UserError: when no run fits, with the nearest name, or when several do.
+    """
+    with suppress(OSError, ValueError):
+        path = Path(text).expanduser().resolve()
+        if path.suffix == ".h5" and path.parent == workspace.runs_folder.resolve() and path.exists():
+            return path.stem
     try:
-        return workspace.find(name)
+        return workspace.find(text)
     except UserError as error:
-        importer = next((_IMPORTS[kind] for kind in kinds if kind in _IMPORTS), None)
+        runs = [run for run in workspace.summaries() if not kinds or run.kind in kinds]
+        known = [name for run in runs for name in (run.name, run.run_id)]
+        fits_several = any(run.run_id.startswith(text) or run.run_id.endswith(text) for run in workspace.summaries())
+        raise UserError(f"{error}{'' if fits_several else did_you_mean(text, known)}") from None
+
+
+def _found(workspace: Workspace, field: str, name: str, kinds: list[str]) -> str:
+    """The id of the run that a field names; for another path in its place UserError says how a file becomes a run."""
+    try:
+        return find_run(workspace, name, kinds)
+    except UserError as error:
         looks_like_path = Path(name).suffix in _SUFFIXES or "/" in name or os.sep in name or Path(name).exists()
-        if importer is None or not looks_like_path:
-            raise
+        if not looks_like_path:
+            raise UserError(f"'{field}': {error}") from None
+        importer = next((_IMPORTS[kind] for kind in kinds if kind in _IMPORTS), None)
+        if importer is None:
+            listed = " or ".join(f"'difrob runs --kind {kind}'" for kind in kinds)
+            raise UserError(
+                f"'{field}' takes a run of kind {' or '.join(kinds)}, not a file or folder like '{name}'; {listed} lists "
+                "those that there are"
+            ) from None
         how = importer.format(path=name)
         raise UserError(
-            f"{error}. '{field}' takes a run, not a file; import it first: 'difrob run {how} --name NAME', then "
-            f"--set {field}=NAME"
+            f"'{field}': {error}. It takes a run, not a file or folder; import it first: 'difrob run {how} --name NAME', "
+            f"then --set {field}=NAME"
         ) from None
+
+
+def name_missing_runs(sentence: str, values: dict[str, Any], spec: type[JobSpec]) -> str:
+    """A sentence that says which runs a specification lacks, and how each of them is given on the command line."""
+    lacking = []
+    for path, info in walk_fields(spec):
+        kinds = face_of(info).get("run_kinds")
+        place, leaf = _place_of(values, path)
+        if not kinds or place.get(leaf):
+            continue
+        group = path.rpartition(".")[0] or str(spec.model_fields["kind"].default)
+        asked_for_by_a_rule = f"'{group}': " in sentence and f"needs a run in '{leaf}'" in sentence
+        if f"'{path}' must be given" in sentence or asked_for_by_a_rule:
+            lacking.append(f"--set {path}=RUN, a run of kind {' or '.join(kinds)}")
+    link = ": " if sentence.endswith("must be given") else "; write "
+    return f"{sentence}{link}{' and '.join(lacking)}" if lacking else sentence
 
 
 def resolve_paths(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]:
@@ -122,8 +171,8 @@ def _full_path(field: str, text: str) -> str:
 
 def format_measure(measure: Measure) -> str:
     """A number with its interval, e.g. ``94.2 % [92.0, 95.8]``."""
-    unit = "" if measure.unit == "share" else measure.unit
-    return " ".join(filter(None, [words.number(measure.value, measure.unit), words.interval(measure), unit]))
+    number, ends = words.number(measure.value, measure.unit), words.interval(measure)
+    return " ".join(filter(None, [number, ends, words.unit_text(measure.unit)]))
 
 
 def print_json(value: Any) -> None:

@@ -9,12 +9,13 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from difrob.cli.common import WorkspaceOption, console, open_workspace
+from difrob.cli.common import WorkspaceOption, console, find_run, open_workspace
 from difrob.errors import UserError
 from difrob.runs.exchange import export_hdf5, export_npz
 from difrob.runs.exchange_pictures import export_png
 
 FORMATS = {"npz": export_npz, "png": export_png, "hdf5": export_hdf5}
+EXPORTED = ("generate", "import_images")  # the kinds of run that hold labelled images
 SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", "": "png"}
 
 
@@ -54,7 +55,12 @@ def export(
     if not target.absolute().parent.is_dir():
         raise UserError(f"there is no folder '{target.absolute().parent}'")
     workspace = open_workspace(workspace_folder, create=False)
-    reader = workspace.reader(workspace.find(run))
+    reader = workspace.reader(find_run(workspace, run, EXPORTED))
+    kind = reader.summary().kind
+    if kind not in EXPORTED:
+        raise UserError(
+            f"run '{run}' is of kind {kind}; export takes labelled images, runs of kind {' or '.join(EXPORTED)}"
+        )
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(escape(f"writing {target.name}"))
         count = FORMATS[chosen](

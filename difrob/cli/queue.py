@@ -13,6 +13,7 @@ from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
     console,
+    find_run,
     open_workspace,
     print_json,
     state_text,
@@ -71,19 +72,31 @@ def print_queue(state: QueueState) -> None:
     if not state.entries:
         console.print("the queue is empty")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("", "name", "kind", "priority", "state", "progress", "left", "lane", "why", "id"):
-        table.add_column(column, overflow="fold")
+    console.print(_entries_table(state))
+    reasons = [(position, entry) for position, entry in enumerate(state.entries, 1) if entry.reason]
+    for position, entry in reasons:  # sentences, which want the whole width
+        console.print(f"{position} {_state_text(entry)}: {escape(entry.reason)}")
+
+
+def _entries_table(state: QueueState) -> Table:
+    """The entries; columns in which no entry has anything are left out."""
+    rows = []
     for position, entry in enumerate(state.entries, 1):
         progress = state.progress.get(entry.run_id)
-        left = words.duration(progress.seconds_left) if progress else ""
-        table.add_row(
-            str(position), escape(entry.spec.get("name") or ""), str(entry.spec.get("kind")),
-            str(entry.priority) if entry.priority else "", _state_text(entry),
-            f"{progress.done}/{progress.total}" if progress else "", left,
-            ", ".join(entry.on_lanes) or entry.lane, escape(entry.reason), entry.run_id,
-        )  # fmt: skip
-    console.print(table)
+        rows.append({
+            "": str(position), "name": escape(entry.spec.get("name") or ""), "kind": str(entry.spec.get("kind")),
+            "priority": str(entry.priority) if entry.priority else "", "state": _state_text(entry),
+            "progress": f"{progress.done}/{progress.total}" if progress else "",
+            "left": words.duration(progress.seconds_left) if progress else "",
+            "lane": ", ".join(entry.on_lanes) or entry.lane, "id": entry.run_id,
+        })  # fmt: skip
+    table = Table(box=None, pad_edge=False)
+    used = [name for name in rows[0] if any(row[name] for row in rows)]
+    for name in used:
+        table.add_column(name, overflow="fold", no_wrap=name in ("", "left"))
+    for row in rows:
+        table.add_row(*(row[name] for name in used))
+    return table
 
 
 def settings_text(state: QueueState) -> str:
@@ -141,7 +154,7 @@ def resume(context: typer.Context, run: Annotated[str, typer.Argument(help="Id o
         try:
             run_id = find_entry(connection, run)
         except UserError:
-            run_id = workspace.find(run)
+            run_id = find_run(workspace, run)
         connection.call("resume", run_id=run_id)
 
 

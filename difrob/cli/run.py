@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import signal
 import sys
 import threading
-import time
-from dataclasses import asdict
 from types import FrameType
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any
 
 import typer
-from pydantic.fields import FieldInfo
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from difrob import words
 from difrob.cli.common import (
@@ -24,7 +17,9 @@ from difrob.cli.common import (
     WorkspaceOption,
     console,
     exit_code,
+    find_run,
     format_measure,
+    name_missing_runs,
     open_workspace,
     print_json,
     resolve_inputs,
@@ -32,29 +27,28 @@ from difrob.cli.common import (
     state_text,
     summary_as_json,
 )
+from difrob.cli.fields import WAYS, print_fields, print_presets
+from difrob.cli.progress import make_report
 from difrob.errors import UserError
 from difrob.runs import RunState, RunSummary, Workspace, new_run_id
 from difrob.runs.causes import advice
 from difrob.runs.fitting import require_fitting_inputs
 from difrob.runs.input_facts import InputFacts
 from difrob.runs.misfits import idle_mixture
-from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import (
     KINDS,
     JobSpec,
     TrainClassifierSpec,
     apply_overrides,
-    default_at,
     face_of,
-    list_presets,
     load_preset,
     parse_spec,
     spec_class,
     value_at,
     walk_fields,
 )
-from difrob.specs.field_words import choices_of, limits_of, show
+from difrob.specs.field_words import show
 
 LINES_AT_END = 5  # warnings of the log that are repeated below the results
 
@@ -67,11 +61,15 @@ def register(app: typer.Typer) -> None:
 
 def run(
     kind: Annotated[str | None, typer.Argument(help="Job kind; left out with --resume.", show_default=False)] = None,
+    part: Annotated[
+        str | None, typer.Argument(help="With --fields: only those with this word, e.g. alignment.", show_default=False)
+    ] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", "-p", help="A preset's name, or the path of its file.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="FIELD=VALUE", help="Set a field; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="FIELD=VALUE", help=f"Set a field; may be repeated. {WAYS}"),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", "-n", help="Name shown in tables.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of all random streams.")] = None,
@@ -83,26 +81,34 @@ def run(
         str | None, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
     ] = None,
     fields: Annotated[
-        bool, typer.Option("--fields", help="List the fields and presets of this kind, then stop.")
+        bool,
+        typer.Option("--fields", help="List the fields of this kind with their meaning, and its presets, then stop."),
     ] = False,
+    presets: Annotated[bool, typer.Option("--presets", help="List the presets of this kind, then stop.")] = False,
     workspace_folder: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Run one job."""
+    if part is not None and not fields:
+        how = f"a field is set with --set {part}" if "=" in part else "fields are set with --set FIELD=VALUE"
+        raise UserError(f"'{part}' is one word too many; {how}")
+    if kind is not None and (fields or presets):
+        spec_kind = spec_class(kind)
+        if fields:
+            print_fields(spec_kind, part or "")
+        if presets or not part:
+            print_presets(spec_kind)
+        return 0
     workspace = open_workspace(workspace_folder)
     if resume is not None:
         if kind or preset or overrides or name or seed is not None:
             raise UserError("--resume goes on with a run as it was; it takes no kind, preset or fields")
-        run_id = workspace.find(resume)
+        run_id = find_run(workspace, resume)
         summary = workspace.reader(run_id).summary()
-        if summary.state.is_live or summary.state == "finished":
-            raise UserError(f"run '{run_id}' is {summary.state}; only an interrupted, failed or cancelled run resumes")
+        require_resumable(summary)
         spec = parse_spec(summary.spec)
     elif kind is None:
         raise UserError(f"which kind? One of: {', '.join(KINDS)}")
-    elif fields:
-        print_fields(spec_class(kind))
-        return 0
     else:
         spec = build_spec(workspace, kind, preset, overrides or [], name, seed)
         run_id = new_run_id(spec.kind, spec.name)
@@ -113,6 +119,25 @@ def run(
         return submit(workspace, run_id, spec, device, resuming=resume is not None, as_json=as_json)
     summary = run_here(workspace, run_id, spec, device, resuming=resume is not None, as_json=as_json)
     return exit_code(summary.state)
+
+
+def require_resumable(summary: RunSummary) -> None:
+    """Raise UserError for a run that is live or has finished, saying what to do instead."""
+    run_id = summary.run_id
+    if summary.state == RunState.FINISHED:
+        raise UserError(
+            f"run '{run_id}' is finished, there is nothing to go on with; 'difrob show {run_id}' shows its results, and "
+            f"'difrob run {summary.kind} --set ...' starts another one with the fields that are listed there"
+        )
+    if summary.state.is_live:
+        mend = (
+            "'difrob queue resume' lets it go on"
+            if summary.state == RunState.PAUSED
+            else "wait for it, or stop it first"
+        )
+        raise UserError(
+            f"run '{run_id}' is {summary.state}; only an interrupted, failed or cancelled run resumes: {mend}"
+        )
 
 
 def build_spec(
@@ -127,7 +152,10 @@ def build_spec(
     if seed is not None:
         values["seed"] = seed
     values = resolve_paths(resolve_inputs(workspace, values, spec), spec)
-    parsed = parse_spec({"kind": kind, **values})
+    try:
+        parsed = parse_spec({"kind": kind, **values})
+    except UserError as error:
+        raise UserError(name_missing_runs(str(error), values, spec)) from None
     workspace.require_data_of(parsed)
     require_teacher(parsed, overrides)
     sentences = without_effect(parsed, overrides)
@@ -198,7 +226,7 @@ def run_here(
     from difrob.worker.execution import execute
 
     control = StopControl()
-    report = _JsonReport() if as_json else _ProgressReport(run_id)
+    report = make_report(run_id, as_json=as_json)
     presses = 0
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -244,92 +272,3 @@ def print_outcome(summary: RunSummary, workspace: Workspace) -> None:
     for line in [line for line in workspace.reader(summary.run_id).log() if line.level == "warning"][-LINES_AT_END:]:
         console.print(f"  {line.level}: {line.text}", markup=False)
     console.print(f"  [dim]{escape(str(workspace.run_path(summary.run_id)))}[/dim]", soft_wrap=True)
-
-
-def print_fields(spec: type[JobSpec]) -> None:
-    """All fields of a kind with defaults, units and help, and its presets."""
-    table = Table(
-        title=f"{spec.title} ({spec.model_fields['kind'].default})", title_justify="left", box=None, pad_edge=False
-    )
-    for column in ("field", "default", "unit", "meaning"):
-        table.add_column(column, overflow="fold")
-    for path, info in walk_fields(spec):
-        face = face_of(info)
-        if not face:
-            continue
-        default = default_at(spec, path)
-        written = "(required)" if default is ... else "(none)" if default in (None, ()) else str(default)
-        if isinstance(default, tuple) and default:
-            written = ",".join(show(member) for member in default)
-        source = f" [dim]({escape(face['source'])})[/dim]" if face["source"] else ""
-        meaning = " ".join(filter(None, [info.description, allowed_values(info)]))
-        table.add_row(f"[bold]{path}[/bold]", escape(written) or "''", escape(face["unit"]), escape(meaning) + source)
-    console.print(table)
-    for preset in list_presets(spec.model_fields["kind"].default):
-        console.print(f"preset [bold]{escape(preset.name)}[/bold]: {escape(preset.description)}")
-
-
-def allowed_values(info: FieldInfo) -> str:
-    """The choices of a field that its description does not all name, and its limits, as sentences."""
-    choices = choices_of(info.annotation)
-    described = re.findall(r"[a-z0-9_]+(?=[:,])", info.description or "")
-    several = "One or more of" if get_origin(info.annotation) is tuple else "One of"
-    sentences = [f"{several}: {', '.join(choices)}."] if not set(choices) <= set(described) else []
-    limits = limits_of(info)
-    return " ".join([*sentences, *([f"{limits[0].upper()}{limits[1:]}."] if limits else [])])
-
-
-class _ProgressReport:
-    """A progress bar with time left and the newest metrics."""
-
-    def __init__(self, run_id: str) -> None:
-        columns = (
-            TextColumn("[bold]{task.description}"), BarColumn(),
-            TextColumn("{task.completed}/{task.total} {task.fields[unit]}"),
-            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[headline]}", style="dim"),
-        )  # fmt: skip
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task: TaskID = self._bar.add_task(run_id[:40], total=None, unit="", headline="")
-
-    def progress(self, sign: SignOfLife) -> None:
-        newest = "  ".join(f"{name} {value:.4g}" for name, value in list(sign.headline.items())[:3])
-        progress, total = sign.progress, sign.progress.total or None
-        self._bar.update(
-            self._task,
-            completed=progress.done,
-            total=total,
-            unit=progress.unit,
-            headline=escape(sign.waiting or newest),
-        )
-
-    def say(self, text: str) -> None:
-        self._bar.console.print(text)
-
-    def __enter__(self) -> _ProgressReport:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-
-class _JsonReport:
-    """A line of JSON on stderr every second, for machines that watch."""
-
-    def __init__(self) -> None:
-        self._last = 0.0
-
-    def progress(self, sign: SignOfLife) -> None:
-        if time.monotonic() - self._last >= 1:
-            self._last = time.monotonic()
-            line = {**asdict(sign.progress), "metrics": sign.headline, "waiting": sign.waiting}
-            print(json.dumps(line), file=sys.stderr, flush=True)
-
-    def say(self, text: str) -> None:
-        print(text, file=sys.stderr)
-
-    def __enter__(self) -> _JsonReport:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -16,15 +17,19 @@ from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
     console,
+    find_run,
     format_measure,
     open_workspace,
     print_json,
     state_text,
     summary_as_json,
 )
+from difrob.cli.result_differences import NOTE, result_differences
 from difrob.comparison import Difference, completed, flatten, spec_differences, unlike_conditions, warning_text
 from difrob.errors import UserError
-from difrob.runs import RunSummary
+from difrob.runs import Measure, RunState, RunSummary
+from difrob.specs import KINDS
+from difrob.specs.near_names import did_you_mean
 
 runs_app = typer.Typer(
     help="List the runs of the workspace, newest first, or take care of them. Without a further word: list them.",
@@ -55,14 +60,17 @@ def runs(
     if context.invoked_subcommand is not None:
         return
     workspace = open_workspace(workspace_folder, create=False)
-    found = [
-        s for s in workspace.summaries() if (kind is None or s.kind == kind) and (state is None or s.state == state)
-    ]
+    summaries = workspace.summaries()
+    _require_known("kind", kind, [*KINDS, *(s.kind for s in summaries)])  # a newer difrob may have made runs of others
+    _require_known("state", state, [each.value for each in RunState])
+    found = [s for s in summaries if (kind is None or s.kind == kind) and (state is None or s.state == state)]
     if as_json:
         print_json([summary_as_json(summary, workspace) for summary in found])
         return
     if not found:
-        console.print(f"no runs in {escape(str(workspace.root))}; 'difrob demo' or 'difrob run' makes some")
+        wanted = "".join([f" of kind {kind}" if kind else "", f" in state {state}" if state else ""])
+        mend = "'difrob runs' lists all" if wanted else "'difrob demo' or 'difrob run' makes some"
+        console.print(f"no runs{wanted} in {escape(str(workspace.root))}; {mend}", soft_wrap=True)
         return
     table = Table(box=None, pad_edge=False, title=escape(str(workspace.root)), title_justify="left", title_style="dim")
     for column in ("started", "name", "kind", "state", "took", "result"):
@@ -76,6 +84,13 @@ def runs(
         if with_ids:
             table.add_row("", f"[dim]{summary.run_id}[/dim]")
     console.print(table)
+
+
+def _require_known(what: str, word: str | None, known: Iterable[str]) -> None:
+    """Raise UserError for a word by which no run can be found, as an empty list would hide the slip."""
+    names = list(dict.fromkeys(known))
+    if word is not None and word not in names:
+        raise UserError(f"unknown {what} '{word}'{did_you_mean(word, names)}; known {what}s: {', '.join(names)}")
 
 
 def _took(summary: RunSummary) -> float | None:
@@ -98,7 +113,7 @@ def show(
 ) -> None:
     """Show one run: how it stands, results with intervals, specification, what it holds."""
     workspace = open_workspace(workspace_folder, create=False)
-    run_id = workspace.find(run)
+    run_id = find_run(workspace, run)
     reader = workspace.reader(run_id)
     summary = reader.summary()
     lines = reader.log()
@@ -159,34 +174,52 @@ def compare(
     if len(names) < 2:
         raise UserError("a comparison needs two or more runs; 'difrob show' tells about one")
     workspace = open_workspace(workspace_folder, create=False)
-    summaries = [workspace.reader(workspace.find(name)).summary() for name in names]
+    run_ids = [find_run(workspace, name) for name in names]
+    for position, run_id in enumerate(run_ids):
+        first = names[run_ids.index(run_id)]
+        if run_id in run_ids[:position]:
+            also = f"'{first}' and '{names[position]}' are" if first != names[position] else f"'{first}' is"
+            raise UserError(f"{also} the same run twice, '{run_id}'; a comparison needs different ones")
+    summaries = [workspace.reader(run_id).summary() for run_id in run_ids]
     differences = spec_differences([summary.spec for summary in summaries])
     differences = [difference for difference in differences if all_fields or difference.differs]
     unlike = unlike_conditions(summaries)
+    by_how_much = result_differences(*summaries) if len(summaries) == 2 and not unlike else {}
     if as_json:
         print_json(
             {
                 "runs": [summary_as_json(summary, workspace) for summary in summaries],
                 "differences": {difference.path: difference.values for difference in differences},
                 "unlike_conditions": [item.__dict__ for item in unlike],
+                "result_differences": {name: measure.__dict__ for name, measure in by_how_much.items()},
             }
         )
         return
     if unlike:
         console.print(f"[bold yellow]Not like with like.[/bold yellow] {escape(warning_text(unlike))}")
-    console.print(_results_table(summaries))
+    console.print(_results_table(summaries, by_how_much))
+    if by_how_much:
+        console.print(f"[dim]{NOTE}[/dim]")
     console.print(_differences_table(summaries, differences))
 
 
-def _results_table(summaries: list[RunSummary]) -> Table:
+def _results_table(summaries: list[RunSummary], by_how_much: dict[str, Measure]) -> Table:
     table = Table(title=escape("results (value [interval])"), title_justify="left", box=None, pad_edge=False)
     table.add_column("result", overflow="fold")
     for summary in summaries:
         table.add_column(escape(words.run_title(summary.name, summary.run_id)), overflow="fold")
+    if by_how_much:
+        table.add_column("difference", overflow="fold")
     for name in dict.fromkeys(name for summary in summaries for name in summary.results):
         cells = [format_measure(s.results[name]) if name in s.results else "—" for s in summaries]
+        if by_how_much:
+            cells.append(_signed(by_how_much[name]) if name in by_how_much else "")
         table.add_row(escape(name), *(escape(cell) for cell in cells))
     return table
+
+
+def _signed(difference: Measure) -> str:
+    return f"{'+' if difference.value > 0 else ''}{format_measure(difference)}"
 
 
 def _differences_table(summaries: list[RunSummary], differences: list[Difference]) -> Table:

@@ -6,7 +6,6 @@ Fields that hold the id of another run are never part of a preset.
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from difrob.errors import UserError
 from difrob.resources import resource_path
+from difrob.specs.near_names import did_you_mean
 
 MAX_PRESET_BYTES = 1_000_000
 MAX_PRESET_DEPTH = 10
@@ -49,8 +49,7 @@ def load_preset(name: str, kind: str | None = None, folder: Path | None = None) 
         presets = {preset.name: preset for preset in list_presets(folder=folder)}
         if name not in presets:
             fitting = [p.name for p in presets.values() if kind is None or p.kind == kind]
-            near = difflib.get_close_matches(name, fitting, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known presets: {', '.join(fitting)}"
+            hint = did_you_mean(name, fitting) or f"; known presets: {', '.join(fitting)}"
             raise UserError(f"unknown preset '{name}'{hint}")
         preset = presets[name]
     if kind is not None and preset.kind != kind:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
 from difrob.specs.analyse import AnalyseSpec
@@ -18,9 +17,12 @@ from difrob.specs.generate import GenerateSpec
 from difrob.specs.import_denoiser import ImportDenoiserSpec
 from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
+from difrob.specs.near_names import ALIKE
 from difrob.specs.probe_teacher import ProbeTeacherSpec
+from difrob.specs.rule_words import rule_words
 from difrob.specs.train_classifier import TrainClassifierSpec
 from difrob.specs.train_denoiser import TrainDenoiserSpec
+from difrob.specs.typed_values import typed_value
 
 KINDS: dict[str, type[JobSpec]] = {
     spec.model_fields["kind"].default: spec
@@ -78,20 +80,21 @@ def parse_spec(values: dict[str, Any]) -> JobSpec:
 def explain(error: ValidationError, spec: type[JobSpec]) -> str:
     """Turn a validation error into sentences that name the field, the value and the rule."""
     known = [path for path, _ in walk_fields(spec)]
+    kind = spec.model_fields["kind"].default
     sentences = []
     errors = error.errors()
     wrong_members = {item["loc"][:-1] for item in errors}
     for item in errors:
-        path = ".".join(str(part) for part in item["loc"]) or spec.model_fields["kind"].default
+        path = ".".join(str(part) for part in item["loc"]) or kind
         if item["type"] == "extra_forbidden":
-            sentences.append(f"unknown field '{path}'{_suggestion(path, known)}")
+            sentences.append(f"unknown field '{path}'{_suggestion(path, known, kind)}")
         elif item["type"] == "missing":
             inside = [name for name in known if name.startswith(f"{path}.") and default_at(spec, name) is ...]
             sentences += [f"'{name}' must be given" for name in inside or [path]]
         elif item["type"] == "too_short" and item["loc"] in wrong_members:
             continue  # a list counts only the members that are right
         else:
-            rule = item["msg"].removeprefix("Value error, ")
+            rule = rule_words(item)
             is_group = isinstance(item["input"], dict | Spec)  # a rule between fields names them itself
             sentences.append(f"'{path}': {rule}" if is_group else f"'{path}' = {_shortened(item['input'])}: {rule}")
     return "; ".join(sentences)
@@ -103,12 +106,12 @@ def _shortened(value: Any) -> str:
 
 
 def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[JobSpec]) -> dict[str, Any]:
-    """Apply ``field=value`` strings to a plain specification; values are JSON, or else taken as text.
+    """Apply ``field=value`` strings to a plain specification; see :func:`~difrob.specs.typed_values.typed_value`.
 
     Raises:
         UserError: for a malformed override or an unknown field, with the nearest known name.
     """
-    known = dict(walk_fields(spec))
+    known, kind = dict(walk_fields(spec)), spec.model_fields["kind"].default
     result: dict[str, Any] = json.loads(json.dumps(values))
     for override in overrides:
         path, equals, text = override.partition("=")
@@ -116,40 +119,15 @@ def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[Job
         if not equals:
             raise UserError(f"'{override}' is not of the form field=value")
         if path not in known:
-            raise UserError(f"unknown field '{path}'{_suggestion(path, list(known))}")
+            raise UserError(f"unknown field '{path}'{_suggestion(path, list(known), kind)}")
         *groups, leaf = path.split(".")
         place = result
         for group in groups:
             if not isinstance(place.get(group), dict):
                 place[group] = {}
             place = place[group]
-        place[leaf] = _override_value(text.strip(), known[path])
+        place[leaf] = typed_value(text, known[path])
     return result
-
-
-def _override_value(text: str, info: FieldInfo) -> Any:
-    """The JSON value that a text stands for; the text itself where the field takes texts, e.g. a name ``123``."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = {"none": None, "true": True, "false": False}.get(text.lower(), text)
-    if get_origin(info.annotation) is tuple:
-        return value if isinstance(value, list) else _members(value, get_args(info.annotation)[0])
-    choices = get_args(info.annotation) or (info.annotation,)
-    if isinstance(value, str) or str not in choices or (value is None and NoneType in choices):
-        return value
-    return text
-
-
-def _members(value: Any, kind: Any) -> list[Any]:
-    """A list written without its brackets; texts may hold commas, e.g. names of files, numbers and choices do not."""
-    if not isinstance(value, str) or kind is str:
-        return [value]
-    parts = [part.strip() for part in value.split(",")]
-    try:
-        return [json.loads(part) for part in parts]
-    except ValueError:
-        return list(parts)
 
 
 # What other tools call these fields.
@@ -160,15 +138,20 @@ _OTHER_NAMES = {
 }  # fmt: skip
 
 
-def _suggestion(path: str, known: list[str]) -> str:
-    """The field that was probably meant: under another tool's name, begun, or misspelt; else all that there are."""
-    import difflib
-
+def _suggestion(path: str, known: list[str], kind: str) -> str:
+    """The field that was probably meant: under another tool's name, begun, or misspelt; else where all of them are told."""
     leaf = path.rsplit(".", 1)[-1].lower()
     meant = _OTHER_NAMES.get(leaf, leaf)
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in reversed(known)} | {name: name for name in known}
+    members = [name for name in known if name.startswith(f"{path}.")]
+    if members:
+        return f"; it is a group of fields: {', '.join(members)}"
     near = [name for name in (path, meant) if name in by_leaf]
     near = near or [name for name in by_leaf if len(leaf) > 2 and name.startswith(leaf)]
-    near = near or difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.6)
-    near = near or difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)
-    return f"; did you mean '{by_leaf[near[0]]}'?" if near else f"; known fields: {', '.join(known)}"
+    near = near or difflib.get_close_matches(path, by_leaf, n=1, cutoff=ALIKE)
+    near = near or difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=ALIKE)
+    if near:
+        return f"; did you mean '{by_leaf[near[0]]}'?"
+    similar = list(dict.fromkeys(by_leaf[name] for name in difflib.get_close_matches(leaf, by_leaf, n=3, cutoff=0.5)))
+    nearby = f"; the nearest are {', '.join(similar)}" if similar else ""
+    return f"{nearby}; 'difrob run {kind} --fields' lists all of them"

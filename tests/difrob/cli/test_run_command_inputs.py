@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from difrob.cli import main
-from difrob.cli.run import allowed_values, build_spec, without_effect
+from difrob.cli.fields import allowed_values
+from difrob.cli.run import build_spec, without_effect
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace, new_run_id
 from difrob.runs.recorder import RunRecorder
@@ -91,7 +92,7 @@ def test_fields_name_choices_limits_and_the_defaults_that_hold(
     assert allowed_values(fields["sanity_checks"]) == ""
     sampler = dict(walk_fields(GenerateSpec))["sampler"]
     assert allowed_values(sampler) == "", "its description names them all"
-    monkeypatch.setattr("difrob.cli.run.console.width", 200)
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert main(["run", "evaluate", "--fields"]) == 0
     lines = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert lines["attack.steps"][1] == str(EvaluateSpec(classifier="x").attack.steps)

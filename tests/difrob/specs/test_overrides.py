@@ -8,6 +8,7 @@ import pytest
 
 from difrob.errors import UserError
 from difrob.specs import KINDS, apply_overrides, parse_spec
+from difrob.specs.typed_values import fraction
 
 
 def override(kind: str, *overrides: str, **values: Any) -> dict[str, Any]:
@@ -40,6 +41,23 @@ def override(kind: str, *overrides: str, **values: Any) -> dict[str, Any]:
         ("train_classifier", 'name="quoted"', {"name": "quoted"}),
         ("train_classifier", "generated=20240101", {"generated": "20240101"}),
         ("evaluate", "classifier=1e5", {"classifier": "1e5"}),
+        ("train_classifier", "alignment.teacher=none", {"alignment": {"teacher": "none"}}),
+        ("train_classifier", "alignment.teacher=None", {"alignment": {"teacher": "none"}}),
+        ("train_classifier", "alignment.noise=none", {"alignment": {"noise": "none"}}),
+        ("train_denoiser", "regulariser.constraint=none", {"regulariser": {"constraint": "none"}}),
+        ("train_denoiser", "corruption.kind=none", {"corruption": {"kind": "none"}}),
+        ("train_classifier", "gradient_clip=", {"gradient_clip": None}),
+        ("train_classifier", "data.train_size=none", {"data": {"train_size": None}}),
+        ("train_classifier", "generated=", {"generated": None}),
+        ("evaluate", "eps_grid=none", {"eps_grid": []}),
+        ("evaluate", "eps_grid=", {"eps_grid": []}),
+        ("train_classifier", "attack.eps=8/255", {"attack": {"eps": 8 / 255}}),
+        ("train_classifier", "attack.step_size= 2 / 255 ", {"attack": {"step_size": 2 / 255}}),
+        ("train_classifier", "gradient_clip=.5/1e1", {"gradient_clip": 0.05}),
+        ("train_classifier", "steps=1000/4", {"steps": 250.0}),
+        ("evaluate", "eps_grid=2/255, 0.05,8/255", {"eps_grid": [2 / 255, 0.05, 8 / 255]}),
+        ("evaluate", "eps_grid=[2/255, 0.05]", {"eps_grid": [2 / 255, 0.05]}),
+        ("train_classifier", "name=8/255", {"name": "8/255"}),
     ],
 )
 def test_values_are_what_the_field_means(kind: str, text: str, expected: dict[str, Any]) -> None:
@@ -66,9 +84,9 @@ def test_a_group_that_is_no_group_is_replaced(attack: Any) -> None:
         ("steps", "'steps' is not of the form field=value"),
         ("step=5", "unknown field 'step'; did you mean 'steps'?"),
         ("epz=5", "unknown field 'epz'; did you mean 'attack.eps'?"),
-        ("attack={}", "unknown field 'attack'"),
+        ("attack={}", "unknown field 'attack'; it is a group of fields: attack.norm, attack.eps, "),
         ("attack.eps.x=1", "unknown field 'attack.eps.x'; did you mean 'attack.eps'?"),
-        ("=5", "unknown field ''; known fields: kind, "),
+        ("=5", "unknown field ''; 'difrob run train_classifier --fields' lists all of them"),
         ("__class__=5", "unknown field '__class__'"),
     ],
 )
@@ -113,6 +131,17 @@ def test_the_field_that_was_meant_is_named(kind: str, typed: str, meant: str) ->
         override(kind, f"{typed}=1")
 
 
-def test_what_nobody_can_guess_gets_all_fields() -> None:
-    with pytest.raises(UserError, match="known fields: .*sampling_steps"):
+def test_what_nobody_can_guess_is_told_where_all_fields_are() -> None:
+    with pytest.raises(UserError, match=r"'zzz'; 'difrob run generate --fields' lists all of them$"):
         override("generate", "zzz=1")
+    with pytest.raises(UserError, match=r"the nearest are .*sampling_steps.*--fields' lists all of them$"):
+        override("generate", "schedule_steps=1")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("8/255", 8 / 255), (" -1 / 4 ", -0.25), ("1e-2/2.", 0.005), ("8", None), ("8/0", None), ("8/-0.0", None),
+     ("a/b", None), ("8/255/2", None), ("", None), ("\u0668/2", None), ("1" * 200 + "/3", None)],
+)  # fmt: skip
+def test_fractions(text: str, number: float | None) -> None:
+    assert fraction(text) == number
