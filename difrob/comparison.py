@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,9 @@ _CONDITIONS: dict[str, dict[str, str]] = {
         "attack.random_start": "random start of the attack",
         "validation_attack_steps": "validation attack steps",
     },
+    "train_denoiser": {
+        "data.dataset": "data set",
+    },
     "measure": {
         "near_copy": "difference of near copies",
     },
@@ -49,7 +53,12 @@ _CONDITIONS: dict[str, dict[str, str]] = {
 
 # A result that tells only how something else was measured, and the numbers that differ with what it states.
 FEATURES_MEASURED = "features_measured"
-_CONCERNS = {FEATURES_MEASURED: "numbers of features in training"}
+_OF_FEATURES = "features_"
+_FEATURES_CONCERN = "numbers of features in training"
+
+# The condition that results of before it was stated are silent about; what says nothing is not unlike for that.
+DATA_SET = "data set"
+_DIGEST = re.compile(r"\(([0-9a-f]{12})\)$")
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,10 @@ def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
             if len(set(values.values())) > 1:
                 result.append(Unlike(kind, path, title, values))
     for kind in dict.fromkeys(run.kind for run in runs):
-        result += _unlike_results(kind, [run for run in runs if run.kind == kind])
+        # What a specification tells need not be told again from the results.
+        told = {(item.kind, item.title) for item in result}
+        found = _unlike_results(kind, [run for run in runs if run.kind == kind])
+        result += [item for item in found if (kind, item.title) not in told or item.concerns]
     return result + _silent_about_features([run for run in runs if run.kind == "train_classifier"])
 
 
@@ -205,7 +217,7 @@ def result_rows(runs: Sequence[RunSummary]) -> list[ResultRow]:
         having = [run for run in runs if run.run_id in measures]
         best: frozenset[str] = frozenset()
         tied: frozenset[str] = frozenset()
-        if len(having) > 1 and len({run.kind for run in having}) == 1 and _are_alike(having):
+        if len(having) > 1 and len({run.kind for run in having}) == 1 and _are_alike(having, name):
             best, tied = _best(measures, direction(name))
         unit = next(iter(measures.values())).unit
         rows.append(ResultRow(name, unit, measures, best, tied))
@@ -237,13 +249,17 @@ def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
     found: dict[str, Unlike] = {}
     for name in dict.fromkeys(name for run in runs for name in run.results):
         having = {run.run_id: run.results[name] for run in runs if name in run.results}
+        if any(measure.unit == "passed" for measure in having.values()):
+            continue  # a check says in words what it found, not how something was measured
         stated = {run_id: stated_conditions(measure.description) for run_id, measure in having.items()}
         if name.endswith("distance") and not any(stated.values()):
             stated = {run_id: {"images": spec_text(measure.n)} for run_id, measure in having.items()}
         for title in dict.fromkeys(title for conditions in stated.values() for title in conditions):
             values = {run_id: conditions.get(title, MISSING) for run_id, conditions in stated.items()}
-            if len(set(values.values())) > 1:
-                unlike = Unlike(kind, f"results.{name}.{title}", title, values, _CONCERNS.get(name, ""))
+            if title == DATA_SET:
+                values = {run_id: value for run_id, value in values.items() if value != MISSING}
+            if len({_compared(title, value) for value in values.values()}) > 1:
+                unlike = Unlike(kind, f"results.{name}.{title}", title, values, _concern(name))
                 found.setdefault(f"{unlike.concerns}{title}", unlike)
     return list(found.values())
 
@@ -257,13 +273,24 @@ def _silent_about_features(runs: Sequence[RunSummary]) -> list[Unlike]:
             values[run.run_id] = "not stated"
     if len(set(values.values())) < 2:
         return []
-    concerns = _CONCERNS[FEATURES_MEASURED]
-    return [Unlike("train_classifier", f"results.{FEATURES_MEASURED}", "conditions of features", values, concerns)]
+    path = f"results.{FEATURES_MEASURED}"
+    return [Unlike("train_classifier", path, "conditions of features", values, _FEATURES_CONCERN)]
 
 
-def _are_alike(runs: Sequence[RunSummary]) -> bool:
-    """Whether nothing differs that matters for all results."""
-    return all(item.concerns for item in unlike_conditions(runs))
+def _are_alike(runs: Sequence[RunSummary], name: str) -> bool:
+    """Whether nothing differs that matters for this result."""
+    return all(item.concerns and item.concerns != _concern(name) for item in unlike_conditions(runs))
+
+
+def _concern(name: str) -> str:
+    """The numbers to which this result belongs, where its conditions matter for these alone."""
+    return _FEATURES_CONCERN if name.startswith(_OF_FEATURES) else ""
+
+
+def _compared(title: str, value: str) -> str:
+    """What of a condition is compared: of a data set the digest, as one set may be registered under two names."""
+    digest = _DIGEST.search(value) if title == DATA_SET else None
+    return digest[1] if digest else value
 
 
 def _condition(path: str, fields: dict[str, str]) -> str:

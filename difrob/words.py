@@ -65,6 +65,10 @@ _ABBREVIATIONS = {
     "frechet": "Fréchet",
     "pgd": "PGD",
 }
+# Numbers that are kept as fractions of one: accuracies, and differences of two of them, which are no shares themselves.
+SHARE = "share"
+SHARE_DIFFERENCE = "share difference"
+_PER_CENT = {SHARE: "%", SHARE_DIFFERENCE: "points"}
 _TIME = re.compile(r"^\d{8}T\d{6}Z-")
 _HEADLINES = ("robust_accuracy", "certified", "robust", "clean_accuracy", "accuracy", "loss")
 
@@ -130,12 +134,22 @@ def measure_name(name: str) -> str:
     return known or " ".join(_ABBREVIATIONS.get(part, part) for part in last.split("_"))
 
 
+def is_per_cent(unit: str) -> bool:
+    """Whether numbers of this unit are kept as fractions and shown a hundred times as large, with the unit in the text."""
+    return unit in _PER_CENT
+
+
+def unit_text(unit: str) -> str:
+    """What stands behind a number and its interval; empty where :func:`number` has said it."""
+    return "" if is_per_cent(unit) else unit
+
+
 def number(value: float, unit: str = "") -> str:
-    """A number as tables show it; shares as per cent."""
+    """A number as tables show it; shares as per cent, differences of shares in percentage points."""
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("∞" if value > 0 else "-∞")
-    if unit == "share":
-        return f"{100 * value:.1f} %"
+    if is_per_cent(unit):
+        return f"{100 * value:.1f} {_PER_CENT[unit]}"
     if value == round(value) and 1e4 <= abs(value) < 1e15:
         return f"{value:,.0f}"  # a count, in full
     return f"{value:.4g}"
@@ -145,13 +159,17 @@ def interval(measure: Measure) -> str:
     """``[50.1, 58.2]`` in the measure's unit, or empty without an interval."""
     if measure.low is None or measure.high is None:
         return ""
-    factor, form = (100.0, ".1f") if measure.unit == "share" else (1.0, ".3g")
+    factor, form = (100.0, ".1f") if is_per_cent(measure.unit) else (1.0, ".3g")
     return f"[{factor * measure.low:{form}}, {factor * measure.high:{form}}]"
 
 
 def headline(names: Iterable[str]) -> str | None:
-    """Which of several results stands for a run: robust before clean before anything else."""
-    candidates = list(names)
+    """Which of several results stands for a run: robust before clean before anything else.
+
+    What is told of features while a classifier learns stands for no run; its accuracies are to come. Probes on features are a
+    choice that only some analyses make: a number that all of them have stands for them.
+    """
+    candidates = [name for name in names if not name.startswith(("features_", "feature_probe_", "teacher_probe_"))]
     for wanted in _HEADLINES:
         for name in candidates:
             if wanted in name:

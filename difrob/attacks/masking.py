@@ -99,12 +99,12 @@ def gradients_do_not_vanish(classifier: nn.Module, probe: Probe, *, losses: Sequ
     shares = {name: share_of_vanishing_gradients(classifier, probe, loss=name) for name in losses}
     least = min(shares.values())
     passed = least <= TOLERATED_VANISHED_SHARE
-    listed = ", ".join(f"{share:.0%} ({name})" for name, share in shares.items())
+    listed = ", ".join(f"{_per_cent(share)} ({name})" for name, share in shares.items())
     return Check(
         "gradients_do_not_vanish",
         passed,
         {f"share_{name}": share for name, share in shares.items()},
-        f"share of images whose input gradient vanishes: {listed}"
+        f"share of the correctly classified images whose input gradient vanishes: {listed}"
         + ("" if passed else "; a gradient attack cannot judge this classifier"),
     )
 
@@ -136,7 +136,10 @@ def more_steps_are_not_weaker(
     share = _standing_after_last_step(classifier, probe, attack=attack, losses=losses, seed=seed)
     longer_share = _standing_after_last_step(classifier, probe, attack=longer, losses=losses, seed=seed)
     passed = longer_share <= share + TOLERATED_SHARE
-    message = f"{attack.steps} steps leave {share:.1%} standing, {longer.steps} finer steps {longer_share:.1%}"
+    message = (
+        f"{attack.steps} steps leave {_per_cent(share)} of the correctly classified images standing, {longer.steps} finer "
+        f"steps {_per_cent(longer_share)}"
+    )
     if not passed:
         message += "; a finer attack is weaker, so the gradients mislead"
     elif longer_share < share - 2 * TOLERATED_SHARE:
@@ -161,8 +164,8 @@ def huge_radius_reaches_zero(
         "huge_radius_reaches_zero",
         passed,
         {"radius": radius, "standing": share},
-        f"at {attack.norm} radius {radius:g}, which reaches every image, {share:.1%} stand"
-        + ("" if passed else "; the attack does not find what must be there"),
+        f"at {attack.norm} radius {radius:g}, which reaches every image, {_per_cent(share)} of the correctly classified "
+        "images stand" + ("" if passed else "; the attack does not find what must be there"),
     )
 
 
@@ -188,9 +191,14 @@ def noise_is_not_stronger(
         "noise_is_not_stronger",
         passed,
         {"broken_by_noise": float(broken_by_noise.cpu().double().mean()), "broken_by_noise_alone": by_noise_alone},
-        f"{NOISE_TRIALS} random points per image break {by_noise_alone:.1%} that the gradient attack does not"
+        f"{NOISE_TRIALS} random points per image break {_per_cent(by_noise_alone)} of the correctly classified images beyond "
+        "those that the gradient attack breaks"
         + ("" if passed else "; an attack without gradients beats the one with them"),
     )
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _standing_after_last_step(

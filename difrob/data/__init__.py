@@ -13,6 +13,7 @@ from difrob.data.splitting import balanced_order
 from difrob.data.stored import stored_split
 from difrob.errors import UserError
 from difrob.runs.datasets import DIGITS, DataSetRecord
+from difrob.runs.misfits import refuse, too_large_subset
 from difrob.specs.parts import DataSpec
 
 Split = Literal["train", "validation", "test"]
@@ -55,11 +56,7 @@ def load_split(source: DataSetSource, data: DataSpec, split: Split | str, apply_
     images = _whole_split(source.data_set(data.dataset), split)
     if split != "train" or not apply_subset or data.train_size is None:
         return images
-    if data.train_size > len(images):
-        raise UserError(
-            f"train_size = {data.train_size} is more than the {len(images)} training images of '{data.dataset}'; "
-            "lower it, or leave it empty for all"
-        )
+    refuse(too_large_subset(data.train_size, len(images), data.dataset))
     chosen = balanced_order(images.labels, data.subset_seed)[: data.train_size]
     return images.take(chosen)
 

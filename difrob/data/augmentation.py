@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from difrob.errors import UserError
 from difrob.randomness import generator
 from difrob.runs.datasets import DataSetRecord
+from difrob.runs.misfits import mirrored, refuse, shifted
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,7 @@ class Augmentation:
 
     def check_fit(self, record: DataSetRecord) -> None:
         """Raise UserError where this would change what the images of a data set mean."""
-        _, height, width = record.image_shape
-        if self.flips and not record.flips:
-            raise UserError(
-                f"'{record.name}' says that its mirror images do not show the same; switch flips off, or add the data "
-                "set with --flips"
-            )
-        if max(self.padding, self.cutout) >= min(height, width):
-            raise UserError(
-                f"images of {height}x{width} pixels cannot be shifted by {self.padding} or lose a square of {self.cutout}"
-            )
+        refuse(mirrored(record, self.flips), shifted(record.image_shape, self.padding, self.cutout))
 
 
 def augment(images: Tensor, augmentation: Augmentation, seed: int, step: int) -> Tensor:

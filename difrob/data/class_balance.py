@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from difrob.errors import UserError
+from difrob.runs.misfits import class_shares, refuse
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -28,11 +28,8 @@ def class_of(index: np.ndarray, num_classes: int, weights: Sequence[float] = ())
     """
     if len(weights) == 0:
         return index % num_classes
+    refuse(class_shares(weights, num_classes))
     shares = np.asarray(weights, dtype=np.float64)
-    if len(shares) != num_classes or (shares < 0).any() or not shares.sum() > 0:
-        raise UserError(
-            f"class_weights = {tuple(weights)} must be {num_classes} numbers, one per class, not negative and not all 0"
-        )
     edges = np.cumsum(shares / shares.sum())
     edges[np.flatnonzero(shares)[-1] :] = 1.0  # rounding must not leave a gap at the end
     places = np.mod((index + 1) * _GOLDEN, 1.0)

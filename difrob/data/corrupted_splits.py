@@ -13,10 +13,9 @@ import numpy as np
 from difrob.data.images import ImageSet
 from difrob.data.stored import stored_split
 from difrob.errors import UserError
+from difrob.runs.corrupted_misfits import chosen_corruptions, chosen_splits, too_many_versions, unequal_versions
 from difrob.runs.datasets import SEVERITIES, DataSetRecord, split_name
-
-# The authors keep these four for development and validation; the published means are over the other fifteen.
-EXTRA_CORRUPTIONS = ("gaussian_blur", "saturate", "spatter", "speckle_noise")
+from difrob.runs.misfits import refuse
 
 
 @dataclass(frozen=True)
@@ -61,26 +60,9 @@ def open_corrupted(record: DataSetRecord, images: int | None = None, *, with_ext
             when more images are asked for than there are.
     """
     record.require_fit_for("corruptions")
-    found = record.corruptions
-    chosen = tuple(name for name in found if with_extras or name not in EXTRA_CORRUPTIONS)
-    if not chosen:
-        raise UserError(
-            f"data set '{record.name}' has only corruptions that are meant for development ({', '.join(found)}); switch "
-            "corruption_extras on to measure on them"
-        )
-    names = [split_name(corruption, level + 1) for corruption in chosen for level in range(SEVERITIES)]
-    counts = {record.splits[name].images for name in names}
-    if len(counts) > 1:
-        raise UserError(
-            f"the corruptions of data set '{record.name}' have {min(counts)} to {max(counts)} images, so they are no "
-            "versions of the same ones; make them anew and add the set again"
-        )
-    available = counts.pop()
-    if images is not None and images > available:
-        raise UserError(
-            f"corruption_images = {images} is more than the {available} images of each corruption and severity in "
-            f"'{record.name}'; lower it, or leave it empty for all"
-        )
+    refuse(unequal_versions(record, with_extras=with_extras))
+    refuse(too_many_versions(record, images, with_extras=with_extras))
+    names = chosen_splits(record, with_extras=with_extras)
     labels = stored_split(record, names[0]).labels
     for name in names[1:]:
         if not np.array_equal(stored_split(record, name).labels, labels):
@@ -88,4 +70,4 @@ def open_corrupted(record: DataSetRecord, images: int | None = None, *, with_ext
                 f"the images of '{names[0]}' and '{name}' in data set '{record.name}' have different labels, so they are "
                 "no versions of the same ones; make them anew and add the set again"
             )
-    return CorruptedImages(record, chosen, labels[:images])
+    return CorruptedImages(record, chosen_corruptions(record, with_extras=with_extras), labels[:images])

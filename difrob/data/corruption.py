@@ -18,6 +18,7 @@ from difrob.data.images import ImageSet
 from difrob.data.points import PointSet, in_diffusion_range
 from difrob.errors import UserError
 from difrob.randomness import normal_per_sample, uniform_per_sample
+from difrob.runs.misfits import missing_patch, refuse
 
 CorruptionKind = Literal["gaussian", "outliers", "patches"]
 
@@ -113,14 +114,7 @@ def corrupt(
 
 def _check_fit(data: ImageSet | PointSet, corruption: Corruption, outliers: ImageSet | PointSet | None) -> None:
     if corruption.kind == "patches":
-        _, height, width = data.shape
-        if height == 1 and width == 1:
-            raise UserError(f"'{data.name}' holds points, which have no pixels to blank; choose noise or outliers")
-        if corruption.patch > min(height, width):
-            raise UserError(
-                f"a missing patch of {corruption.patch} pixels does not fit images of {height}x{width} pixels; give at "
-                f"most {min(height, width)}"
-            )
+        refuse(missing_patch(data.name, data.shape, corruption.patch))
     if corruption.kind == "outliers":
         if outliers is None or len(outliers) == 0:
             raise UserError("outliers need a second data set to be taken from; name one")

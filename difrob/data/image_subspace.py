@@ -17,6 +17,7 @@ from difrob.data.points import PointSet, in_diffusion_range
 from difrob.data.splitting import balanced_order
 from difrob.data.toy import FLAT, Support
 from difrob.errors import UserError
+from difrob.runs.misfits import refuse, too_many
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,7 @@ class ImageSubspace:
         """
         if count is None:
             return self.training
-        if count > len(self.training):
-            raise UserError(
-                f"train_size = {count} is more than the {len(self.training)} images of '{self.name}'; lower it, or leave it "
-                "empty for all"
-            )
+        refuse(too_many("train_size", count, len(self.training), f"images of '{self.name}'"))
         return self.training.take(balanced_order(self.training.labels, seed)[:count])
 
 

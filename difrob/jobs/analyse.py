@@ -27,12 +27,13 @@ from difrob.jobs.pieces import sampling_pieces
 from difrob.jobs.probe_teacher import Prober
 from difrob.memory import MicroBatches
 from difrob.metrics.classification_dimension import FeatureComponents
-from difrob.metrics.conditions import counted
+from difrob.metrics.conditions import counted, data_set_condition
 from difrob.metrics.input_gradients import loss_gradients, radial_spectra
 from difrob.metrics.probes import attacked_probe
 from difrob.metrics.spectra import require_variance
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import refuse, too_many_learnt_from
 from difrob.specs import AnalyseSpec, DataSpec
 from difrob.training.loading import load_classifier
 from difrob.training.teachers import ClassifierTeacher, DenoiserTeacher, open_denoiser
@@ -76,7 +77,8 @@ def run(spec: AnalyseSpec, recorder: Recorder, device: torch.device) -> None:
             table.add(**pieces.attempt(partial(examination.rows, batch, pieces)))
             table.save_if_due()
             recorder.progress(len(table), len(images) + work, "images and steps")
-        analysed = Analysed(spec, classifier, images, training, known, components, table, block)
+        data_set = data_set_condition(recorder.data_set(trained.data.dataset), spec.split)
+        analysed = Analysed(spec, classifier, images, training, known, components, table, block, data_set)
         report(analysed, recorder, tuple(probes), device)
 
 
@@ -87,11 +89,7 @@ def training_part(spec: AnalyseSpec, recorder: Recorder, data: DataSpec) -> Imag
         UserError: when more are asked for than the classifier learnt from.
     """
     training = load_split(recorder, data, "train")
-    if spec.train_images is not None and spec.train_images > len(training):
-        raise UserError(
-            f"train_images = {spec.train_images} is more than the {len(training)} images that '{spec.classifier}' learnt "
-            "from; lower it, or leave it empty for all"
-        )
+    refuse(too_many_learnt_from(spec.train_images, len(training), spec.classifier))
     return balanced_part(training, spec.train_images or len(training), spec.seed)
 
 

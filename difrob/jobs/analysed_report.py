@@ -48,6 +48,7 @@ class Analysed:
         components: of these features.
         table: one row per image.
         block: name and width of the probed block of a diffusion model; "" without one.
+        data_set: name and digest of the set that the images are of.
     """
 
     spec: AnalyseSpec
@@ -58,6 +59,7 @@ class Analysed:
     components: FeatureComponents
     table: ResultTable
     block: str = ""
+    data_set: str = ""
 
     @property
     def measured(self) -> dict[str, str]:
@@ -66,6 +68,7 @@ class Analysed:
         return {
             "images": f"{counted(len(self.images), f'{self.spec.split} image')} of {self.images.name}",
             "features": f"{self.known.shape[1]}, {weights}",
+            "data_set": self.data_set,
         }
 
     @property

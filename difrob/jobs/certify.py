@@ -17,6 +17,7 @@ from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure, share_measure
+from difrob.metrics.conditions import data_set_condition
 from difrob.nets.classifiers import Classifier
 from difrob.runs import misfits
 from difrob.runs.interface import Recorder
@@ -85,7 +86,7 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
             if table.report_is_due(done, len(images)):
                 record_state(spec, recorder, table)
             recorder.progress(len(table), len(images), "images")
-    report(spec, recorder, table)
+    report(spec, recorder, table, data_set_condition(recorder.data_set(training.data.dataset), spec.split))
 
 
 def certify(
@@ -159,12 +160,15 @@ def right_end(spec: CertifySpec) -> float:
     return spec.largest_radius or largest_certifiable_radius(spec.n, sigma=spec.sigma, alpha=spec.alpha)
 
 
-def report(spec: CertifySpec, recorder: Recorder, table: ResultTable) -> None:
-    """The final numbers; each names the procedure."""
+def report(spec: CertifySpec, recorder: Recorder, table: ResultTable, data_set: str) -> None:
+    """The final numbers; each names the procedure and the data set."""
     labels, predictions, radii = table["label"], table["prediction"], table["radius"]
     right = certified_correct(labels, predictions)
     kind = "one-shot denoised smoothing" if spec.denoiser else "randomised smoothing"
-    how = f"{kind}, sigma {spec.sigma:g}, n0 {spec.n0}, n {spec.n}, alpha {spec.alpha:g}, {len(table)} {spec.split} images"
+    how = (
+        f"{kind}, sigma {spec.sigma:g}, n0 {spec.n0}, n {spec.n}, alpha {spec.alpha:g}, {len(table)} {spec.split} images; "
+        f"data set: {data_set}"
+    )
     contributions = radius_contributions(labels, predictions, radii)
     recorder.result(
         "average_certified_radius",

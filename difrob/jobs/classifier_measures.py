@@ -10,6 +10,7 @@ import torch
 from difrob.data import as_uint8
 from difrob.jobs.live_features import features_are_due, record_features
 from difrob.metrics.accuracy import share_measure
+from difrob.metrics.conditions import data_set_condition
 from difrob.metrics.intervals import newcombe, newcombe_paired, wilson
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
@@ -218,15 +219,20 @@ def report(spec: TrainClassifierSpec, recorder: Recorder, progress: Progress) ->
     if spec.objective == "gaussian":
         noise = f"validation images under Gaussian noise of sigma {spec.noise_sigma:g}; best checkpoint"
         shares["best_validation_noisy_accuracy"] = (best.selected_by, noise)
+    measured_on = f"; data set: {data_set_condition(recorder.data_set(spec.data.dataset), 'validation')}"
     for name, ((successes, images), description) in shares.items():
-        recorder.result(name, share_measure(np.arange(images) < successes, description))
+        recorder.result(name, share_measure(np.arange(images) < successes, description + measured_on))
     recorder.result(
         "robust_generalisation_gap",
         _difference(
-            last.train_robust, last.robust, f"training minus validation accuracy under {attack}; last measurement"
+            last.train_robust,
+            last.robust,
+            f"training minus validation accuracy under {attack}; last measurement{measured_on}",
         ),
     )
-    lost = f"validation accuracy under {attack}, best checkpoint minus last measurement, on the same images"
+    lost = (
+        f"validation accuracy under {attack}, best checkpoint minus last measurement, on the same images{measured_on}"
+    )
     recorder.result("robust_overfitting", _paired_difference(best, last, lost))
     recorder.result(
         "best_step", Measure(value=float(best.step), unit="steps", description="step of the best checkpoint")
@@ -237,7 +243,7 @@ def _difference(first: tuple[int, int], second: tuple[int, int], description: st
     low, high = newcombe(*first, *second)
     value = first[0] / first[1] - second[0] / second[1]
     return Measure(
-        value, float(low), float(high), n=min(first[1], second[1]), interval="Newcombe 95 %", unit="share",
+        value, float(low), float(high), n=min(first[1], second[1]), interval="Newcombe 95 %", unit="share difference",
         description=description,
     )  # fmt: skip
 
@@ -252,7 +258,7 @@ def _paired_difference(best: Measurement, last: Measurement, description: str) -
     n = len(first)
     low, high = newcombe_paired(both, best_only, last_only, n - both - best_only - last_only)
     return Measure(
-        (best_only - last_only) / n, float(low), float(high), n=n, interval="Newcombe 95 %, paired", unit="share",
+        (best_only - last_only) / n, float(low), float(high), n=n, interval="Newcombe 95 %, paired", unit="share difference",
         description=description,
     )  # fmt: skip
 

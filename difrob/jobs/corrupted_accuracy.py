@@ -22,7 +22,9 @@ from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.conditions import counted, stated
 from difrob.metrics.intervals import wilson
 from difrob.nets.classifiers import Classifier
+from difrob.runs.corrupted_misfits import other_classes, other_shape
 from difrob.runs.interface import Measure, Recorder
+from difrob.runs.misfits import refuse
 from difrob.specs import DataSpec, EvaluateSpec
 
 VERDICTS = "right_when_corrupted"
@@ -42,18 +44,8 @@ def corrupted_images(
         return None
     record = recorder.data_set(spec.corruptions)
     corrupted = open_corrupted(record, spec.corruption_images, with_extras=spec.corruption_extras)
-    if tuple(record.image_shape) != classifier.image_shape:
-        theirs, ours = (_size(shape) for shape in (record.image_shape, classifier.image_shape))
-        raise UserError(
-            f"the images of '{record.name}' have {theirs}, those of the classifier {ours}; name the corrupted version of "
-            "the data set that it was trained on"
-        )
     known = recorder.data_set(learnt.dataset).class_names
-    if record.num_classes != classifier.num_classes or not _may_be_alike(record.class_names, known):
-        raise UserError(
-            f"the classes of '{record.name}' ({_some(record.class_names)}) are not those of the classifier "
-            f"({_some(known)}); name the corrupted version of the data set that it was trained on"
-        )
+    refuse(other_shape(record, classifier.image_shape), other_classes(record, classifier.num_classes, known))
     return corrupted
 
 
@@ -169,19 +161,3 @@ def _mean_over_images(shares: np.ndarray, description: str) -> Measure:
 
 def _ends(measures: list[Measure]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([measure.low for measure in measures]), np.array([measure.high for measure in measures])
-
-
-def _may_be_alike(names: list[str], known: list[str]) -> bool:
-    """Whether two lists may name the same classes: they are equal, or one has only numbers in their place."""
-    numbers = [str(number) for number in range(len(names))]
-    return names == known or (numbers in (names, known) and sorted(names) != sorted(known))
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    channels, height, width = shape
-    return f"{height}x{width} pixels of {counted(channels, 'channel')}"
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown}, ... ({len(names)} in all)"

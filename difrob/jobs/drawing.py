@@ -20,9 +20,10 @@ from difrob.diffusion.samplers import (
     sigma_grid,
     starting_noise,
 )
-from difrob.errors import UserError
 from difrob.memory import MicroBatches
+from difrob.runs import misfits
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import refuse
 from difrob.specs import GenerateSpec
 
 
@@ -111,15 +112,9 @@ def noise_grid(spec: GenerateSpec, denoiser: TrainedDenoiser) -> list[float]:
         UserError: for a schedule's grid where there is no schedule, or more steps than it has.
     """
     schedule = schedule_of(denoiser)
-    if spec.grid == "karras" or (spec.grid == "auto" and schedule is None):
+    refuse(
+        misfits.schedule_grid(spec.denoiser, spec.grid, spec.sampling_steps, 0 if schedule is None else len(schedule))
+    )
+    if spec.grid == "karras" or schedule is None:
         return sigma_grid(spec.sampling_steps, spec.sigma_min, spec.sigma_max, spec.rho)
-    if schedule is None:
-        raise UserError(
-            f"grid = 'schedule' takes the noise levels of a DDPM, but '{spec.denoiser}' is an EDM; choose 'karras' or 'auto'"
-        )
-    if spec.sampling_steps > len(schedule):
-        raise UserError(
-            f"sampling_steps = {spec.sampling_steps} is more than the {len(schedule)} steps of the schedule that "
-            f"'{spec.denoiser}' was trained with; lower it, or choose grid = 'karras'"
-        )
     return schedule_grid(schedule, spec.sampling_steps)

@@ -18,10 +18,11 @@ from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
+from difrob.metrics.conditions import counted, data_set_condition, stated
 from difrob.metrics.intervals import wilson
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
-from difrob.specs import AttackSpec, EvaluateSpec
+from difrob.specs import AttackSpec, EvaluateSpec, TrainClassifierSpec
 from difrob.training.loading import load_classifier
 
 PICTURED_IMAGES = 16
@@ -37,6 +38,7 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
     classifier, training = load_classifier(recorder.input_run(spec.classifier), spec.weights, device)
     images = chosen_images(recorder, training.data, spec.split, spec.images)
     check_radii(spec)
+    warn_of_another_ball(spec, recorder, training)
     corrupted = corrupted_images(spec, recorder, classifier, training.data)
     assault = Assault(classifier, spec, recorder, device)
     pieces = sampling_pieces(recorder, spec.batch_size)
@@ -63,7 +65,7 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
         if spec.sanity_checks:
             recorder.check_stop()
             check_for_masking(spec, recorder, classifier, images, table, device)
-    report(spec, recorder, table)
+    report(spec, recorder, table, data_set_condition(recorder.data_set(training.data.dataset), spec.split))
     if under_corruption is not None:
         under_corruption.report()
 
@@ -75,6 +77,24 @@ def check_radii(spec: EvaluateSpec) -> None:
             raise UserError(
                 f"eps_grid holds {eps:g}; a radius of the {spec.attack.norm} norm lies in [0, 1] or above 0"
             )
+
+
+def warn_of_another_ball(spec: EvaluateSpec, recorder: Recorder, training: TrainClassifierSpec) -> None:
+    """Say beforehand that a classifier is attacked in another ball than the one that it was trained in."""
+    learnt, attack = training.attack, spec.attack
+    if not training.is_adversarial or (attack.norm, attack.eps) == (learnt.norm, learnt.eps):
+        return
+    asked = f"attack.eps = {spoken_radius(attack.eps)}"
+    if attack.norm != learnt.norm:
+        asked = f"attack.norm = {attack.norm}, {asked}"
+    recorder.note(f"{asked}; this classifier was trained at {learnt.norm} {spoken_radius(learnt.eps)}", "warning")
+
+
+def spoken_radius(eps: float) -> str:
+    """A radius as ``0.15``; one that is a whole number of grey levels, and no short decimal, as ``0.0314 (8/255)``."""
+    levels = round(255 * eps)
+    is_whole = levels > 0 and abs(255 * eps - levels) < 0.01
+    return f"{eps:.3g} ({levels}/255)" if is_whole and abs(eps - round(eps, 2)) > 1e-9 else f"{eps:g}"
 
 
 @dataclass
@@ -218,17 +238,21 @@ def check_for_masking(
     recorder.attribute("masking_checks", {c.name: {"passed": c.passed, **c.numbers} for c in checks})
 
 
-def report(spec: EvaluateSpec, recorder: Recorder, table: ResultTable) -> None:
-    """The final numbers; each names its attack."""
+def report(spec: EvaluateSpec, recorder: Recorder, table: ResultTable, data_set: str) -> None:
+    """The final numbers; each names its attack, and the data set, so that those of two sets are never taken for alike."""
     restarts = spec.restarts if spec.attack.random_start else 1
-    ball = f"{spec.attack.norm} eps {spec.attack.eps:g}, {spec.attack.steps} steps, {restarts} restarts per loss"
+    ball = f"{spec.attack.norm} eps {spec.attack.eps:g}, {spec.attack.steps} steps, {counted(restarts, 'restart')} per loss"
     where = f"{len(table)} {spec.split} images"
-    recorder.result("clean_accuracy", share_measure(table["clean_correct"], f"unattacked, {where}"))
+    recorder.result(
+        "clean_accuracy", share_measure(table["clean_correct"], stated(f"unattacked, {where}", data_set=data_set))
+    )
     union = f"PGD with {' and '.join(_spoken(spec.losses))}, {ball}, {where}"
-    recorder.result("robust_accuracy", share_measure(table["robust_correct"], union))
+    recorder.result("robust_accuracy", share_measure(table["robust_correct"], stated(union, data_set=data_set)))
     for name, spoken in zip(spec.losses, _spoken(spec.losses), strict=True):
         alone = f"PGD with {spoken} alone, {ball}, {where}"
-        recorder.result(f"robust_accuracy_{name}", share_measure(table[f"robust_{name}"], alone))
+        recorder.result(
+            f"robust_accuracy_{name}", share_measure(table[f"robust_{name}"], stated(alone, data_set=data_set))
+        )
     recorder.attribute(
         "passes_per_image",
         {name: float(table[f"{name}_passes"].mean()) for name in ("forward", "backward")},

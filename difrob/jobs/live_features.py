@@ -19,6 +19,24 @@ from difrob.training.validation import FixedImages
 
 FEATURES_MEASURED = "features_measured"  # comparisons read what this result states
 PICTURE_SIDE = 160
+# What each number of the last measurement is as a result, and its unit.
+NUMBERS = {
+    "effective_rank": ("effective rank of the penultimate features", "directions"),
+    "participation_ratio": ("participation ratio of the penultimate features", "directions"),
+    "alignment_adversarial": (
+        "squared distance on the unit sphere of an image's features to those of the attacked image", "squared length",
+    ),
+    "uniformity": ("logarithm of the mean closeness exp(-2 d^2) of two images' features", ""),
+    "classification_dimension_95": (
+        "fewest principal components with 95 % of the accuracy of all of them under the model's own head", "components",
+    ),
+    "autoencoder_loss": (
+        "held-out reconstruction error of a top-k sparse autoencoder as a share of the variance", "share of variance",
+    ),
+    "high_frequency_share": (
+        "share of the input gradient's radial power spectrum above half of the Nyquist frequency", "share",
+    ),
+}  # fmt: skip
 
 
 def features_are_due(spec: TrainClassifierSpec, step: int) -> bool:
@@ -32,6 +50,8 @@ def record_features(
     attack: AttackSpec, spec: TrainClassifierSpec,
 ) -> None:  # fmt: skip
     """Measure, and record numbers, the spectrum as a curve, and the plane of the first two components as pictures.
+
+    The numbers of the last measurement are results, too, named ``features_*``.
 
     Args:
         network: whose features.
@@ -50,8 +70,19 @@ def record_features(
     )  # fmt: skip
     if found is None:
         return
+    images = min(len(validation), MOST_IMAGES)
     for name, value in found.numbers.items():
         recorder.metric(f"features/{name}", step, value)
+        what, unit = NUMBERS[name]
+        recorder.result(
+            f"features_{name}",
+            Measure(
+                value,
+                n=images,
+                unit=unit,
+                description=f"{what}, of {counted(images, 'validation image')}, step {step:,}",
+            ),
+        )
     if found.eigenvalues.any():
         recorder.curve(
             "features/feature_spectrum", step, np.arange(1, len(found.eigenvalues) + 1, dtype=np.float64),

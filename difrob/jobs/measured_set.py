@@ -17,7 +17,7 @@ from difrob.data.splitting import balanced_order
 from difrob.errors import UserError
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import InputRun, Recorder
-from difrob.runs.misfits import measured_against, refuse
+from difrob.runs.misfits import measured_against, refuse, too_many_measured, too_many_references
 from difrob.specs import (
     DataSpec,
     GenerateSpec,
@@ -72,7 +72,9 @@ def open_set(spec: MeasureSpec, recorder: Recorder) -> MeasuredSet:
     run = recorder.input_run(spec.generated)
     denoiser, data = _origin(spec, recorder, run)
     images, labels, index = (run.array(f"samples/{column}") for column in ("images", "label", "index"))
-    chosen = slice(_count(spec.images, len(images), "images", f"the set '{spec.generated}'"))
+    _require_some(images, f"the set '{spec.generated}'")
+    refuse(too_many_measured(spec.images, len(images), spec.generated))
+    chosen = slice(spec.images)
     training = load_split(recorder, data, "train")
     if images.shape[1:] != training.images.shape[1:]:
         raise UserError(
@@ -85,8 +87,9 @@ def open_set(spec: MeasureSpec, recorder: Recorder) -> MeasuredSet:
             f"{training.num_classes} classes; name in 'dataset' the one that the set belongs to"
         )
     reference = training if spec.reference == "train" else load_split(recorder, data, spec.reference)
-    where = f"the {spec.reference} images of '{reference.name}'"
-    count = _count(spec.reference_images, len(reference), "reference_images", where)
+    _require_some(reference.images, f"the {spec.reference} images of '{reference.name}'")
+    refuse(too_many_references(spec.reference_images, len(reference), spec.reference, reference.name))
+    count = spec.reference_images or len(reference)
     held_out = load_split(recorder, data, spec.held_out) if "memorisation" in spec.measures else None
     if denoiser is None and held_out is not None:
         recorder.note(
@@ -235,11 +238,6 @@ def _files_of(spec: JobSpec | None) -> set[tuple[str, str]]:
     return {(path, spec.split) for path in spec.paths} if isinstance(spec, ImportImagesSpec) else set()
 
 
-def _count(wanted: int | None, available: int, field: str, where: str) -> int:
-    if available == 0:
+def _require_some(images: np.ndarray, where: str) -> None:
+    if len(images) == 0:
         raise UserError(f"there is nothing in {where}; finish the run first")
-    if wanted is not None and wanted > available:
-        raise UserError(
-            f"{field} = {wanted} is more than the {available} in {where}; lower it, or leave it empty for all"
-        )
-    return available if wanted is None else wanted

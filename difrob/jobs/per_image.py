@@ -13,6 +13,7 @@ from difrob.data import ImageSet, Split, load_split
 from difrob.errors import Stopped, UserError
 from difrob.nets.storage import pack, unpack
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import refuse, too_large_part
 from difrob.specs import DataSpec
 
 CHECKPOINT_SECONDS = 20.0
@@ -129,9 +130,5 @@ def chosen_images(recorder: Recorder, data: DataSpec, split: Split, images: int 
     available = load_split(recorder, data, split)
     if images is None:
         return available
-    if images > len(available):
-        raise UserError(
-            f"images = {images} is more than the {len(available)} images of the {split} split of '{available.name}'; "
-            "lower it, or leave it empty for all"
-        )
+    refuse(too_large_part(images, len(available), split, available.name))
     return available.take(np.arange(images))

@@ -16,7 +16,6 @@ import torch
 from difrob.data import ImageSet, load_split
 from difrob.diffusion.features import block_names, chosen_block
 from difrob.diffusion.parameterisations import TrainedDenoiser
-from difrob.errors import UserError
 from difrob.jobs.feature_pictures import accuracy_map, map_range
 from difrob.jobs.measured_set import balanced_part
 from difrob.jobs.per_image import ResultTable, chosen_images
@@ -27,6 +26,7 @@ from difrob.metrics.conditions import counted, stated
 from difrob.metrics.intervals import wilson
 from difrob.metrics.probes import AveragedFeatures, ProbedNetwork, attacked_probe, fit_probe
 from difrob.runs.interface import Measure, Recorder
+from difrob.runs.misfits import refuse, too_many_learnt_from
 from difrob.specs import AttackSpec, ProbeTeacherSpec, parse_spec
 from difrob.specs.denoiser_runs import denoiser_spec
 from difrob.specs.probe_teacher import LinearProbeSpec
@@ -43,11 +43,7 @@ def run(spec: ProbeTeacherSpec, recorder: Recorder, device: torch.device) -> Non
     """
     trained = denoiser_spec(parse_spec(recorder.input_run(spec.denoiser).spec), spec.denoiser)
     known = load_split(recorder, trained.data, "train")
-    if spec.train_images is not None and spec.train_images > len(known):
-        raise UserError(
-            f"train_images = {spec.train_images} is more than the {len(known)} images that '{spec.denoiser}' learnt from; "
-            "lower it, or leave it empty for all"
-        )
+    refuse(too_many_learnt_from(spec.train_images, len(known), spec.denoiser))
     training = balanced_part(known, spec.train_images or len(known), spec.seed)
     validation = chosen_images(recorder, trained.data, "validation", spec.images)
     denoiser = open_denoiser(recorder, spec.denoiser, spec.weights, training.shape, spec.seed, device)
@@ -263,34 +259,110 @@ def _curve(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Winner:
+    """The best cell of a denoiser by one accuracy, of equals the one that is best by the other.
+
+    Attributes:
+        by: ``clean`` or ``robust``.
+        row: of the table.
+        of: how many cells it is the best of.
+    """
+
+    by: str
+    row: int
+    block: str
+    sigma: float
+    of: int
+
+    @classmethod
+    def by_accuracy(cls, by: str, table: ResultTable, blocks: Sequence[str]) -> Winner:
+        """Look through the cells of the denoiser; classifiers stand beside them."""
+        other = "robust" if by == "clean" else "clean"
+        rows = np.flatnonzero(table["block"] >= 0)
+        row = int(rows[np.lexsort((table[f"{other}_right"][rows], table[f"{by}_right"][rows]))[-1]])
+        return cls(by, row, blocks[table["block"][row]], float(table["sigma"][row]), len(rows))
+
+    @property
+    def place(self) -> str:
+        """``block2 at sigma 0.3``."""
+        return f"{self.block} at sigma {self.sigma:g}"
+
+    @property
+    def among(self) -> str:
+        """What choosing it among several does to its own accuracy."""
+        if self.of == 1:
+            return "the only cell"
+        return f"the best by {self.by} accuracy on these validation images, an optimistic choice"
+
+    @property
+    def chosen(self) -> str:
+        """The condition that comparisons read. Of a single cell both accuracies are those of the one that is best by clean."""
+        by = self.by if self.of > 1 else "clean"
+        return f"best of {counted(self.of, 'cell')} by {by} accuracy on the same images"
+
+    def fact(self) -> dict[str, str | float | int]:
+        """For the run's record."""
+        return {"block": self.block, "sigma": self.sigma, "of": self.of}
+
+
 def report(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, prober: Prober, table: ResultTable) -> None:
-    """The best cell by clean accuracy (of equals the most robust), and the classifiers beside it."""
-    block, clean, robust, images = (table[name] for name in ("block", "clean_right", "robust_right", "images"))
-    of_denoiser = np.flatnonzero(block >= 0)
-    best = of_denoiser[np.lexsort((robust[of_denoiser], clean[of_denoiser]))[-1]]
-    recorder.attribute(
-        "best_cell", {"block": sweep.blocks[block[best]], "sigma": float(table["sigma"][best]), "of": len(of_denoiser)}
-    )
+    """The best cells by clean and by robust accuracy, the classifiers beside them, and all cells by name."""
+    block, images = table["block"], table["images"]
+    clean, robust = (Winner.by_accuracy(by, table, sweep.blocks) for by in ("clean", "robust"))
+    recorder.attribute("best_cell", clean.fact())
+    recorder.attribute("best_robust_cell", robust.fact())
+    recorder.attribute("cells", cells(sweep, table))
+    say_winners(recorder, table, clean, robust)
+
     scored = f"{counted(len(prober.scored), 'validation image')} of {prober.scored.name}"
     conditions = {**prober.conditions(), "scored_on": scored}
-    chosen = {"chosen": f"best of {counted(len(of_denoiser), 'cell')} by clean accuracy on the same images"}
-    rows = [("best", f"linear probe of a {spec.weights} denoiser", int(best))]
+    of_denoiser = f"linear probe of a {spec.weights} denoiser"
+    of_classifier = "linear probe of a classifier's penultimate features"
+    reported: list[tuple[str, str, str, int, Winner | None]] = [
+        ("best_clean_probe_accuracy", "clean", f"{of_denoiser}, {clean.place}, {clean.among}", clean.row, clean),
+        ("best_robust_probe_accuracy", "robust", f"{of_denoiser}, {robust.place}, {robust.among}", robust.row, robust),
+        (
+            "robust_probe_accuracy_of_best_clean", "robust",
+            f"{of_denoiser}, {clean.place}, the best by clean accuracy", clean.row, clean,
+        ),
+    ]  # fmt: skip
     for number in range(len(sweep.classifiers)):
         (row,) = np.flatnonzero(block == -1 - number).tolist()
-        rows.append((CLASSIFIERS[number], "linear probe of a classifier's penultimate features", row))
-    for name, what, row in rows:
-        for kind, right in (("clean", clean), ("robust", robust)):
-            under = {"attack": attack_words(spec.attack)} if kind == "robust" else {}
-            under |= chosen if name == "best" else {}
-            description = stated(f"{kind} accuracy, {what}", **conditions, **under)
-            recorder.result(
-                f"{name}_{kind}_probe_accuracy", share_measure(np.arange(images[row]) < right[row], description)
-            )
-    recorder.result(
-        "best_sigma",
-        Measure(
-            float(table["sigma"][best]),
-            unit="[-1,1] range",
-            description=stated("noise level of the best cell", **conditions, **chosen),
-        ),
-    )
+        for kind in ("clean", "robust"):
+            reported.append((f"{CLASSIFIERS[number]}_{kind}_probe_accuracy", kind, of_classifier, row, None))
+    attack = {"clean": {}, "robust": {"attack": attack_words(spec.attack)}}
+    for name, kind, what, row, winner in reported:
+        under = attack[kind] | ({} if winner is None else {"chosen": winner.chosen})
+        right = np.arange(images[row]) < table[f"{kind}_right"][row]
+        recorder.result(name, share_measure(right, stated(f"{kind} accuracy, {what}", **conditions, **under)))
+    for name, winner in (("best_sigma", clean), ("best_robust_sigma", robust)):
+        description = stated(
+            f"noise level of the best cell by {winner.by} accuracy, {winner.block}", **conditions, **attack[winner.by],
+            chosen=winner.chosen,
+        )  # fmt: skip
+        recorder.result(name, Measure(winner.sigma, unit="[-1,1] range", description=description))
+
+
+def cells(sweep: Sweep, table: ResultTable) -> list[dict[str, str | float]]:
+    """All cells of the denoiser with the names of their blocks and both accuracies, in the order of the sweep."""
+    return [
+        {
+            "block": sweep.blocks[table["block"][row]],
+            "sigma": float(table["sigma"][row]),
+            "clean_accuracy": float(table["clean_right"][row] / table["images"][row]),
+            "robust_accuracy": float(table["robust_right"][row] / table["images"][row]),
+        }
+        for row in np.flatnonzero(table["block"] >= 0).tolist()
+    ]
+
+
+def say_winners(recorder: Recorder, table: ResultTable, clean: Winner, robust: Winner) -> None:
+    """A line for each winner, with what aligns a classifier with that cell."""
+    for winner in (clean,) if clean.row == robust.row else (clean, robust):
+        titles = "clean and robust" if clean.row == robust.row else winner.by
+        shares = [100 * table[f"{by}_right"][winner.row] / table["images"][winner.row] for by in ("clean", "robust")]
+        recorder.note(
+            f"best by {titles} accuracy of {counted(winner.of, 'cell')}: {winner.place}, {shares[0]:.1f} % clean, "
+            f"{shares[1]:.1f} % robust; --set alignment.block={winner.block} --set alignment.sigma={winner.sigma:g}"
+        )

@@ -22,12 +22,14 @@ from difrob.jobs.classifier_measures import (
     report,
     validation_attack,
 )
+from difrob.jobs.learning_words import learning_words
 from difrob.jobs.pieces import measuring_pieces, training_pieces
 from difrob.nets.storage import pack, unpack
 from difrob.ranks import Ranks
 from difrob.runs.interface import Recorder
 from difrob.runs.misfits import empty_classes, idle_mixture, is_default_mixture, refuse
-from difrob.specs import TrainClassifierSpec
+from difrob.runs.training_notes import idle_alignment, large_batch, unfamiliar_level
+from difrob.specs import TrainClassifierSpec, parse_spec
 from difrob.training.alignment import open_alignment
 from difrob.training.classifying import ClassifierTraining, passes_per_image
 from difrob.training.mixing import MixedBatches, read_generated_set
@@ -66,7 +68,7 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
         validation_attack(spec),
         spec,
     )
-    describe(spec, recorder, model, batches)
+    describe(spec, recorder, model, batches, device)
     watch = LossWatch()
     clock, clocked = time.perf_counter(), progress.step
 
@@ -139,7 +141,13 @@ def training_batches(spec: TrainClassifierSpec, recorder: Recorder, device: torc
     )
 
 
-def describe(spec: TrainClassifierSpec, recorder: Recorder, model: ClassifierTraining, batches: MixedBatches) -> None:
+def describe(
+    spec: TrainClassifierSpec,
+    recorder: Recorder,
+    model: ClassifierTraining,
+    batches: MixedBatches,
+    device: torch.device,
+) -> None:
     """Facts about the run that its curves do not show."""
     recorder.attribute("parameters", sum(parameter.numel() for parameter in model.network.parameters()))
     recorder.attribute(
@@ -154,10 +162,28 @@ def describe(spec: TrainClassifierSpec, recorder: Recorder, model: ClassifierTra
     generated_share = batches.generated_per_batch / (batches.real_per_batch + batches.generated_per_batch)
     recorder.attribute("passes_per_image_and_step", passes_per_image(spec, generated_share))
     recorder.attribute("devices", model.ranks.world)
+    if recorder.resumed_from is None:
+        learns = learning_words(
+            batches.real.name, len(batches.real), "training image", device, model.ranks,
+            generated=[(images.name, len(images)) for images in batches.generated], generated_share=generated_share,
+        )  # fmt: skip
+        recorder.note(f"{learns}; under {spec.attack.label()}" if spec.is_adversarial else learns)
     # A specification from a file, a form or the queue names every field: there the default may not have been meant.
     is_stated = "generated_fraction" in spec.model_fields_set
     if recorder.resumed_from is None and is_stated and (idle := idle_mixture(spec)):
         recorder.note(idle, "info" if is_default_mixture(spec) else "warning")
+    if recorder.resumed_from is None:
+        for sentence in doubtful(spec, recorder, batches):
+            recorder.note(sentence, "warning")
+
+
+def doubtful(spec: TrainClassifierSpec, recorder: Recorder, batches: MixedBatches) -> list[str]:
+    """A sentence for each setting that is allowed, but does nothing sensible with these data and this teacher."""
+    part = spec.alignment
+    found = [large_batch(batches.real_per_batch, len(batches.real), is_real_part=True), idle_alignment(part)]
+    if part.teacher == "denoiser" and part.denoiser:
+        found.append(unfamiliar_level(part, parse_spec(recorder.input_run(part.denoiser).spec)))
+    return [sentence for sentence in found if sentence]
 
 
 @dataclass

@@ -24,15 +24,18 @@ from difrob.jobs.denoiser_measures import (
     report_points,
     sample_grid,
 )
+from difrob.jobs.learning_words import learning_words
 from difrob.jobs.pieces import training_pieces
 from difrob.jobs.training_data import TrainingData, training_data
 from difrob.metrics.accuracy import mean_measure
+from difrob.metrics.conditions import data_set_condition, stated
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.nets.denoisers import check_levels
 from difrob.nets.storage import pack, part_of, unpack
 from difrob.ranks import Ranks
 from difrob.runs.input_facts import BLOCKS
 from difrob.runs.interface import Measure, Recorder
+from difrob.runs.training_notes import large_batch
 from difrob.specs import TrainDenoiserSpec
 from difrob.training.denoising import DenoiserTraining, NoisyBatches, learning_rate
 from difrob.training.loss_window import LossWindow
@@ -66,7 +69,12 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
     recorder.attribute("parameters", sum(parameter.numel() for parameter in model.parameters))
     recorder.attribute("sigma_bands", list(window.band_ends))
     recorder.attribute("devices", ranks.world)
+    if recorder.resumed_from is None:
+        noun = "training image" if data.truth is None else "training point"
+        recorder.note(learning_words(spec.data.dataset, len(training), noun, device, ranks))
     recorder.attribute(BLOCKS, block_names(model.denoiser))
+    if recorder.resumed_from is None and (sentence := large_batch(spec.batch_size, len(training))):
+        recorder.note(sentence, "warning")
 
     start = 0
     if recorder.resumed_from is not None:
@@ -135,7 +143,8 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
         return
     losses = held_out.losses(model.average.module)
     unit = model.parameterisation.loss_name
-    described = f"{unit} of the averaged weights on held-out images, {VALIDATION_DRAWS} fixed noise levels each"
+    what = f"{unit} of the averaged weights on held-out images, {VALIDATION_DRAWS} fixed noise levels each"
+    described = stated(what, data_set=data_set_condition(recorder.data_set(spec.data.dataset), "validation"))
     recorder.result("validation_loss", mean_measure(losses, described, unit=unit))
     recorder.result(
         "training_images", Measure(len(training), n=len(training), unit="images", description="images learnt from")

@@ -12,6 +12,7 @@ from difrob.data.points import PointSet
 from difrob.data.toy_names import Truth, toy_splits, toy_truth
 from difrob.errors import UserError
 from difrob.runs.interface import Recorder
+from difrob.runs.misfits import mirrored, refuse
 from difrob.specs import DataSpec, TrainDenoiserSpec
 from difrob.specs.diffusion_parts import CorruptionSpec
 
@@ -49,7 +50,7 @@ def training_data(spec: TrainDenoiserSpec, recorder: Recorder) -> TrainingData:
     validation: ImageSet | PointSet
     if truth is not None:
         if spec.flips:
-            raise UserError(f"'{spec.data.dataset}' holds points, which have no mirror images; switch flips off")
+            refuse(mirrored(recorder.data_set(spec.data.dataset), spec.flips))
         clean, validation = toy_splits(spec.data, truth)
     else:
         if spec.flips:

@@ -134,7 +134,9 @@ def dimension_measures(
     whose = "the model's own head" if head == "own" else "a least-squares head fitted anew"
     measures = {}
     for found, share in zip(drawn, SHARES, strict=True):
+        # Between two whole numbers of components there is none: the ends go outwards.
         low, high = np.percentile(np.concatenate(found), [2.5, 97.5])
+        low, high = np.floor(low), np.ceil(high)
         what = f"fewest principal components with {100 * share:g} % of the accuracy of all of them under {whose}"
         measures[f"classification_dimension_{round(100 * share)}{suffix}"] = Measure(
             float(smallest_sufficient(right.sum(axis=0).astype(np.float64), share)), float(low), float(high),

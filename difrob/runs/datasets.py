@@ -251,10 +251,12 @@ class DataSets:
             return BUILT_IN[name]
         if _NAME.fullmatch(name) and (self.folder / name).is_dir():
             return self._read(name)
-        known = ", ".join(record.name for record in self.all())
+        from difrob.specs.near_names import did_you_mean
+
+        known = [record.name for record in self.all()]
         raise UserError(
-            f"there is no data set '{name}' in the workspace '{self.folder.parent}'; 'difrob data add' registers one; "
-            f"known: {known}"
+            f"there is no data set '{name}' in the workspace '{self.folder.parent}'{did_you_mean(name, known)}; "
+            f"'difrob data add' registers one; known: {', '.join(known)}"
         )
 
     def require_free(self, name: str) -> None:

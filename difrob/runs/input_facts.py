@@ -40,6 +40,8 @@ class NetworkFacts:
         class_conditional: whether a denoiser was told the class.
         label_dropout: share of the classes that a denoiser was not told.
         blocks: names of a denoiser's blocks in order of depth.
+        train_size: how many of the training images it learnt from; None for all.
+        schedule_steps: how many noise levels the schedule of a denoiser has, 0 for an EDM.
     """
 
     data_set: str
@@ -48,6 +50,8 @@ class NetworkFacts:
     class_conditional: bool | None = None
     label_dropout: float = 0.0
     blocks: tuple[str, ...] | None = None
+    train_size: int | None = None
+    schedule_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,45 @@ class InputFacts:
             record = self._workspace.data_set(name or "")
             return None if record.is_points or record.is_corrupted else record
         return None
+
+    def any_data_set(self, name: str | None) -> DataSetRecord | None:
+        """The record of a data set of any kind; None for an unknown one."""
+        with suppress(UserError):
+            return self._workspace.data_set(name or "")
+        return None
+
+    def images_in(self, name: str, split: str, train_size: int | None = None) -> int | None:
+        """How many images a split has, of the training images those of the subset; None where it is not known."""
+        record = self.data_set(name)
+        if record is None or split not in record.splits:
+            return None
+        count = record.splits[split].images
+        return count if split != "train" or train_size is None else min(count, train_size)
+
+    def missing_checkpoint(self, run_id: str | None, which: str | int = "last") -> str:
+        """Why a run that has ended has no such checkpoint; "" where it has, may get it, or nothing can be told."""
+        with suppress(UserError, ValueError, KeyError, OSError):
+            if not run_id or run_id in self._waiting:
+                return ""
+            reader = self._workspace.reader(run_id)
+            summary = reader.summary()
+            if not summary.state.is_end or summary.damaged or reader.journal_path.exists():
+                return ""
+            try:
+                reader.require_checkpoint(which)
+            except UserError as error:
+                return str(error)
+        return ""
+
+    def set_size(self, run_id: str) -> int | None:
+        """How many images a generated or imported set has, or will have at most; None where that is not known."""
+        with suppress(UserError, ValueError, KeyError, OSError):
+            if run_id not in self._waiting:
+                reader = self._workspace.reader(run_id)
+                if reader.summary().state.is_end:
+                    return reader.sample_count()
+        spec = self.spec(run_id)
+        return spec.images if isinstance(spec, GenerateSpec) else None
 
     def is_points(self, name: str) -> bool:
         """Whether a data set holds points of a toy distribution."""
@@ -117,7 +160,7 @@ class InputFacts:
         record = self.data_set(spec.data.dataset)
         shape = None if record is None else record.image_shape
         classes = None if record is None else record.num_classes
-        conditional, dropout = None, 0.0
+        conditional, dropout, schedule_steps = None, 0.0, None
         state, attributes = self._recorded(run_id)
         is_recorded = False
         with suppress(KeyError, TypeError, ValueError):
@@ -126,6 +169,7 @@ class InputFacts:
         if isinstance(spec, TrainDenoiserSpec):
             conditional, dropout = spec.class_conditional, spec.label_dropout
             classes = classes if conditional else 0
+            schedule_steps = spec.time_steps if spec.parameterisation == "ddpm" else 0
         elif isinstance(spec, ImportDenoiserSpec):
             dropout = spec.label_dropout
             classes = classes if is_recorded else None  # a model without classes is for any number of them
@@ -133,7 +177,7 @@ class InputFacts:
         blocks = attributes.get(BLOCKS)
         return NetworkFacts(
             spec.data.dataset, shape, classes, conditional, dropout,
-            tuple(map(str, blocks)) if isinstance(blocks, list) and blocks else None,
+            tuple(map(str, blocks)) if isinstance(blocks, list) and blocks else None, spec.data.train_size, schedule_steps,
         )  # fmt: skip
 
     def _recorded(self, run_id: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -23,7 +23,8 @@ class Measure:
         low, high: ends of its interval; None where no interval applies.
         n: sample size.
         interval: what the interval is, e.g. ``"Wilson 95 %"``.
-        unit: ``"share"`` for accuracies in [0,1], else the unit.
+        unit: ``"share"`` for accuracies in [0,1], ``"share difference"`` for what one has more than another (-1 to 1), else
+            the unit.
         description: what was measured, with the attack, norm and radius named where there is one.
     """
 

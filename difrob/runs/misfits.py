@@ -5,6 +5,7 @@ Asked before a run exists by :mod:`difrob.runs.fitting`, of what is on record, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -98,6 +99,108 @@ def generated_set(
             f"(no image of {', '.join(map(str, absent))}); generate a set with all classes"
         )
     return ""
+
+
+def too_many(field: str, wanted: int | None, available: int, of_what: str) -> str:
+    """Why a number of images cannot be met.
+
+    Args:
+        field: of the specification that asks for them.
+        wanted: how many; None for all.
+        available: how many there are.
+        of_what: e.g. ``training images of 'digits'``.
+    """
+    if wanted is None or wanted <= available:
+        return ""
+    return f"{field} = {wanted} is more than the {available} {of_what}; lower it, or leave it empty for all"
+
+
+def too_large_subset(train_size: int | None, available: int, data_set: str) -> str:
+    """Why a data set cannot give as many training images as its subset is to have."""
+    return too_many("train_size", train_size, available, f"training images of '{data_set}'")
+
+
+def too_large_part(images: int | None, available: int, split: str, data_set: str) -> str:
+    """Why a split cannot give as many images as are looked at."""
+    return too_many("images", images, available, f"images of the {split} split of '{data_set}'")
+
+
+def too_many_learnt_from(train_images: int | None, available: int, run_id: str) -> str:
+    """Why there are not as many of the training images that a network learnt from."""
+    return too_many("train_images", train_images, available, f"images that '{run_id}' learnt from")
+
+
+def too_many_measured(images: int | None, available: int, generated: str) -> str:
+    """Why a generated or imported set cannot give as many images as are measured."""
+    return too_many("images", images, available, f"in the set '{generated}'")
+
+
+def too_many_references(reference_images: int | None, available: int, split: str, data_set: str) -> str:
+    """Why a split cannot give as many real images as a set is measured against."""
+    return too_many("reference_images", reference_images, available, f"in the {split} images of '{data_set}'")
+
+
+def mirrored(record: DataSetRecord, flips: bool) -> str:
+    """Why the images of a data set cannot be mirrored."""
+    if not flips or (record.flips and not record.is_points):
+        return ""
+    if record.is_points:
+        return f"'{record.name}' holds points, which have no mirror images; switch flips off"
+    return (
+        f"'{record.name}' says that its mirror images do not show the same; switch flips off, or add the data set with "
+        "--flips"
+    )
+
+
+def shifted(image_shape: tuple[int, int, int], padding: int, cutout: int) -> str:
+    """Why images (C, H, W) cannot be shifted by so many pixels, or lose a square of this side."""
+    _, height, width = image_shape
+    if max(padding, cutout) < min(height, width):
+        return ""
+    return f"images of {height}x{width} pixels cannot be shifted by {padding} or lose a square of {cutout}"
+
+
+def missing_patch(data_set: str, image_shape: tuple[int, int, int], patch: int) -> str:
+    """Why images (C, H, W), or points, cannot have a square of this side blanked."""
+    _, height, width = image_shape
+    if height == 1 and width == 1:
+        return f"'{data_set}' holds points, which have no pixels to blank; choose noise or outliers"
+    if patch > min(height, width):
+        return (
+            f"a missing patch of {patch} pixels does not fit images of {height}x{width} pixels; give at most "
+            f"{min(height, width)}"
+        )
+    return ""
+
+
+def schedule_grid(denoiser: str, grid: str, sampling_steps: int, schedule_steps: int) -> str:
+    """Why a denoiser cannot be sampled at the noise levels of a schedule.
+
+    Args:
+        denoiser: its run.
+        grid: ``auto``, ``karras`` or ``schedule``.
+        sampling_steps: how many levels are stepped through.
+        schedule_steps: how many its own schedule has; 0 for an EDM, which has none.
+    """
+    if grid == "karras" or (grid == "auto" and schedule_steps == 0):
+        return ""
+    if schedule_steps == 0:
+        return (
+            f"grid = 'schedule' takes the noise levels of a DDPM, but '{denoiser}' is an EDM; choose 'karras' or 'auto'"
+        )
+    if sampling_steps > schedule_steps:
+        return (
+            f"sampling_steps = {sampling_steps} is more than the {schedule_steps} steps of the schedule that '{denoiser}' was "
+            "trained with; lower it, or choose grid = 'karras'"
+        )
+    return ""
+
+
+def class_shares(weights: Sequence[float], num_classes: int) -> str:
+    """Why numbers cannot be the shares of K classes; none at all stand for even shares."""
+    if len(weights) == 0 or (len(weights) == num_classes and min(weights) >= 0 and sum(weights) > 0):
+        return ""
+    return f"class_weights = {tuple(weights)} must be {num_classes} numbers, one per class, not negative and not all 0"
 
 
 def network_images(
@@ -202,7 +305,19 @@ def idle_mixture(spec: TrainClassifierSpec) -> str:
         return f"no generated set is given: all images are real ones, {share} has no effect"
     if spec.generated_sets and spec.generated_fraction == 0:
         return f"{share}: no image of the generated sets that are given is used, all images are real ones"
+    images = spec.batch_size // max(spec.augmentation.cutmix, 1)
+    if spec.generated_sets and generated_per_batch(images, spec.generated_fraction) == 0:
+        return (
+            f"{share} of a batch of {images} is less than one image: no image of the generated sets that are given is used, "
+            "all images are real ones"
+        )
     return ""
+
+
+def generated_per_batch(images: int, fraction: float) -> int:
+    """How many of the images of a batch are generated ones: floor(images * fraction)."""
+    # 0.29 * 100 is 28.999999999999996 in binary; such a product means 29.
+    return math.floor(images * fraction + 1e-9)
 
 
 def is_default_mixture(spec: TrainClassifierSpec) -> bool:

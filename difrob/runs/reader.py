@@ -224,22 +224,33 @@ class RunReader:
             raise UserError(f"run '{self.run_id}' has no checkpoint yet; let it run further first")
         with open_run_file(self.h5_path) as file:
             groups = file_contents.groups_in(file, "checkpoints")
-            if not groups:
-                raise UserError(f"run '{self.run_id}' has no checkpoint; let it run further first")
-            best = [key for key, group in groups.items() if group.attrs["best"]]
-            key = best[0] if which == "best" and best else max(groups)
-            if isinstance(which, int):
-                steps = {int(key): key for key in groups}
-                if which not in steps:
-                    raise UserError(
-                        f"run '{self.run_id}' holds no checkpoint of step {which}, only of {_listed(sorted(steps))}; choose "
-                        "one of these, or let runs to come keep more with 'difrob runs keep --last 20'"
-                    )
-                key = steps[which]
+            key = self._chosen_checkpoint(groups, which)
             checkpoint = file_contents.read_checkpoint(groups[key])
             if checkpoint is None:
                 raise UserError(f"the checkpoint at step {int(key)} of run '{self.run_id}' is damaged")
             return checkpoint
+
+    def require_checkpoint(self, which: str | int = "last") -> None:
+        """Raise what :meth:`checkpoint` raises where there is none such; no weights are read, so damage is not seen."""
+        if file_stamp(self.h5_path) is None:
+            raise UserError(f"run '{self.run_id}' has no checkpoint yet; let it run further first")
+        with open_run_file(self.h5_path) as file:
+            self._chosen_checkpoint(file_contents.groups_in(file, "checkpoints"), which)
+
+    def _chosen_checkpoint(self, groups: dict[str, h5py.Group], which: str | int) -> str:
+        """The name of the group of a checkpoint. UserError when there is none such, naming those that there are."""
+        if not groups:
+            raise UserError(f"run '{self.run_id}' has no checkpoint; let it run further first")
+        if isinstance(which, int):
+            steps = {int(key): key for key in groups}
+            if which not in steps:
+                raise UserError(
+                    f"run '{self.run_id}' holds no checkpoint of step {which}, only of {_listed(sorted(steps))}; choose one "
+                    "of these, or let runs to come keep more with 'difrob runs keep --last 20'"
+                )
+            return steps[which]
+        best = [key for key, group in groups.items() if group.attrs["best"]]
+        return best[0] if which == "best" and best else max(groups)
 
     def checkpoint_state(self) -> dict[str, Any]:
         """The JSON state of the last checkpoint, without its weights being read; empty where there is none.

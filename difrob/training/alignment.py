@@ -222,12 +222,18 @@ class Alignment:
         """What the run's record says about it, as plain JSON data."""
         return {
             "teacher": self._teacher.name,
+            **self._place(),
             "teacher_features": self._teacher.width,
             "head_parameters": sum(parameter.numel() for parameter in self.head.parameters()),
             "centre": f"mean over at most {CENTRE_IMAGES:,} unaugmented real training images",
             "noise": self._noise,
             "targets_remembered": self._known is not None,
         }
+
+    def _place(self) -> dict[str, Any]:
+        """Block and noise level of a denoiser, by name also where the specification leaves the block open."""
+        teacher = self._teacher
+        return {"block": teacher.block, "sigma": teacher.sigma} if isinstance(teacher, DenoiserTeacher) else {}
 
     def _features_of_set(self, images: ImageSet) -> Tensor:
         """Features of real training images in their own order, with the noise that belongs to each of them."""
@@ -321,4 +327,15 @@ def open_alignment(
     alignment.find_centre(real)
     alignment.remember(real, augmented=augmented)
     recorder.attribute("alignment", alignment.facts())
+    if recorder.resumed_from is None:
+        recorder.note(teacher_words(spec, teacher))
     return alignment
+
+
+def teacher_words(spec: AlignmentSpec, teacher: Teacher) -> str:
+    """What is aligned with, for the log; an empty ``alignment.block`` names no block, so it is said which one that is."""
+    run = spec.classifier if spec.teacher == "classifier" else spec.denoiser
+    chosen = ""
+    if isinstance(teacher, DenoiserTeacher) and not spec.block:
+        chosen = ", the block in the middle, as alignment.block is empty"
+    return f"aligned with '{run}': {teacher.name}, {teacher.width:,} features{chosen}"

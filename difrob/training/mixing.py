@@ -7,7 +7,6 @@ have seen.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from difrob.data import Augmentation, DeviceImages, EpochOrder, ImageSet
 from difrob.randomness import numpy_generator, stream_key
 from difrob.runs import misfits
 from difrob.runs.interface import InputRun
-from difrob.runs.misfits import refuse
+from difrob.runs.misfits import generated_per_batch, refuse
 from difrob.training.augmentation_mixing import cutmix
 
 
@@ -78,9 +77,7 @@ class MixedBatches:
         self.draws = draws
         self.augmentation = augmentation
         images = batch_size // max(draws, 1)
-        # 0.29 * 100 is 28.999999999999996 in binary; such a product means 29.
-        share = math.floor(images * generated_fraction + 1e-9)
-        self.generated_per_batch = share if self.generated else 0
+        self.generated_per_batch = generated_per_batch(images, generated_fraction) if self.generated else 0
         self.real_per_batch = images - self.generated_per_batch
         self._order = EpochOrder(len(real), self.real_per_batch, seed, "real images") if self.real_per_batch else None
         self._sources = [DeviceImages(images, self.device) for images in (real, *self.generated)]

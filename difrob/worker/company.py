@@ -28,6 +28,7 @@ from difrob.runs.causes import Cause
 from difrob.runs.interface import Recorder
 from difrob.runs.recorder import RunRecorder
 from difrob.specs import JobSpec
+from difrob.worker.cores import crowded, usable_cores
 from difrob.worker.deaths import OWN_WORDS, signal_name
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Company:
         """
         if len(self._names) == 1:
             return recorder
+        if device.type == "cpu" and (sentence := crowded(len(self._names), usable_cores())):
+            recorder.note(sentence, "warning")
         self._meeting = Path(tempfile.mkdtemp(prefix="difrob-ranks-"))
         checkpoint = recorder.resumed_from
         order = {**self._order, "resumed_at": None if checkpoint is None else checkpoint.step}

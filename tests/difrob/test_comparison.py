@@ -131,6 +131,71 @@ def test_equal_sizes_and_features_are_compared() -> None:
     ]
 
 
+def scored(run_id: str, data_set: str, kind: str = "evaluate", value: float = 0.5) -> RunSummary:
+    spec = {"classifier": run_id, "sigma": 0.25} if kind == "certify" else {"classifier": run_id}
+    described = "unattacked, 50 test images" + (f"; data set: {data_set}" if data_set else "")
+    result = Measure(value, value - 0.01, value + 0.01, 50, unit="share", description=described)
+    return summary(run_id, kind, RunState.FINISHED, results={"clean_accuracy": result}, spec=spec)
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "certify"])
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("digits (d15b1ecc2d01)", "cifar10 (0123456789ab)", False),
+        ("digits (d15b1ecc2d01)", "digits (0123456789ab)", False),
+        ("digits (d15b1ecc2d01)", "digits (d15b1ecc2d01)", True),
+        ("mnist (d15b1ecc2d01)", "mnist-official (d15b1ecc2d01)", True),
+        ("", "digits (d15b1ecc2d01)", True),
+        ("", "", True),
+    ],
+)
+def test_numbers_of_two_data_sets_are_never_alike(kind: str, first: str, second: str, alike: bool) -> None:
+    runs = [scored("a", first, kind), scored("b", second, kind, 0.9)]
+    unlike = unlike_conditions(runs)
+    assert [(item.title, list(item.values.values())) for item in unlike] == (
+        [] if alike else [("data set", [first, second])]
+    )
+    (row,) = result_rows(runs)
+    assert row.best == ({"b"} if alike else frozenset())
+
+
+def test_among_runs_that_name_their_data_set_an_old_one_hides_no_difference() -> None:
+    runs = [scored("a", ""), scored("b", "digits (d15b1ecc2d01)"), scored("c", "cifar10 (0123456789ab)")]
+    (item,) = unlike_conditions(runs)
+    assert item.title == "data set" and set(item.values) == {"b", "c"}
+
+
+@pytest.mark.parametrize("kind", ["train_classifier", "train_denoiser"])
+def test_a_data_set_that_the_specification_names_is_told_once(kind: str) -> None:
+    def trained(run_id: str, name: str, described: str) -> RunSummary:
+        result = Measure(0.5, description=f"validation images; data set: {described}")
+        return summary(run_id, kind, results={"validation_loss": result}, spec={"data": {"dataset": name}})
+
+    runs = [trained("a", "digits", "digits (d15b1ecc2d01)"), trained("b", "mnist", "mnist (0123456789ab)")]
+    assert [(item.title, list(item.values.values())) for item in unlike_conditions(runs)] == [
+        ("data set", ["digits", "mnist"])
+    ]
+    changed = [runs[1], trained("c", "mnist", "mnist (ba9876543210)")]
+    assert [item.title for item in unlike_conditions(changed)] == ["data set"]
+
+
+def test_what_a_check_found_is_no_condition() -> None:
+    def checked(run_id: str, message: str) -> RunSummary:
+        return evaluation(run_id, {"check/more_steps": Measure(1.0, n=90, unit="passed", description=message)})
+
+    old = "6 steps leave 52.8% standing, 24 finer steps 40.0%; the attack has not converged: raise its steps"
+    assert unlike_conditions([checked("a", old), checked("b", "6 steps leave 50.0 % standing")]) == []
+
+
+def test_old_and_new_words_for_one_restart_are_alike() -> None:
+    def described(run_id: str, words: str) -> RunSummary:
+        return evaluation(run_id, {"robust_accuracy": share(0.5 if run_id == "a" else 0.9, description=words)})
+
+    runs = [described("a", "PGD, 1 restarts per loss"), described("b", "PGD, 1 restart per loss; data set: digits")]
+    assert unlike_conditions(runs) == [] and result_rows(runs)[0].best == {"b"}
+
+
 def test_a_condition_is_named_once_and_only_among_runs_that_have_the_result() -> None:
     other = DISTANCE.replace("400", "900")
     runs = [

@@ -32,7 +32,8 @@ def test_age(since: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.5421, "share", "54.2 %"), (1234.5678, "", "1235"), (0.00012345, "", "0.0001234"),
+        (0.5421, "share", "54.2 %"), (0.1021, "share difference", "10.2 points"),
+        (-0.05, "share difference", "-5.0 points"), (1234.5678, "", "1235"), (0.00012345, "", "0.0001234"),
         (9999, "images", "9999"), (68752, "weights", "68,752"), (-50000.0, "images", "-50,000"), (68752.5, "", "6.875e+04"),
         (float("nan"), "share", "not a number"), (float("inf"), "", "∞"), (float("-inf"), "", "-∞"),
     ],
@@ -43,6 +44,8 @@ def test_number(value: float, unit: str, text: str) -> None:
 
 def test_interval() -> None:
     assert words.interval(Measure(0.5, 0.45, 0.55, unit="share")) == "[45.0, 55.0]"
+    assert words.interval(Measure(0.1, -0.05, 0.25, unit="share difference")) == "[-5.0, 25.0]"
+    assert [words.unit_text(unit) for unit in ("share", "share difference", "steps", "")] == ["", "", "steps", ""]
     assert words.interval(Measure(0.5, 0.123456, 1.5)) == "[0.123, 1.5]"
     assert words.interval(Measure(0.5)) == ""
 
@@ -52,6 +55,8 @@ def test_robust_before_clean_before_the_rest() -> None:
     assert words.headline(["clean_accuracy", "average_certified_radius"]) == "average_certified_radius"
     assert words.headline(["x"]) == "x"
     assert words.headline([]) is None
+    assert words.headline(["features_measured", "features_autoencoder_loss"]) is None
+    assert words.headline(["features_autoencoder_loss", "loss"]) == "loss"
 
 
 def test_an_unnamed_run_is_called_by_its_id_without_the_time() -> None:

@@ -75,7 +75,19 @@ def test_the_term_is_learnt_and_leaves_the_rest_of_the_first_step_alone() -> Non
     assert 0 < term[-1] < term[0] < 2 and "loss/alignment" not in plain.metrics
     first = with_teacher.values("loss")[0]
     assert first == pytest.approx(plain.values("loss")[0] + term[0], rel=1e-5)
-    assert with_teacher.attributes["alignment"]["teacher_features"] > 0 and with_teacher.parents == ["teacher"]
+    facts = with_teacher.attributes["alignment"]
+    assert facts["teacher_features"] > 0 and set(with_teacher.parents) == {"teacher"}
+    (line,) = [text for level, text in with_teacher.notes if text.startswith("aligned with")]
+    assert line.startswith(f"aligned with 'teacher': denoiser, {facts['block']}, sigma {facts['sigma']:g}, ")
+    assert f" {facts['teacher_features']:,} features" in line and "alignment.block is empty" not in line
+
+
+def test_a_block_that_was_left_open_is_named() -> None:
+    found = trained(spec_of(**aligned(block="")))
+    facts = found.attributes["alignment"]
+    (line,) = [text for level, text in found.notes if text.startswith("aligned with")]
+    assert facts["block"] in facts["teacher"] and facts["block"] and f", {facts['block']}, sigma " in line
+    assert line.endswith(" features, the block in the middle, as alignment.block is empty")
 
 
 def test_what_does_not_fit_is_refused_before_any_step() -> None:

@@ -101,7 +101,7 @@ def test_numbers_follow_from_the_rows(whole: MemoryRecorder) -> None:
 def test_every_number_has_an_interval_and_its_conditions(whole: MemoryRecorder) -> None:
     for name, result in whole.results.items():
         assert result.low <= result.value <= result.high and result.n and result.interval, name
-        features = "; fitted to" if name.startswith("teacher") else "; features: 24, best weights"
+        features = "; data set: digits (d15b1ecc2d01)" if name.startswith("teacher") else "; features: 24, best weights"
         assert f"; images: 60 test images of digits{features}" in result.description, name
     loss = whole.results["autoencoder_loss"].description
     assert (

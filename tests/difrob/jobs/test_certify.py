@@ -13,6 +13,7 @@ from support.small_classifiers import small_classifier
 from support.trained_runs import trained_run
 from torch import Tensor
 
+from difrob.comparison import stated_conditions
 from difrob.data import as_float
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.errors import Stopped, UserError
@@ -76,6 +77,8 @@ def test_numbers_follow_from_the_certificates(classifier: MemoryInputRun) -> Non
     assert recorder.results["smoothed_accuracy"].value == (rows["majority"] == rows["label"]).mean() > 0.6
     for part in ("sigma 0.25", "n0 50", "n 400", "alpha 0.001", "30 validation images"):
         assert part in average.description
+    for measure in recorder.results.values():
+        assert stated_conditions(measure.description) == {"data set": "digits (d15b1ecc2d01)"}
 
 
 def test_the_curve_grows_with_the_images(classifier: MemoryInputRun) -> None:

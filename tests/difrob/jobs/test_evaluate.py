@@ -12,12 +12,13 @@ from support.memory_recorder import MemoryInputRun, MemoryRecorder
 from support.small_classifiers import small_classifier
 from support.trained_runs import trained_run
 
+from difrob.comparison import stated_conditions
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image
-from difrob.jobs.evaluate import run
+from difrob.jobs.evaluate import run, warn_of_another_ball
 from difrob.metrics.intervals import wilson
 from difrob.nets.storage import pack, unpack
-from difrob.specs import EvaluateSpec
+from difrob.specs import EvaluateSpec, TrainClassifierSpec
 
 CPU = torch.device("cpu")
 TRAINING = small_classifier(steps=80)
@@ -63,6 +64,9 @@ def test_numbers_follow_from_the_verdicts(classifier: MemoryInputRun) -> None:
     described = recorder.results["robust_accuracy"].description
     for part in ("linf", "0.06", "6 steps", "2 restarts", "90 validation images", "cross-entropy", "margin"):
         assert part in described
+    assert "1 restart per loss" in evaluated(classifier, restarts=1, images=5).results["robust_accuracy"].description
+    for measure in recorder.results.values():
+        assert stated_conditions(measure.description) == {"data set": "digits (d15b1ecc2d01)"}
     assert 0.1 < recorder.results["robust_accuracy"].value < recorder.results["clean_accuracy"].value
     assert recorder.metrics["robust_accuracy"][-1].value == recorder.results["robust_accuracy"].value
     assert recorder.progressed[-1] == (90, 90, "images")
@@ -197,6 +201,27 @@ def test_a_classifier_that_hides_its_gradients_is_flagged(classifier: MemoryInpu
     assert any(level == "warning" and "vanishes" in text for level, text in recorder.notes)
     honest = evaluated(hidden, losses=("margin",)).results["robust_accuracy"].value
     assert recorder.results["robust_accuracy"].value > honest + 0.1  # what the flag warns of
+
+
+@pytest.mark.parametrize(
+    ("objective", "learnt", "attack", "said"),
+    [
+        ("trades", {"eps": 8 / 255}, {"eps": 0.15},
+         "attack.eps = 0.15; this classifier was trained at linf 0.0314 (8/255)"),
+        ("pgd_at", {"norm": "l2", "eps": 128 / 255}, {"eps": 8 / 255},
+         "attack.norm = linf, attack.eps = 0.0314 (8/255); this classifier was trained at l2 0.502 (128/255)"),
+        ("trades", {"eps": 0.2}, {"eps": 0.15}, "attack.eps = 0.15; this classifier was trained at linf 0.2"),
+        ("trades", {"eps": 0.15, "steps": 7}, {"eps": 0.15, "steps": 40}, ""),
+        ("standard", {"eps": 8 / 255}, {"eps": 0.15}, ""),
+    ],
+)  # fmt: skip
+def test_another_ball_than_that_of_the_training_is_warned_of(
+    objective: str, learnt: dict[str, Any], attack: dict[str, Any], said: str
+) -> None:
+    recorder = MemoryRecorder()
+    training = TrainClassifierSpec(objective=objective, attack=learnt)  # type: ignore[arg-type]
+    warn_of_another_ball(spec_of(attack=attack), recorder, training)
+    assert recorder.notes == ([("warning", said)] if said else [])
 
 
 def test_an_empty_probe_is_noted(classifier: MemoryInputRun) -> None:

@@ -78,8 +78,17 @@ def test_watching_changes_nothing_else(watched: MemoryRecorder) -> None:
     plain = trained(spec_of(measure_features=False))
     assert not any(name.startswith("features/") for name in (*plain.metrics, *plain.curves, *plain.pictures))
     assert plain.values("loss") == watched.values("loss")
-    assert {**plain.results, FEATURES_MEASURED: watched.results[FEATURES_MEASURED]} == watched.results
+    assert plain.results == {name: m for name, m in watched.results.items() if not name.startswith("features_")}
     assert FEATURES_MEASURED not in plain.attributes
+
+
+def test_the_last_numbers_are_results_with_how_many_images_they_rest_on(watched: MemoryRecorder) -> None:
+    assert set(watched.results) >= {f"features_{name}" for name in NUMBERS}
+    for name in NUMBERS:
+        result = watched.results[f"features_{name}"]
+        assert result.value == watched.values(f"features/{name}")[-1] and result.n == 197
+        assert result.description.endswith(", of 197 validation images, step 14")
+    assert watched.results["features_classification_dimension_95"].unit == "components"
 
 
 def test_a_resumed_training_measures_the_same(watched: MemoryRecorder) -> None:
@@ -134,6 +143,7 @@ def test_unlike_features_are_named_and_leave_accuracies_comparable(
     assert warning.endswith("Their numbers of features in training do not compare.") == bool(titles)
     assert "Their numbers do not compare" not in warning
     rows = {row.name: row for row in result_rows(runs)}
+    assert not (titles and any(rows[f"features_{name}"].best for name in NUMBERS if f"features_{name}" in rows))
     assert rows["last_validation_robust_accuracy"].best and not rows[FEATURES_MEASURED].best
 
 

@@ -113,7 +113,7 @@ def test_what_was_lost_is_judged_image_by_image() -> None:
     counts = [int(flags.sum()) for flags in (best & last, best & ~last, last & ~best, ~best & ~last)]
     assert counts[2] == 2 and counts[1] > 5
     measure, blind = lost(best, last), lost(best, last, told=False)
-    assert measure.interval == "Newcombe 95 %, paired" and measure.n == 197 and measure.unit == "share"
+    assert measure.interval == "Newcombe 95 %, paired" and measure.n == 197 and measure.unit == "share difference"
     assert (measure.value, measure.low, measure.high) == pytest.approx(
         ((counts[1] - 2) / 197, *map(float, newcombe_paired(*counts)))
     )

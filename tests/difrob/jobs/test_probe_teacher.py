@@ -11,6 +11,7 @@ from support.built_in_data import load_split
 from support.feature_networks import DATA, classifier_run, denoiser_run
 from support.memory_recorder import MemoryRecorder
 
+from difrob.comparison import stated_conditions
 from difrob.diffusion.loading import load_denoiser
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image, probe_teacher
@@ -87,10 +88,21 @@ def test_curves_and_map_show_the_cells(whole: MemoryRecorder) -> None:
 
 def test_the_best_cell_is_named_with_its_conditions(whole: MemoryRecorder) -> None:
     rows = whole.columns()
-    best = max(range(4), key=lambda row: (rows["clean_right"][row], rows["robust_right"][row]))
-    assert whole.attributes["best_cell"]["sigma"] == rows["sigma"][best] == whole.results["best_sigma"].value
-    assert whole.results["best_clean_probe_accuracy"].value == rows["clean_right"][best] / 50
-    assert whole.results["best_robust_probe_accuracy"].value == rows["robust_right"][best] / 50
+    clean, robust = rows["clean_right"], rows["robust_right"]
+    for by, best, sigma, cell in (
+        ("clean", max(range(4), key=lambda row: (clean[row], robust[row])), "best_sigma", "best_cell"),
+        ("robust", max(range(4), key=lambda row: (robust[row], clean[row])), "best_robust_sigma", "best_robust_cell"),
+    ):
+        block = ("block0", "block2")[rows["block"][best]]
+        assert whole.attributes[cell] == {"block": block, "sigma": rows["sigma"][best], "of": 4}
+        assert whole.results[sigma].value == rows["sigma"][best] and f", {block}; " in whole.results[sigma].description
+        found = whole.results[f"best_{by}_probe_accuracy"]
+        assert found.value == rows[f"{by}_right"][best] / 50
+        named = f"{block} at sigma {rows['sigma'][best]:g}, the best by {by} accuracy on these validation images, an optimistic"
+        assert named in found.description
+        if by == "clean":
+            other = whole.results["robust_probe_accuracy_of_best_clean"]
+            assert other.value == robust[best] / 50 and f", {block} at sigma " in other.description
     assert whole.results["classifier_clean_probe_accuracy"].value == rows["clean_right"][4] / 50
     conditions = (
         "; probe: ridge, penalty by generalised cross-validation, 2 noise draws; fitted to: 200 training images"
@@ -99,9 +111,58 @@ def test_the_best_cell_is_named_with_its_conditions(whole: MemoryRecorder) -> No
     for name, result in whole.results.items():
         assert conditions in result.description, name
         assert "; scored on: 50 validation images of digits" in result.description, name
-        chosen = "; chosen: best of 4 cells by clean accuracy on the same images"
-        assert (chosen in result.description) == name.startswith("best")
+        by = "robust" if name.startswith("best_robust") else "clean"
+        chosen = f"; chosen: best of 4 cells by {by} accuracy on the same images"
+        assert (chosen in result.description) == ("best" in name)
         assert (attack in result.description) == ("robust" in name)
+
+
+def test_all_cells_are_told_by_name(whole: MemoryRecorder) -> None:
+    rows = whole.columns()
+    assert whole.attributes["cells"] == [
+        {
+            "block": ("block0", "block2")[rows["block"][row]], "sigma": rows["sigma"][row],
+            "clean_accuracy": rows["clean_right"][row] / 50, "robust_accuracy": rows["robust_right"][row] / 50,
+        }
+        for row in range(4)
+    ]  # fmt: skip
+
+
+class Cells(dict[str, np.ndarray]):
+    """Stands for a table of results."""
+
+
+def test_the_most_robust_cell_need_not_be_the_best_clean_one() -> None:
+    table = Cells(
+        block=np.array([0, 1, 0, 1, -1]), sigma=np.array([0.3, 0.3, 0.1, 0.1, np.nan]), images=np.full(5, 100),
+        clean_right=np.array([71, 60, 71, 50, 99]), robust_right=np.array([6, 10, 7, 10, 90]),
+    )  # fmt: skip
+    clean, robust = (probe_teacher.Winner.by_accuracy(by, table, ("block0", "block2")) for by in ("clean", "robust"))  # type: ignore[arg-type]
+    assert (clean.row, clean.place, clean.of) == (2, "block0 at sigma 0.1", 4)
+    assert (robust.row, robust.place, robust.of) == (1, "block2 at sigma 0.3", 4)
+    recorder = MemoryRecorder()
+    probe_teacher.say_winners(recorder, table, clean, robust)  # type: ignore[arg-type]
+    assert recorder.notes == [
+        ("info", "best by clean accuracy of 4 cells: block0 at sigma 0.1, 71.0 % clean, 7.0 % robust; "
+         "--set alignment.block=block0 --set alignment.sigma=0.1"),
+        ("info", "best by robust accuracy of 4 cells: block2 at sigma 0.3, 60.0 % clean, 10.0 % robust; "
+         "--set alignment.block=block2 --set alignment.sigma=0.3"),
+    ]  # fmt: skip
+
+
+def test_of_a_single_cell_both_accuracies_are_its_own() -> None:
+    found = probed(sigmas=(0.1,), blocks=("block2",))
+    results, rows = found.results, found.columns()
+    assert results["best_robust_probe_accuracy"].value == rows["robust_right"][0] / 50
+    assert results["best_robust_probe_accuracy"].value == results["robust_probe_accuracy_of_best_clean"].value
+    # What a sweep of one cell recorded before compares with what it records now.
+    for name in ("best_clean_probe_accuracy", "best_robust_probe_accuracy"):
+        assert "the only cell" in results[name].description
+        assert (
+            stated_conditions(results[name].description)["chosen"]
+            == "best of 1 cell by clean accuracy on the same images"
+        )
+    assert len(found.notes) == 1 and found.notes[0][1].startswith("best by clean and robust accuracy of 1 cell: block2")
 
 
 @pytest.mark.parametrize("stop_at", [3, 9, 14, 18])

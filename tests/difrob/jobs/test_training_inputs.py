@@ -55,6 +55,23 @@ def test_a_share_of_generated_images_that_does_nothing_is_noted(fields: dict[str
 
 
 @pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "; on cpu, 1 process"),
+        ({"objective": "trades", "attack": {"steps": 1}}, "; on cpu, 1 process; under PGD-1 linf 0.15"),
+        ({"generated": "made", "generated_fraction": 0.5}, f" and {len(MADE.array('samples/label'))} images of the "
+         "generated set 'made' (50 % of each batch); on cpu, 1 process"),
+    ],
+)  # fmt: skip
+def test_a_training_says_what_it_learns_from(fields: dict[str, Any], said: str) -> None:
+    recorder = MemoryRecorder(runs={"made": MADE})
+    train_classifier.run(TrainClassifierSpec(**{**SMALL, **fields}), recorder, CPU)
+    (line,) = [text for level, text in recorder.notes if level == "info" and text.startswith("learns from ")]
+    images = recorder.attributes["batches"]["real_images"]
+    assert line == f"learns from {images:,} training images of 'digits'{said}"
+
+
+@pytest.mark.parametrize(
     ("network", "blocks"),
     [
         ({"width": 16, "blocks": 2}, ["block0", "block1"]),

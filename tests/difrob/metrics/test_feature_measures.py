@@ -93,6 +93,18 @@ def test_the_refitted_head_is_least_squares_for_every_k() -> None:
     assert not weights[4].any()
 
 
+def test_the_ends_of_a_dimension_are_whole_components() -> None:
+    source = np.random.default_rng(5)
+    for _ in range(20):
+        share = np.linspace(0.2, 0.9, 12)
+        right = source.random((37, 12)) < share
+        right[:, -1] |= right[:, 0]
+        for measure in dimension_measures(right, "own", int(source.integers(1000))).values():
+            assert measure.low is not None and measure.high is not None
+            assert measure.low.is_integer() and measure.high.is_integer()
+            assert 1 <= measure.low <= measure.value <= measure.high <= 12
+
+
 def test_a_classifier_that_is_never_right_has_no_dimension() -> None:
     with pytest.raises(UserError, match="gets no image right"):
         dimension_measures(np.zeros((10, 4), bool), "own", 0)
