@@ -40,10 +40,10 @@ def test_a_piped_run_tells_how_it_gets_on(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    small = ["steps=30", "batch_size=16", "sample_every=0", "network.width=32", "network.blocks=1"]
+    small = ["steps=1000", "batch_size=16", "sample_every=0", "network.width=32", "network.blocks=1"]
     fields = [word for field in small for word in ("--set", field)]
     assert main(["run", "train_denoiser", *fields, "-w", str(workspace.root)]) == 0
     out, told = capsys.readouterr()
     run_id = workspace.summaries()[0].run_id
     lines = [line for line in told.splitlines() if line.startswith(f"{run_id}: ")]
-    assert any("/30 steps" in line for line in lines) and f"{run_id}: " not in out
+    assert any("/1000 steps" in line for line in lines) and f"{run_id}: " not in out
