@@ -20,7 +20,7 @@ class Scale(StrEnum):
 
 
 _SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-POINTS_UNIT = " percentage points"
+POINTS_UNIT = " points"
 _PER_CENT = (Scale.SHARE, Scale.POINTS)
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -187,7 +187,7 @@ class RunsPanel(QWidget):
             self.table.setColumnHidden(RESULT, tiny)
         for column, widest in (
             (STATE, "Interrupted"),
-            (RESULT, "[0.397, 0.4]"),
+            (RESULT, "[0.397, 0.43]"),
             (AGE, "59 min"),
             (KIND, "Diffusion model"),
         ):
