@@ -51,6 +51,10 @@ class Ranks:
         """The rows of ``count`` that are for this process: every so-many-th, for the order of a batch has a meaning."""
         return slice(self.rank, count, self.world)
 
+    def largest_share(self, count: int) -> int:
+        """How many rows the largest share of ``count`` has."""
+        return -(-count // self.world)
+
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over the processes, in place; shapes and order must be the same in all of them.
 

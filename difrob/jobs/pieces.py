@@ -18,7 +18,7 @@ def training_pieces(recorder: Recorder, spec: MemorySpec, batch_size: int, ranks
 
     The checkpoints of the job must hold ``size`` under :data:`STATE`.
     """
-    own = -(-batch_size // ranks.world)
+    own = ranks.largest_share(batch_size)
     size = min(spec.micro_batch or own, own)
     if recorder.resumed_from is not None:
         size = int(recorder.resumed_from.state.get(STATE, size))

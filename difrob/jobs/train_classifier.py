@@ -61,7 +61,7 @@ def run(spec: TrainClassifierSpec, recorder: Recorder, device: torch.device) -> 
     if recorder.resumed_from is not None:
         store.restore(device)
 
-    measuring = measuring_pieces(recorder, spec.memory, pieces, own_batch=-(-spec.batch_size // ranks.world))
+    measuring = measuring_pieces(recorder, spec.memory, pieces, ranks.largest_share(spec.batch_size))
     examiner = Examiner(
         FixedImages(validation, device, pieces=measuring, ranks=ranks),
         FixedImages(training_probe(real, len(validation)), device, pieces=measuring, ranks=ranks),

@@ -225,7 +225,7 @@ class ClassifierTraining:
         return trades_loss(network, images, labels, **adversary)
 
     def _say_what_pieces_do(self, batch: int) -> None:
-        size = min(self.pieces.size, -(-batch // self.ranks.world))
+        size = min(self.pieces.size, self.ranks.largest_share(batch))
         if self._statistics.exist and size < batch and not self._pieces_are_told:
             self._pieces_are_told = True
             self._tell(

@@ -155,10 +155,10 @@ class Company:
         deadline = time.monotonic() + wait
         while True:
             codes = {rank: follower.poll() for rank, follower in enumerate(self._followers, start=1)}
-            bad = [rank for rank, code in codes.items() if code not in (None, 0, LEADER_GONE, PEER_GONE)]
-            # Those that say why come first: the others may have ended because of them.
-            for rank in sorted(bad, key=lambda rank: not self._told_by(rank).exists()):
-                return self._fault_of(rank, codes[rank] or 0)
+            bad = {rank: code for rank, code in codes.items() if code not in (None, 0, LEADER_GONE, PEER_GONE)}
+            if bad:  # one that says why comes first: the others may have ended because of it
+                first = min(bad, key=lambda rank: not self._told_by(rank).exists())
+                return self._fault_of(first, bad[first])
             if time.monotonic() > deadline:
                 return None
             time.sleep(WATCH_SECONDS / 4)
@@ -204,8 +204,11 @@ class Company:
         assert self._meeting is not None
         return self._meeting / f"{rank}.fault"
 
+    def _name_of(self, rank: int) -> str:
+        return f"process {rank + 1} of {len(self._names)} ({self._names[rank]})"
+
     def _fault_of(self, rank: int, code: int) -> Fault:
-        who = f"process {rank + 1} of {len(self._names)} ({self._names[rank]})"
+        who = self._name_of(rank)
         try:
             told = json.loads(self._told_by(rank).read_text())
             return Fault(Cause(told["cause"]), f"{who}: {told['reason']}", told["details"])
@@ -218,8 +221,7 @@ class Company:
         """The first follower that has ended because it lost the others; while the leader is there, none should."""
         for rank, follower in enumerate(self._followers, start=1):
             if follower.poll() == PEER_GONE:
-                who = f"process {rank + 1} of {len(self._names)} ({self._names[rank]})"
-                return Fault(Cause.ERROR, f"{who} lost its connection to the others")
+                return Fault(Cause.ERROR, f"{self._name_of(rank)} lost its connection to the others")
         return None
 
     def _watch(self, recorder: RunRecorder) -> None:

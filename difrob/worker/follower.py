@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import Any
 
 from difrob.errors import Stopped
 from difrob.runs import Workspace
@@ -48,20 +49,17 @@ def main() -> int:
     return 0
 
 
-def _follow(arguments: argparse.Namespace, order: dict[str, object]) -> None:
+def _follow(arguments: argparse.Namespace, order: dict[str, Any]) -> None:
     from difrob.ranks import Ranks
     from difrob.worker.execution import prepare_torch
 
-    spec = parse_spec(order["spec"])  # type: ignore[arg-type]
-    threads, resumed_at = order["threads"], order["resumed_at"]
-    assert threads is None or isinstance(threads, int)
-    assert resumed_at is None or isinstance(resumed_at, int)
-    device = prepare_torch(arguments.device, threads)
+    spec = parse_spec(order["spec"])
+    device = prepare_torch(arguments.device, order["threads"])
     (arguments.meeting / f"{arguments.rank}.here").touch()
     join(arguments.meeting, arguments.rank, arguments.world, device)
     ranks = Ranks.here()
     recorder = FollowingRecorder(
-        Workspace(arguments.workspace), arguments.run_id, resumed_at, lambda: ORDERS[ranks.told(0)]
+        Workspace(arguments.workspace), arguments.run_id, order["resumed_at"], lambda: ORDERS[ranks.told(0)]
     )
     with contextlib.suppress(Stopped):
         importlib.import_module(f"difrob.jobs.{spec.kind}").run(spec, recorder, device)

@@ -187,6 +187,7 @@ def test_a_difference_lies_in_its_interval_and_turns_with_its_sign(drawn: tuple[
     [
         ((1, 1, 7, 12), -0.507, -0.026),  # Bentur et al. 2009, as worked out by Fagerland, Lydersen & Laake 2014
         ((14, 5, 0, 22), 0.011, 0.226),  # Altman, Machin, Bryant & Gardner 2000, table 6.2
+        ((36, 12, 2, 0), 0.0569, 0.3404),  # Newcombe 1998
     ],
 )
 def test_the_interval_of_a_paired_difference_is_the_published_one(
