@@ -6,7 +6,6 @@ changed fields; ``@seed`` stands for the seed at hand. All arms share their seed
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from difrob.errors import UserError
 from difrob.resources import resource_path
 from difrob.specs.base import Spec
+from difrob.specs.near_names import nearest
 from difrob.specs.presets import load_preset
 
 SEED = "@seed"
@@ -216,7 +216,7 @@ def find_study(name: str) -> Study:
     path = resource_path("studies") / f"{name}.json"
     known = [each.stem for each in sorted(resource_path("studies").glob("*.json"))]
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known studies: {', '.join(known)}"
+        near = nearest(name, known)
+        hint = f"did you mean '{near}'?" if near else f"known studies: {', '.join(known)}"
         raise UserError(f"there is no study '{name}'; {hint}")
     return read_study(path)
