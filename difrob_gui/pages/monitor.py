@@ -148,6 +148,7 @@ class MonitorPage(QWidget):
         self.splitter.setCollapsible(0, False)
         self.splitter.setHandleWidth(8)
         self.splitter.setSizes([600, 120])
+        self._heights: list[int] = []  # of both panes, while a log without lines has given up its own
 
         self._content = QWidget()
         layout = QVBoxLayout(self._content)
@@ -199,13 +200,13 @@ class MonitorPage(QWidget):
             self._logged = 0
             self.board.clear()
             self.log.clear()
+        self.log.append(run.log[self._logged :])
+        self._logged = len(run.log)
         self._show_standing()
         if update.metrics or update.curves or update.reset:
             self.board.show_run(run)
         if update.pictures or update.reset:
             self.images.set_pictures(run.pictures)
-        self.log.append(run.log[self._logged :])
-        self._logged = len(run.log)
         self.results.show_results(run.results)
         self._results_stack.setCurrentIndex(1 if run.results else 0)
         self.spec.show_run(update.summary)
@@ -222,6 +223,7 @@ class MonitorPage(QWidget):
             return
         listed = self._feeds.summary_of(run_id)
         mend = RECOVER if listed and listed.damaged else ""
+        self._show_log_ended(False)
         self.problem.say("bad", "Cannot be read", message, advice=mend)
         self._show_waiting()
 
@@ -286,8 +288,23 @@ class MonitorPage(QWidget):
         self.status.show()
         self.status.show_standing(standing)
         self.board.set_growing(standing.state.is_live)
-        self.log.set_ended(standing.state.is_end)
+        self._show_log_ended(standing.state.is_end)
         self._run_clock()
+
+    def _show_log_ended(self, ended: bool) -> None:
+        """The log of an ended run without lines takes one line; with the next run that has some its height comes back."""
+        run = self._run
+        if ended and (run is None or run.summary is None):
+            return  # its lines are still to be read
+        was_quiet = self.log.is_quiet
+        if not was_quiet:
+            self._heights = self.splitter.sizes()
+        self.log.set_ended(ended)
+        if was_quiet and not self.log.is_quiet:
+            self.splitter.setSizes(self._heights)
+        elif self.log.is_quiet and not was_quiet:
+            line = self.log.sizeHint().height()
+            self.splitter.setSizes([sum(self._heights) - line, line])
 
     def _show_waiting(self) -> None:
         """What stands in place of curves that are not there."""

@@ -78,7 +78,8 @@ class ClassBars(QWidget):
 
     def _paint_lying(self, painter: QPainter) -> None:
         theme, metrics, line = current_theme(), self.fontMetrics(), self._line()
-        left = min(max(metrics.horizontalAdvance(name) for name in self._names), round(0.35 * self.width())) + 10
+        widest = max(metrics.horizontalAdvance(name) for name in self._names) + 1  # advances are rounded, down as well
+        left = min(widest, round(0.35 * self.width())) + 10
         right = max(metrics.horizontalAdvance(f"{count:,}") for count in self._counts) + 10
         room, most = max(self.width() - left - right, 10), max(*self._counts, 1)
         for number, (name, count) in enumerate(zip(self._names, self._counts, strict=True)):

@@ -5,7 +5,16 @@ from __future__ import annotations
 import time
 
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from difrob.runs import LogLine
 from difrob.words import plural
@@ -18,7 +27,10 @@ _CHOICES = (("All levels", 0), ("Warnings and errors", 1), ("Errors", 2))
 
 
 class LogView(QWidget):
-    """Lines of a log. The newest 5,000 that pass the filters are shown; all of them are searched."""
+    """Lines of a log. The newest 5,000 that pass the filters are shown; all of them are searched.
+
+    The log of an ended run that wrote nothing is one line that says so: what it has no use for goes to its neighbours.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -30,6 +42,9 @@ class LogView(QWidget):
             self.levels.addItem(text, rank)
         self.levels.setAccessibleName("Level of log lines")
         self.levels.setToolTip("Show only lines of at least this level")
+        self.nothing = QLabel("This run wrote no lines.")
+        set_role(self.nothing, "caption")
+        self.nothing.hide()
         self.search = SearchLine("Filter log …", "Show only lines that contain this text")
         self.count = QLabel()
         set_role(self.count, "caption")
@@ -41,7 +56,7 @@ class LogView(QWidget):
         self.text.setReadOnly(True)
         self.text.setMaximumBlockCount(MOST_SHOWN)
         self.text.setAccessibleName("Log")
-        self.set_ended(False)
+        self.text.setPlaceholderText("No lines yet. A run tells here what it does, and why it ended.")
         self.text.setUndoRedoEnabled(False)
         mono = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
         mono.setPointSizeF(max(8.0, 0.92 * self.font().pointSizeF()))
@@ -57,6 +72,7 @@ class LogView(QWidget):
         bar.addSpacing(4)
         bar.addWidget(self.levels)
         bar.addWidget(self.search, 1)
+        bar.addWidget(self.nothing, 1)
         bar.addWidget(self.count)
         bar.addWidget(self.follow)
         layout = QVBoxLayout(self)
@@ -78,11 +94,21 @@ class LogView(QWidget):
         bar = self.text.verticalScrollBar()
         return bar.value() >= bar.maximum()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is but the line that says that there are no lines."""
+        return not self.nothing.isHidden()
+
     def set_ended(self, ended: bool) -> None:
-        """Whether no more lines are to come; says so in an empty log."""
-        self.text.setPlaceholderText(
-            "This run wrote no lines." if ended else "No lines yet. A run tells here what it does, and why it ended."
-        )
+        """Whether no more lines are to come than were appended; says so of an empty log."""
+        quiet = ended and not self._lines
+        if quiet == self.is_quiet:
+            return
+        self.nothing.setVisible(quiet)
+        for widget in (self.levels, self.search, self.text):
+            widget.setVisible(not quiet)
+        upright = QSizePolicy.Policy.Fixed if quiet else QSizePolicy.Policy.Preferred
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, upright)
 
     def clear(self) -> None:
         """Forget all lines."""

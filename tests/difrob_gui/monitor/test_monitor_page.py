@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -70,6 +72,24 @@ def test_further_values_arrive_in_the_same_charts(scene: Scene) -> None:
     assert chart.legend.entries[0].value == "0.1"
     assert "metric:entropy" in scene.page.board.charts
     assert scene.page.log.text.toPlainText().endswith("something new")
+
+
+def test_an_empty_log_gives_its_height_to_the_charts_until_there_are_lines(scene: Scene) -> None:
+    page = scene.page
+    spoken = training("t1", state=RunState.FINISHED)
+    silent = replace(training("t2", state=RunState.FINISHED), log=[])
+    scene.show(spoken)
+    page.splitter.setSizes([300, 250])
+    scene.settle()
+    before = page.splitter.sizes()
+    scene.show(silent)
+    assert page.log.is_quiet and page.splitter.sizes()[1] < before[1] / 2
+    assert sum(page.splitter.sizes()) == sum(before)
+    scene.show(spoken)
+    assert not page.log.is_quiet and page.splitter.sizes() == before
+    scene.show(silent)
+    scene.hub.failed.emit("t2", "the file is damaged")
+    assert not page.log.is_quiet, "what cannot be read may have held lines"
 
 
 def test_updates_of_other_runs_change_nothing(scene: Scene) -> None:

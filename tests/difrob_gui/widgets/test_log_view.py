@@ -81,3 +81,15 @@ def test_clearing_forgets(qtbot) -> None:
     assert view.text.toPlainText() == "" and view.count.text() == ""
     view.append(lines(1))
     assert written(view) == ["info line 0"]
+
+
+def test_the_log_of_an_ended_run_without_lines_is_one_line_until_some_come(qtbot) -> None:
+    view = shown(qtbot)
+    room = view.sizeHint().height()
+    view.set_ended(True)
+    assert view.is_quiet and view.nothing.text() == "This run wrote no lines."
+    assert not view.text.isVisible() and not view.search.isVisible()
+    assert view.sizeHint().height() < room / 2
+    view.append(lines(1))
+    view.set_ended(True)
+    assert not view.is_quiet and view.text.isVisible() and written(view) == ["info line 0"]
