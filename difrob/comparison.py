@@ -175,21 +175,15 @@ def stated_conditions(description: str) -> dict[str, str]:
     return {name: value for name, colon, value in clauses if colon}
 
 
-def banner_text(unlike: Sequence[Unlike]) -> str:
-    """What the banner says; empty when there is nothing to warn of."""
-    sentences = []
-    for kind in dict.fromkeys(item.kind for item in unlike):
-        fields = "; ".join(item.sentence for item in unlike if item.kind == kind)
-        sentences.append(f"{kind_word(kind)} runs differ in {fields}.")
-    return " ".join(sentences)
-
-
 def warning_text(unlike: Sequence[Unlike]) -> str:
-    """What the banner says with what follows from it, first of all numbers, then of some; empty where all is alike."""
+    """In what runs differ and what follows from it, first of all numbers, then of some; empty where all is alike."""
     sentences = []
     for concerns in sorted({item.concerns for item in unlike}):
-        differ = banner_text([item for item in unlike if item.concerns == concerns])
-        sentences.append(f"{differ} Their {concerns or 'numbers'} do not compare.")
+        concerned = [item for item in unlike if item.concerns == concerns]
+        for kind in dict.fromkeys(item.kind for item in concerned):
+            fields = "; ".join(item.sentence for item in concerned if item.kind == kind)
+            sentences.append(f"{kind_word(kind)} runs differ in {fields}.")
+        sentences.append(f"Their {concerns or 'numbers'} do not compare.")
     return " ".join(sentences)
 
 

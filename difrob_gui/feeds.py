@@ -283,11 +283,6 @@ class FeedHub(QObject):
         return self._summaries
 
     @property
-    def is_listed(self) -> bool:
-        """Whether the list of runs was read at all."""
-        return self._listed
-
-    @property
     def is_complete(self) -> bool:
         """Whether the list holds every run; of thousands without an index, the older ones come bit by bit."""
         return self._listed and not self._workspace.unlisted_runs

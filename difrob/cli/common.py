@@ -102,7 +102,7 @@ def _found(workspace: Workspace, field: str, name: str, kinds: list[str]) -> str
     try:
         return find_run(workspace, name, kinds)
     except UserError as error:
-        looks_like_path = Path(name).suffix in _SUFFIXES or "/" in name or os.sep in name or Path(name).exists()
+        looks_like_path = Path(name).suffix in _SUFFIXES or "/" in name or os.sep in name or os.path.exists(name)
         if not looks_like_path:
             raise UserError(f"'{field}': {error}") from None
         importer = next((_IMPORTS[kind] for kind in kinds if kind in _IMPORTS), None)
@@ -163,7 +163,7 @@ def _place_of(values: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
 
 def _full_path(field: str, text: str) -> str:
     full = Path(os.path.abspath(Path(text).expanduser()))
-    if not full.exists():
+    if not os.path.exists(full):  # a name longer than any file may have is not there either
         hint = f'; several are written as \'{field}=["A", "B"]\'' if field.endswith("paths") and "," in text else ""
         raise UserError(f"'{field}': there is no file or folder '{full}'{hint}")
     return str(full)

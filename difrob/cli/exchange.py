@@ -13,9 +13,9 @@ from difrob.cli.common import WorkspaceOption, console, find_run, open_workspace
 from difrob.errors import UserError
 from difrob.runs.exchange import export_hdf5, export_npz
 from difrob.runs.exchange_pictures import export_png
+from difrob.specs.parts import LABELLED_SETS
 
 FORMATS = {"npz": export_npz, "png": export_png, "hdf5": export_hdf5}
-EXPORTED = ("generate", "import_images")  # the kinds of run that hold labelled images
 SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", "": "png"}
 
 
@@ -55,11 +55,11 @@ def export(
     if not target.absolute().parent.is_dir():
         raise UserError(f"there is no folder '{target.absolute().parent}'")
     workspace = open_workspace(workspace_folder, create=False)
-    reader = workspace.reader(find_run(workspace, run, EXPORTED))
+    reader = workspace.reader(find_run(workspace, run, LABELLED_SETS))
     kind = reader.summary().kind
-    if kind not in EXPORTED:
+    if kind not in LABELLED_SETS:
         raise UserError(
-            f"run '{run}' is of kind {kind}; export takes labelled images, runs of kind {' or '.join(EXPORTED)}"
+            f"run '{run}' is of kind {kind}; export takes labelled images, runs of kind {' or '.join(LABELLED_SETS)}"
         )
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(escape(f"writing {target.name}"))

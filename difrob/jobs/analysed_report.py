@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from difrob.data import ImageSet
-from difrob.jobs.feature_pictures import common_limits, plane_ends, scatter
+from difrob.jobs.feature_pictures import planes
 from difrob.jobs.per_image import ResultTable
 from difrob.jobs.probe_teacher import attack_words, probe_words
 from difrob.metrics.accuracy import share_measure
@@ -58,8 +58,8 @@ class Analysed:
     known: np.ndarray
     components: FeatureComponents
     table: ResultTable
-    block: str = ""
-    data_set: str = ""
+    block: str
+    data_set: str
 
     @property
     def measured(self) -> dict[str, str]:
@@ -125,11 +125,9 @@ def draw_plane(analysed: Analysed, recorder: Recorder) -> None:
     clean, attacked = (
         np.stack([table[f"{prefix}component_{number}"] for number in (1, 2)], axis=1) for prefix in ("", "adversarial_")
     )
-    limits = common_limits(clean, attacked)
-    classes = analysed.images.num_classes
-    pictures = np.stack([scatter(points, table["label"], classes, limits) for points in (clean, attacked)])
-    captions = ["clean images by class", f"the same images under {analysed.spec.attack.label()}"]
-    recorder.images("feature_plane", len(table), pictures, [f"{caption}, {plane_ends(limits)}" for caption in captions])
+    sets = {"clean images by class": clean, f"the same images under {analysed.spec.attack.label()}": attacked}
+    pictures, captions = planes(sets, table["label"], analysed.images.num_classes)
+    recorder.images("feature_plane", len(table), pictures, captions)
 
 
 def draw_spectrum(features: np.ndarray, recorder: Recorder) -> None:

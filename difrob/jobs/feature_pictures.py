@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -98,15 +99,25 @@ def scatter(
     return picture
 
 
-def common_limits(*sets: np.ndarray) -> np.ndarray:
-    """The smallest box around all points of several sets [n, 2], as lower and upper ends [2, 2]."""
-    everything = np.concatenate(sets)
-    return np.stack([everything.min(axis=0), everything.max(axis=0)])
+def planes(
+    sets: Mapping[str, np.ndarray], labels: np.ndarray, num_classes: int, side: int = SIDE
+) -> tuple[np.ndarray, list[str]]:
+    """Several sets of the same points, each as a :func:`scatter`, on the same axes: the smallest box around all of them.
 
+    Args:
+        sets: coordinates along two components [n, 2], by caption.
+        labels: int64 [n], which colour.
+        num_classes: K.
+        side: of each picture, in pixels.
 
-def plane_ends(limits: np.ndarray) -> str:
-    """How captions name the ends of a plane, [2, 2] (ends in the first axis)."""
-    return "components from ({:.3g}; {:.3g}) to ({:.3g}; {:.3g})".format(*limits.ravel())
+    Returns:
+        Pictures, uint8 [sets, side, side, 3], and their captions, which name the ends of the axes.
+    """
+    everything = np.concatenate(list(sets.values()))
+    limits = np.stack([everything.min(axis=0), everything.max(axis=0)])
+    ends = "components from ({:.3g}; {:.3g}) to ({:.3g}; {:.3g})".format(*limits.ravel())
+    pictures = [scatter(points, labels, num_classes, limits, side) for points in sets.values()]
+    return np.stack(pictures), [f"{caption}, {ends}" for caption in sets]
 
 
 def _width(number: str) -> int:

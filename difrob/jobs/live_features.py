@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from difrob.comparison import FEATURES_MEASURED
 from difrob.data import as_uint8
-from difrob.jobs.feature_pictures import common_limits, plane_ends, scatter
+from difrob.jobs.feature_pictures import planes
 from difrob.metrics.conditions import counted, stated
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
@@ -17,7 +18,6 @@ from difrob.specs import AttackSpec, TrainClassifierSpec
 from difrob.training.feature_watch import MOST_IMAGES, PLANE, WatchedFeatures, dictionary_options, watch_features
 from difrob.training.validation import FixedImages
 
-FEATURES_MEASURED = "features_measured"  # comparisons read what this result states
 PICTURE_SIDE = 160
 # What each number of the last measurement is as a result, and its unit.
 NUMBERS = {
@@ -137,12 +137,6 @@ def draw_plane(
     """Clean and attacked features in the plane of the first two components, coloured by class, on the same axes."""
     if found.clean.shape[1] < PLANE:
         return
-    limits = common_limits(found.clean, found.attacked)
-    classes, chosen = network.head.out_features, labels[:MOST_IMAGES].cpu().numpy()
-    pictures = np.stack(
-        [scatter(points, chosen, classes, limits, PICTURE_SIDE) for points in (found.clean, found.attacked)]
-    )
-    captions = ["clean images by class", f"under {attack.label()} where right without it"]
-    recorder.images(
-        "features/feature_plane", step, pictures, [f"{caption}, {plane_ends(limits)}" for caption in captions]
-    )
+    sets = {"clean images by class": found.clean, f"under {attack.label()} where right without it": found.attacked}
+    pictures, captions = planes(sets, labels[:MOST_IMAGES].cpu().numpy(), network.head.out_features, side=PICTURE_SIDE)
+    recorder.images("features/feature_plane", step, pictures, captions)

@@ -76,15 +76,17 @@ def open_set(spec: MeasureSpec, recorder: Recorder) -> MeasuredSet:
     refuse(too_many_measured(spec.images, len(images), spec.generated))
     chosen = slice(spec.images)
     training = load_split(recorder, data, "train")
+    belonging = "name in 'dataset' the one that the set belongs to"
     if images.shape[1:] != training.images.shape[1:]:
         raise UserError(
             f"the set '{spec.generated}' has images of shape {list(images.shape[1:])}, the data set '{training.name}' of "
-            f"{list(training.images.shape[1:])} (height, width, channels); they cannot be compared"
+            f"{list(training.images.shape[1:])} (height, width, channels); "
+            + (belonging if denoiser is None else "generate the set anew")
         )
     if denoiser is None and labels.max() >= training.num_classes:
         raise UserError(
             f"the imported set '{spec.generated}' has labels up to {labels.max()}, the data set '{training.name}' has "
-            f"{training.num_classes} classes; name in 'dataset' the one that the set belongs to"
+            f"{training.num_classes} classes; {belonging}"
         )
     reference = training if spec.reference == "train" else load_split(recorder, data, spec.reference)
     _require_some(reference.images, f"the {spec.reference} images of '{reference.name}'")

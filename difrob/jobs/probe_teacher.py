@@ -30,7 +30,7 @@ from difrob.runs.misfits import refuse, too_many_learnt_from
 from difrob.specs import AttackSpec, ProbeTeacherSpec, parse_spec
 from difrob.specs.denoiser_runs import denoiser_spec
 from difrob.specs.probe_teacher import LinearProbeSpec
-from difrob.training.teachers import DenoiserTeacher, Teacher, open_classifier_teacher, open_denoiser
+from difrob.training.teachers import DenoiserTeacher, Source, Teacher, open_classifier_teacher, open_denoiser
 
 CLASSIFIERS = ("classifier", "second_classifier")
 
@@ -93,7 +93,7 @@ class Sweep:
     """
 
     denoiser: TrainedDenoiser
-    weights: str
+    weights: Source
     blocks: tuple[str, ...]
     cells: tuple[Cell, ...]
     classifiers: tuple[Teacher, ...]
@@ -121,7 +121,7 @@ class Sweep:
         """The features of a cell."""
         if cell.block < 0:
             return self.classifiers[-1 - cell.block]
-        return DenoiserTeacher(self.denoiser, self.blocks[cell.block], cell.sigma, self.weights)  # type: ignore[arg-type]
+        return DenoiserTeacher(self.denoiser, self.blocks[cell.block], cell.sigma, self.weights)
 
 
 @dataclass(frozen=True)

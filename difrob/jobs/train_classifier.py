@@ -162,19 +162,19 @@ def describe(
     generated_share = batches.generated_per_batch / (batches.real_per_batch + batches.generated_per_batch)
     recorder.attribute("passes_per_image_and_step", passes_per_image(spec, generated_share))
     recorder.attribute("devices", model.ranks.world)
-    if recorder.resumed_from is None:
-        learns = learning_words(
-            batches.real.name, len(batches.real), "training image", device, model.ranks,
-            generated=[(images.name, len(images)) for images in batches.generated], generated_share=generated_share,
-        )  # fmt: skip
-        recorder.note(f"{learns}; under {spec.attack.label()}" if spec.is_adversarial else learns)
+    if recorder.resumed_from is not None:
+        return  # the log has the rest already
+    learns = learning_words(
+        batches.real.name, len(batches.real), "training image", device, model.ranks,
+        generated=[(images.name, len(images)) for images in batches.generated], generated_share=generated_share,
+    )  # fmt: skip
+    recorder.note(f"{learns}; under {spec.attack.label()}" if spec.is_adversarial else learns)
     # A specification from a file, a form or the queue names every field: there the default may not have been meant.
     is_stated = "generated_fraction" in spec.model_fields_set
-    if recorder.resumed_from is None and is_stated and (idle := idle_mixture(spec)):
+    if is_stated and (idle := idle_mixture(spec)):
         recorder.note(idle, "info" if is_default_mixture(spec) else "warning")
-    if recorder.resumed_from is None:
-        for sentence in doubtful(spec, recorder, batches):
-            recorder.note(sentence, "warning")
+    for sentence in doubtful(spec, recorder, batches):
+        recorder.note(sentence, "warning")
 
 
 def doubtful(spec: TrainClassifierSpec, recorder: Recorder, batches: MixedBatches) -> list[str]:

@@ -49,8 +49,7 @@ def training_data(spec: TrainDenoiserSpec, recorder: Recorder) -> TrainingData:
     clean: ImageSet | PointSet
     validation: ImageSet | PointSet
     if truth is not None:
-        if spec.flips:
-            refuse(mirrored(recorder.data_set(spec.data.dataset), spec.flips))
+        refuse(mirrored(recorder.data_set(spec.data.dataset), spec.flips))
         clean, validation = toy_splits(spec.data, truth)
     else:
         if spec.flips:

@@ -64,7 +64,7 @@ class SetFacts:
 
 
 class InputFacts:
-    """Looks runs and data sets of a workspace up, each once.
+    """Looks runs and data sets of a workspace up; each network and each generated set once.
 
     Args:
         workspace: where they are.
@@ -79,10 +79,8 @@ class InputFacts:
 
     def data_set(self, name: str | None) -> DataSetRecord | None:
         """The record of a data set of images; None for one that is unknown, or holds points or corruptions alone."""
-        with suppress(UserError):
-            record = self._workspace.data_set(name or "")
-            return None if record.is_points or record.is_corrupted else record
-        return None
+        record = self.any_data_set(name)
+        return None if record is None or record.unfit_for("images") else record
 
     def any_data_set(self, name: str | None) -> DataSetRecord | None:
         """The record of a data set of any kind; None for an unknown one."""
@@ -125,9 +123,8 @@ class InputFacts:
 
     def is_points(self, name: str) -> bool:
         """Whether a data set holds points of a toy distribution."""
-        with suppress(UserError):
-            return self._workspace.data_set(name).is_points
-        return False
+        record = self.any_data_set(name)
+        return record is not None and record.is_points
 
     def spec(self, run_id: str | None) -> JobSpec | None:
         """The specification of a run, waiting or on record; None where it cannot be read."""

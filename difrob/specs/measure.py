@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from difrob.specs.base import JobSpec, parameter
 from difrob.specs.evaluate import Split, Weights
+from difrob.specs.parts import LABELLED_SETS
 
 ExtractorName = Literal["pixels", "pca", "classifier", "inception"]
 MeasureName = Literal[
@@ -24,7 +25,7 @@ class MeasureSpec(JobSpec):
     kind: Literal["measure"] = "measure"
     generated: str = parameter(
         ..., "The set that is measured: a generated one, or an imported one together with 'dataset'.", group="Inputs",
-        run_kinds=("generate", "import_images"), min_length=1,
+        run_kinds=LABELLED_SETS, min_length=1,
     )  # fmt: skip
     classifier: str | None = parameter(
         None, "A classifier, for its features or for the agreement of labels. For labels it must not have learnt from the set.",

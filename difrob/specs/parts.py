@@ -105,6 +105,10 @@ class MemorySpec(Spec):
     )  # fmt: skip
 
 
+# The kinds of run that hold labelled images.
+LABELLED_SETS = ("generate", "import_images")
+
+
 class ComputeSpec(Spec):
     """How the device computes; what a device cannot do is left out with a note in the log."""
 

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from difrob.specs.alignment_parts import AlignmentSpec
 from difrob.specs.base import JobSpec, Spec, parameter
-from difrob.specs.parts import AttackSpec, ComputeSpec, DataSpec, MemorySpec
+from difrob.specs.parts import LABELLED_SETS, AttackSpec, ComputeSpec, DataSpec, MemorySpec
 
 WANG = "Wang et al. 2023"
 ADVERSARIAL = ("trades", "pgd_at", "mart", "score")
@@ -124,20 +124,20 @@ class TrainClassifierSpec(JobSpec):
         None,
         "A generated set to mix in; empty to train on real images only.",
         group="Inputs",
-        run_kinds=("generate", "import_images"),
+        run_kinds=LABELLED_SETS,
     )
     generated_2: str | None = parameter(
         None,
         "A second generated set, pooled with the first.",
         group="Inputs",
-        run_kinds=("generate", "import_images"),
+        run_kinds=LABELLED_SETS,
         advanced=True,
     )
     generated_3: str | None = parameter(
         None,
         "A third generated set, pooled with the others.",
         group="Inputs",
-        run_kinds=("generate", "import_images"),
+        run_kinds=LABELLED_SETS,
         advanced=True,
     )
     generated_fraction: float = parameter(

@@ -39,11 +39,6 @@ class Terms:
     adversarial: Tensor | None = None
     wrong_by_step: Tensor | None = None
 
-    @property
-    def attack_success(self) -> Tensor | None:
-        """Share of the rightly classified images that the attack flipped, []; 0 where none was right."""
-        return None if self.flips is None else self.flips[1] / self.flips[0].clamp_min(1)
-
 
 def weighted_terms(parts: list[tuple[float, Terms]], ranks: Ranks = ALONE) -> Terms:
     """The terms of a whole batch from those of its pieces, given as (share of the batch, terms), here and on other ranks.

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from difrob.runs.fitting import check_inputs
 from difrob.specs import JobSpec
 from difrob_gui.feeds import FeedHub
-from difrob_gui.models.spec_fields import Problem
+from difrob_gui.models.spec_fields import Problem, judged_part
 
 Question = tuple[JobSpec, dict[str, Mapping[str, Any]]]
 
@@ -39,7 +39,7 @@ class InputCheck(QObject):
             known: what else the answer may change with, e.g. the states of the chosen runs.
             waiting: specifications of runs that wait in the queue or are under way, by run id.
         """
-        question = (spec.model_dump(exclude={"name", "seed"}), known, waiting)
+        question = (judged_part(spec), known, waiting)
         if question == self._asked:
             return
         self._asked = question

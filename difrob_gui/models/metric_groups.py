@@ -13,6 +13,7 @@ _DIFFERENCES = ("generalisation_gap", "robust_overfitting")  # of two accuracies
 _LEADING = ("accuracy", "loss", "loss parts", "shares")
 _TRAILING = ("gradient_norm", "learning_rate", "momentum", "distance_to_average", "images_per_second")
 FEATURES = "features/"  # numbers of unlike units about the features: each a chart of its own, behind how training goes
+ALIGNMENT = "alignment/cosine"
 PENALTY = "loss/penalty"  # in units of its own: beside the parts of the loss its curve would be flat, or theirs
 MOST_PARTS = 2  # not a number of losses: parts are there from the first step, validation losses come later
 
@@ -79,6 +80,8 @@ def label_of(name: str) -> str:
     *place, last = name.split("/")
     if name == PENALTY:
         return measure_name(name)
+    if name == ALIGNMENT:
+        return measure_name(last)
     if place == ["loss"]:
         return f"{words(last).lower()} part"
     text = measure_name(last.removesuffix("_accuracy") if last.endswith("_accuracy") else last)
@@ -94,10 +97,10 @@ def words(name: str) -> str:
 def full_name(name: str) -> str:
     """A metric where it stands alone: ``validation/robust_accuracy`` is ``Robust accuracy (validation)``.
 
-    Numbers of features have names of their own, too long for a place behind them.
+    Numbers of features have names of their own, too long for a place behind them, and so has the cosine of an alignment.
     """
     *place, last = name.split("/")
-    if name.startswith(FEATURES):
+    if name == ALIGNMENT or name.startswith(FEATURES):
         return words(last)
     return f"{words(last)} ({' '.join(place)})" if place else words(last)
 

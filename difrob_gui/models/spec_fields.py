@@ -158,6 +158,11 @@ def check(values: dict[str, Any]) -> tuple[JobSpec | None, list[Problem]]:
     return None, [Problem("", summary)]
 
 
+def judged_part(spec: JobSpec) -> dict[str, Any]:
+    """What it depends on whether the inputs of a specification fit: all of it but its name and seed."""
+    return spec.model_dump(exclude={"name", "seed"})
+
+
 def _problem(item: Any, paths: list[str]) -> Problem:
     location = [str(part) for part in item["loc"]]
     message = MISSING if item["type"] == "too_short" else rule_words(item)

@@ -12,7 +12,17 @@ from difrob import words
 from difrob.runs.datasets import DataSetRecord
 from difrob.specs import JobSpec
 from difrob.specs.field_words import show
-from difrob_gui.models.spec_fields import MISSING, Field, Problem, check, fields_of, flatten, groups_of, nest
+from difrob_gui.models.spec_fields import (
+    MISSING,
+    Field,
+    Problem,
+    check,
+    fields_of,
+    flatten,
+    groups_of,
+    judged_part,
+    nest,
+)
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.field_editors import RunEditor
@@ -136,7 +146,7 @@ class SpecForm(QWidget):
         self.spec, self.problems = check(self.values())
         self.problems += self._unknown_data_sets()
         self.valid = None if self.problems else self.spec
-        if self.valid is not None and _question(self.valid) == self._misfits[0]:
+        if self.valid is not None and judged_part(self.valid) == self._misfits[0]:
             self.problems = list(self._misfits[1])
         if self.problems:
             self.spec = None
@@ -152,7 +162,7 @@ class SpecForm(QWidget):
 
     def set_misfits(self, spec: JobSpec, problems: list[Problem]) -> None:
         """What is wrong with the inputs of a specification; told as long as the form holds it, whatever name and seed."""
-        self._misfits = (_question(spec), problems)
+        self._misfits = (judged_part(spec), problems)
         self.validate()
 
     def focus_problem(self) -> None:
@@ -289,8 +299,3 @@ class SpecForm(QWidget):
             section.set_note(" · ".join(note for note in (*notes, gist) if note))
         if messages:
             self._show_fields()
-
-
-def _question(spec: JobSpec) -> dict[str, Any]:
-    """What inputs are judged by."""
-    return spec.model_dump(exclude={"name", "seed"})

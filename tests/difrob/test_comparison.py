@@ -7,13 +7,13 @@ from support.gui_fakes import share, summary
 
 from difrob.comparison import (
     MISSING,
-    banner_text,
     direction,
     flatten,
     result_rows,
     shared_names,
     spec_differences,
     unlike_conditions,
+    warning_text,
     without,
 )
 from difrob.runs import Measure, RunState, RunSummary
@@ -49,7 +49,7 @@ def attack(**fields) -> dict:
 def test_each_condition_of_an_evaluation_is_guarded(change: dict, title: str, values: list[str]) -> None:
     unlike = unlike_conditions([evaluation("a"), evaluation("b", **change)])
     assert [(item.title, list(item.values.values())) for item in unlike] == [(title, values)]
-    assert f"{title} ({values[0]} · {values[1]})" in banner_text(unlike)
+    assert f"{title} ({values[0]} · {values[1]})" in warning_text(unlike)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_like_compares_with_like_whatever_else_differs() -> None:
         evaluation("b", classifier="c2", weights="last", batch_size=7),
     ]
     assert unlike_conditions(alike) == []
-    assert banner_text([]) == ""
+    assert warning_text([]) == ""
 
 
 def test_a_default_written_out_is_no_difference() -> None:
@@ -85,7 +85,7 @@ def test_runs_of_different_kinds_are_judged_apart() -> None:
     ]
     unlike = unlike_conditions(runs)
     assert {item.kind for item in unlike} == {"certify"}
-    assert banner_text(unlike) == "Certification runs differ in sigma (0.25 · 0.5)."
+    assert warning_text(unlike) == "Certification runs differ in sigma (0.25 · 0.5). Their numbers do not compare."
 
 
 def test_an_old_record_that_cannot_be_read_still_compares() -> None:
@@ -113,7 +113,8 @@ DISTANCE = "Fréchet distance; generated: 400 images; reference: 600 test images
 )
 def test_distances_of_other_sizes_or_features_raise_the_banner(change: tuple[str, str], sentence: str) -> None:
     runs = [measurement("a", DISTANCE), measurement("b", DISTANCE.replace(*change))]
-    assert banner_text(unlike_conditions(runs)) == f"Measurement runs differ in {sentence}."
+    said = f"Measurement runs differ in {sentence}. Their numbers do not compare."
+    assert warning_text(unlike_conditions(runs)) == said
     (row,) = result_rows(runs)
     assert not row.best and not row.tied
 
@@ -213,7 +214,8 @@ def test_old_distances_that_state_nothing_must_rest_on_equally_many_images() -> 
         summary(name, "generate", results={"frechet_distance": Measure(0.4, n=count, description="to 200 images")})
         for name, count in (("a", 2000), ("b", 500))
     ]
-    assert banner_text(unlike_conditions(runs)) == "Generated set runs differ in images (2000 · 500)."
+    said = "Generated set runs differ in images (2000 · 500). Their numbers do not compare."
+    assert warning_text(unlike_conditions(runs)) == said
 
 
 def test_flattening_keeps_order_and_paths() -> None:

@@ -84,6 +84,12 @@ def test_a_folder_or_file_in_the_place_of_a_classifier(
         assert "'difrob runs --kind train_classifier' lists" in told
 
 
+def test_a_name_that_is_too_long_for_a_file(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a" * 5000
+    assert "there is no run 'aaa" in refused_run(workspace, capsys, "evaluate", f"classifier={name}")
+    assert "there is no file or folder '" in refused_run(workspace, capsys, "import_images", f"paths={name}")
+
+
 def test_the_file_of_a_run_stands_for_the_run(
     workspace: Workspace, runs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,9 @@ import pytest
 import torch
 from support.memory_recorder import MemoryRecorder
 
-from difrob.comparison import FEATURES_MEASURED as READ
-from difrob.comparison import result_rows, unlike_conditions, warning_text
+from difrob.comparison import FEATURES_MEASURED, result_rows, unlike_conditions, warning_text
 from difrob.errors import Stopped
-from difrob.jobs.live_features import FEATURES_MEASURED, PICTURE_SIDE, features_are_due
+from difrob.jobs.live_features import PICTURE_SIDE, features_are_due
 from difrob.jobs.train_classifier import run
 from difrob.runs import Progress, RunState, RunSummary
 from difrob.specs import TrainClassifierSpec, parse_spec
@@ -103,7 +102,6 @@ def test_a_resumed_training_measures_the_same(watched: MemoryRecorder) -> None:
 
 
 def test_the_conditions_are_stated(watched: MemoryRecorder) -> None:
-    assert READ == FEATURES_MEASURED, "what is recorded is what comparisons read"
     facts = watched.attributes[FEATURES_MEASURED]
     assert (facts["images"], facts["fitted_to"], facts["features"], facts["architecture"]) == (197, 60, 16, "small_cnn")
     assert facts["autoencoder"] == {"atoms": 64, "active": 16, "steps": 5, "batch_size": 64, "learning_rate": 0.01}

@@ -16,6 +16,7 @@ from difrob.diffusion.loading import load_denoiser
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image, probe_teacher
 from difrob.jobs.feature_pictures import accuracy_map, map_range
+from difrob.jobs.per_image import ResultTable
 from difrob.metrics.intervals import wilson
 from difrob.metrics.probes import AveragedFeatures, fit_probe
 from difrob.specs import ProbeTeacherSpec, parse_spec
@@ -128,20 +129,17 @@ def test_all_cells_are_told_by_name(whole: MemoryRecorder) -> None:
     ]  # fmt: skip
 
 
-class Cells(dict[str, np.ndarray]):
-    """Stands for a table of results."""
-
-
 def test_the_most_robust_cell_need_not_be_the_best_clean_one() -> None:
-    table = Cells(
+    recorder = MemoryRecorder()
+    table = ResultTable(recorder)
+    table.add(
         block=np.array([0, 1, 0, 1, -1]), sigma=np.array([0.3, 0.3, 0.1, 0.1, np.nan]), images=np.full(5, 100),
         clean_right=np.array([71, 60, 71, 50, 99]), robust_right=np.array([6, 10, 7, 10, 90]),
     )  # fmt: skip
-    clean, robust = (probe_teacher.Winner.by_accuracy(by, table, ("block0", "block2")) for by in ("clean", "robust"))  # type: ignore[arg-type]
+    clean, robust = (probe_teacher.Winner.by_accuracy(by, table, ("block0", "block2")) for by in ("clean", "robust"))
     assert (clean.row, clean.place, clean.of) == (2, "block0 at sigma 0.1", 4)
     assert (robust.row, robust.place, robust.of) == (1, "block2 at sigma 0.3", 4)
-    recorder = MemoryRecorder()
-    probe_teacher.say_winners(recorder, table, clean, robust)  # type: ignore[arg-type]
+    probe_teacher.say_winners(recorder, table, clean, robust)
     assert recorder.notes == [
         ("info", "best by clean accuracy of 4 cells: block0 at sigma 0.1, 71.0 % clean, 7.0 % robust; "
          "--set alignment.block=block0 --set alignment.sigma=0.1"),

@@ -207,8 +207,8 @@ def test_pieces_count_flipped_images_exactly() -> None:
             record = training.step(number)
             assert record.images == 12
             terms = record.terms
-            assert terms.flips is not None and terms.attack_success is not None
+            assert terms.flips is not None
             right, flipped = terms.flips.tolist()
-            assert 0 <= flipped <= right <= 12 and float(terms.attack_success) == pytest.approx(flipped / max(right, 1))
+            assert 0 <= flipped <= right <= 12
     first, second = (Training(spec_of(**changes), pieces).step().terms.flips for pieces in (64, 5))
     assert first is not None and second is not None and first.tolist() == second.tolist()

@@ -121,4 +121,5 @@ def test_the_cosine_of_an_alignment_has_a_chart_beside_its_loss() -> None:
     assert charts["loss parts"].names == ("loss/alignment", "loss/clean", "loss/robust")
     assert charts["cosine"].names == ("alignment/cosine",) and charts["cosine"].scale is Scale.NUMBER
     assert charts["cosine"].title == "Cosine to the teacher's features"
-    assert label_of("alignment/cosine") == "cosine to the teacher's features, alignment"
+    assert label_of("alignment/cosine") == "cosine to the teacher's features"
+    assert full_name("alignment/cosine") == charts["cosine"].title, "the place behind it would be cut in a narrow chart"

@@ -68,7 +68,7 @@ def make_page(qtbot: QtBot, workspace: Workspace) -> Iterator[Callable[[], Studi
         page.resize(800, 800)
         page.show()
         page.begin_reading()
-        qtbot.waitUntil(lambda: page.shelf.is_read and hub.is_listed, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: page.shelf.is_read and hub.is_complete, timeout=PATIENCE)
         return page
 
     yield make
