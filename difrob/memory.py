@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-from difrob.ranks import Ranks
+from difrob.ranks.shares import Ranks
 
 Result = TypeVar("Result")
 

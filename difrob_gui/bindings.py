@@ -53,7 +53,7 @@ def bind_actions(window: MainWindow) -> None:
         bind(f"view.{name}", lambda name=name: window.show_page(name))
     bind("view.find_run", window.find_run)
     bind("view.runs_panel", lambda: window.show_panel(not runs.isVisible()))
-    bind("view.follow", lambda: window.follow(not window.following.is_on))
+    bind("view.follow", lambda: window.follow(not window.auto_turn.is_on))
     bind("view.palette", lambda: window.palette_sheet.open(window_dialogs.palette_commands(window)))
     for name in ("system", *THEMES):
         bind(f"view.theme_{name}", lambda name=name: window.choose_theme(name))

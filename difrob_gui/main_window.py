@@ -10,12 +10,12 @@ from difrob import words
 from difrob.runs import RunState, Workspace
 from difrob.worker.messages import Entry
 from difrob_gui.actions import ACTIONS, BY_ID, ActionTable
+from difrob_gui.auto_turn import AutoTurn
 from difrob_gui.bindings import bind_actions
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.data_and_studies import DataAndStudies
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
-from difrob_gui.following import Following
 from difrob_gui.models.run_row import RunRow
 from difrob_gui.pages.compare import ComparePage
 from difrob_gui.pages.help import HelpPage
@@ -70,7 +70,7 @@ class MainWindow(QMainWindow):
         self.runs = RunsPanel()
         self.commands = RunCommands(workspace, self.feeds, self.client, lambda: self.runs.current, self)
         self.endings = Endings(self.client, self.show_run, self)
-        self.following = Following(self.client, self.show_run, self)
+        self.auto_turn = AutoTurn(self.client, self.show_run, self)
         self._build()
         self.toasts = ToastArea(self.centralWidget())
         self.palette_sheet = CommandPalette(self.centralWidget())
@@ -157,7 +157,7 @@ class MainWindow(QMainWindow):
 
     def follow(self, on: bool) -> None:
         """Let the Monitor page turn to each run as it begins, or leave it alone."""
-        self.following.turn(on)
+        self.auto_turn.turn(on)
         self.actions_table["view.follow"].setChecked(on)
 
     def show_panel(self, shown: bool) -> None:

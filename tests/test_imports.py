@@ -59,7 +59,18 @@ def test_the_window_imports_with_torch_blocked() -> None:
     assert import_everything(["difrob_gui", "difrob.studies"], ["torch", "diffusers", "sklearn"]) > 20
 
 
-WINDOW_MAY_KNOW = {"specs", "runs", "worker", "errors", "resources", "words", "comparison", "system", "studies"}
+WINDOW_MAY_KNOW = {
+    "specs",
+    "inputs",
+    "runs",
+    "worker",
+    "errors",
+    "resources",
+    "words",
+    "comparison",
+    "system",
+    "studies",
+}
 
 
 def test_the_window_knows_only_what_it_shows() -> None:
@@ -82,15 +93,16 @@ TOOLS = {"errors", "randomness", "memory", "ranks"}
 LAYERS = {
     "specs": {"errors", "resources"},
     "runs": {"specs", "errors"},
+    "inputs": {"runs", "specs", "errors"},
     "foreign": {"errors"},
     "studies": {"runs", "specs", "errors", "resources"},
-    "data": {"foreign", "runs", "specs"} | TOOLS,
-    "nets": {"data", "foreign", "runs", "specs"} | TOOLS,
-    "diffusion": {"nets", "data", "foreign", "runs", "specs"} | TOOLS,
-    "attacks": {"nets", "data", "runs", "specs"} | TOOLS,
-    "metrics": {"attacks", "diffusion", "nets", "data", "foreign", "runs", "specs"} | TOOLS,
-    "training": {"attacks", "diffusion", "metrics", "nets", "data", "foreign", "runs", "specs"} | TOOLS,
-    "smoothing": {"attacks", "diffusion", "metrics", "nets", "data", "runs", "specs"} | TOOLS,
+    "data": {"foreign", "inputs", "runs", "specs"} | TOOLS,
+    "nets": {"data", "foreign", "inputs", "runs", "specs"} | TOOLS,
+    "diffusion": {"nets", "data", "foreign", "inputs", "runs", "specs"} | TOOLS,
+    "attacks": {"nets", "data", "inputs", "runs", "specs"} | TOOLS,
+    "metrics": {"attacks", "diffusion", "nets", "data", "foreign", "inputs", "runs", "specs"} | TOOLS,
+    "training": {"attacks", "diffusion", "metrics", "nets", "data", "foreign", "inputs", "runs", "specs"} | TOOLS,
+    "smoothing": {"attacks", "diffusion", "metrics", "nets", "data", "inputs", "runs", "specs"} | TOOLS,
 }
 
 

@@ -13,7 +13,7 @@ from difrob.cli.common import JsonOption, WorkspaceOption, console, find_run, op
 from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.runs.care import Finding, Verdict, check, recover_run, runs_in
-from difrob.runs.inspection import Inspector
+from difrob.runs.damage.inspection import Inspector
 from difrob.runs.retention import Retention, read_retention, write_retention
 from difrob.runs.spare import find_spare, free
 

@@ -18,7 +18,7 @@ from difrob.errors import UserError
 from difrob.runs import Measure, RunState, RunSummary, Workspace, default_workspace
 from difrob.runs.run_file import summary_to_json
 from difrob.specs import JobSpec, face_of, walk_fields
-from difrob.specs.near_names import did_you_mean
+from difrob.specs.words.near_names import did_you_mean
 
 console = Console(highlight=False, emoji=False)  # names and paths are printed as they are: see rich.markup.escape
 

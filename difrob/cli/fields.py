@@ -16,8 +16,8 @@ from rich.table import Table
 from difrob.cli.common import console
 from difrob.errors import UserError
 from difrob.specs import JobSpec, default_at, face_of, list_presets, walk_fields
-from difrob.specs.field_words import choices_of, limits_of, show
-from difrob.specs.near_names import did_you_mean
+from difrob.specs.words.field_words import choices_of, limits_of, show
+from difrob.specs.words.near_names import did_you_mean
 
 WAYS = "FIELD= or FIELD=none empties an optional field; numbers may be fractions like 8/255, lists are written 1,2,3."
 WIDE = 160  # columns of a listing that no terminal shows

@@ -30,11 +30,11 @@ from difrob.cli.common import (
 from difrob.cli.fields import WAYS, print_fields, print_presets
 from difrob.cli.progress import make_report
 from difrob.errors import UserError
+from difrob.inputs.facts import InputFacts
+from difrob.inputs.fitting import require_fitting_inputs
+from difrob.inputs.misfits import idle_mixture
 from difrob.runs import RunState, RunSummary, Workspace, new_run_id
 from difrob.runs.causes import advice
-from difrob.runs.fitting import require_fitting_inputs
-from difrob.runs.input_facts import InputFacts
-from difrob.runs.misfits import idle_mixture
 from difrob.runs.stop import StopControl
 from difrob.specs import (
     KINDS,
@@ -48,7 +48,7 @@ from difrob.specs import (
     value_at,
     walk_fields,
 )
-from difrob.specs.field_words import show
+from difrob.specs.words.field_words import show
 
 LINES_AT_END = 5  # warnings of the log that are repeated below the results
 

@@ -29,7 +29,7 @@ from difrob.comparison import Difference, completed, flatten, spec_differences, 
 from difrob.errors import UserError
 from difrob.runs import Measure, RunState, RunSummary
 from difrob.specs import KINDS
-from difrob.specs.near_names import did_you_mean
+from difrob.specs.words.near_names import did_you_mean
 
 runs_app = typer.Typer(
     help="List the runs of the workspace, newest first, or take care of them. Without a further word: list them.",

@@ -14,9 +14,9 @@ from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.studies.continuing import what_is_missing
 from difrob.studies.declaration import Contrast, find_study, shipped_studies
-from difrob.studies.ledger import StudyRecord, begin, find_record, is_unchanged, study_records
 from difrob.studies.plan import plan_study
 from difrob.studies.report import Cell, Report, report_on
+from difrob.studies.study_records import StudyRecord, begin, find_record, is_unchanged, study_records
 from difrob.worker.messages import QueueState
 from difrob.worker.transport import connect
 

@@ -12,8 +12,8 @@ from difrob.data.order import EpochOrder
 from difrob.data.splitting import balanced_order
 from difrob.data.stored import stored_split
 from difrob.errors import UserError
+from difrob.inputs.misfits import refuse, too_large_subset
 from difrob.runs.datasets import DIGITS, DataSetRecord
-from difrob.runs.misfits import refuse, too_large_subset
 from difrob.specs.parts import DataSpec
 
 Split = Literal["train", "validation", "test"]

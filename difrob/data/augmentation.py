@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from difrob.inputs.misfits import mirrored, refuse, shifted
 from difrob.randomness import generator
 from difrob.runs.datasets import DataSetRecord
-from difrob.runs.misfits import mirrored, refuse, shifted
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from difrob.runs.misfits import class_shares, refuse
+from difrob.inputs.misfits import class_shares, refuse
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 

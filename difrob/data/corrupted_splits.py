@@ -13,9 +13,9 @@ import numpy as np
 from difrob.data.images import ImageSet
 from difrob.data.stored import stored_split
 from difrob.errors import UserError
-from difrob.runs.corrupted_misfits import chosen_corruptions, chosen_splits, too_many_versions, unequal_versions
+from difrob.inputs.corrupted_misfits import chosen_corruptions, chosen_splits, too_many_versions, unequal_versions
+from difrob.inputs.misfits import refuse
 from difrob.runs.datasets import SEVERITIES, DataSetRecord, split_name
-from difrob.runs.misfits import refuse
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy as np
 from difrob.data.images import ImageSet
 from difrob.data.points import PointSet, in_diffusion_range
 from difrob.errors import UserError
+from difrob.inputs.misfits import missing_patch, refuse
 from difrob.randomness import normal_per_sample, uniform_per_sample
-from difrob.runs.misfits import missing_patch, refuse
 
 CorruptionKind = Literal["gaussian", "outliers", "patches"]
 

@@ -17,7 +17,7 @@ from difrob.data.points import PointSet, in_diffusion_range
 from difrob.data.splitting import balanced_order
 from difrob.data.toy import FLAT, Support
 from difrob.errors import UserError
-from difrob.runs.misfits import refuse, too_many
+from difrob.inputs.misfits import refuse, too_many
 
 
 @dataclass(frozen=True)

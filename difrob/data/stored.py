@@ -10,8 +10,8 @@ import numpy as np
 
 from difrob.data.images import ImageSet
 from difrob.errors import UserError
+from difrob.inputs.misfits import missing_split, refuse
 from difrob.runs.datasets import DataSetRecord, SplitRecord
-from difrob.runs.misfits import missing_split, refuse
 
 _ARRAYS = {"images": np.uint8, "labels": np.int64, "indices": np.int64}
 _BLOCK_BYTES = 16 << 20

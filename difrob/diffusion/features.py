@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from difrob.diffusion.denoiser import check_sigma
 from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.errors import UserError
-from difrob.runs.misfits import refuse, unknown_block
+from difrob.inputs.misfits import refuse, unknown_block
 
 
 class _FoundError(Exception):

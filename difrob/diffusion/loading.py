@@ -6,11 +6,11 @@ import torch
 
 from difrob.diffusion.described import described_denoiser
 from difrob.diffusion.parameterisations import TrainedDenoiser, parameterisation_of
+from difrob.inputs import misfits
+from difrob.inputs.misfits import refuse
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, part_of, unpack
-from difrob.runs import misfits
 from difrob.runs.interface import InputRun
-from difrob.runs.misfits import refuse
 from difrob.specs import ImportDenoiserSpec, parse_spec
 from difrob.specs.denoiser_runs import HowTrained, ImportedTraining, denoiser_spec
 

@@ -20,10 +20,11 @@ from difrob.attacks.projections import Ball
 from difrob.attacks.starts import starting_points
 from difrob.data import ImageSet, as_float, load_split
 from difrob.errors import UserError
+from difrob.inputs.misfits import refuse, too_many_learnt_from
 from difrob.jobs.analysed_report import Analysed, report
 from difrob.jobs.measured_set import balanced_part
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable, chosen_images
-from difrob.jobs.pieces import sampling_pieces
 from difrob.jobs.probe_teacher import Prober
 from difrob.memory import MicroBatches
 from difrob.metrics.classification_dimension import FeatureComponents
@@ -33,7 +34,6 @@ from difrob.metrics.probes import attacked_probe
 from difrob.metrics.spectra import require_variance
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import refuse, too_many_learnt_from
 from difrob.specs import AnalyseSpec, DataSpec
 from difrob.training.loading import load_classifier
 from difrob.training.teachers import ClassifierTeacher, DenoiserTeacher, open_denoiser

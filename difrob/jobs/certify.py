@@ -13,15 +13,15 @@ from difrob.data import ImageSet, as_float, as_uint8
 from difrob.diffusion.loading import load_denoiser, require_null_class
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.diffusion.parameterisations import TrainedDenoiser
+from difrob.inputs import misfits
+from difrob.inputs.misfits import refuse
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable, chosen_images
-from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure, share_measure
 from difrob.metrics.conditions import data_set_condition
 from difrob.nets.classifiers import Classifier
-from difrob.runs import misfits
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import refuse
 from difrob.smoothing.curves import (
     certified_accuracy,
     certified_correct,

@@ -16,15 +16,15 @@ import torch
 from difrob.data import as_float
 from difrob.data.corrupted_splits import SEVERITIES, CorruptedImages, open_corrupted
 from difrob.errors import UserError
+from difrob.inputs.corrupted_misfits import other_classes, other_shape
+from difrob.inputs.misfits import refuse
 from difrob.jobs.per_image import ResultTable
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.conditions import counted, stated
 from difrob.metrics.intervals import wilson
 from difrob.nets.classifiers import Classifier
-from difrob.runs.corrupted_misfits import other_classes, other_shape
 from difrob.runs.interface import Measure, Recorder
-from difrob.runs.misfits import refuse
 from difrob.specs import DataSpec, EvaluateSpec
 
 VERDICTS = "right_when_corrupted"

@@ -20,10 +20,10 @@ from difrob.diffusion.samplers import (
     sigma_grid,
     starting_noise,
 )
+from difrob.inputs import misfits
+from difrob.inputs.misfits import refuse
 from difrob.memory import MicroBatches
-from difrob.runs import misfits
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import refuse
 from difrob.specs import GenerateSpec
 
 

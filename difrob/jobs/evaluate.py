@@ -14,8 +14,8 @@ from difrob.attacks.union import SURVIVED, WRONG_UNATTACKED, UnionVerdict, attac
 from difrob.data import ImageSet, as_float, as_uint8
 from difrob.errors import UserError
 from difrob.jobs.corrupted_accuracy import CorruptedAccuracy, corrupted_images
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable, chosen_images
-from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
 from difrob.metrics.conditions import counted, data_set_condition, stated

@@ -17,6 +17,8 @@ from difrob.data.toy_names import TOYS
 from difrob.diffusion.loading import load_denoiser
 from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.errors import Stopped
+from difrob.inputs import misfits
+from difrob.inputs.misfits import refuse
 from difrob.jobs.confidence_selection import (
     CHECKPOINT_SECONDS,
     Judge,
@@ -26,15 +28,13 @@ from difrob.jobs.confidence_selection import (
 )
 from difrob.jobs.distinct_images import KINDS, DistinctImages, require_some
 from difrob.jobs.drawing import Drawer
-from difrob.jobs.pieces import sampling_pieces
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.metrics.memorisation import duplicate_measure, memorised_measure, nearest_neighbours
 from difrob.nets.storage import pack
-from difrob.runs import misfits
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import refuse
 from difrob.specs import GenerateSpec
 from difrob.specs.denoiser_runs import HowTrained
 from difrob.training.loading import load_classifier

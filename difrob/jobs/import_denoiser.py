@@ -18,12 +18,12 @@ from difrob.diffusion.importing import FoundModel, file_digests, read_model
 from difrob.diffusion.parameterisations import TrainedDenoiser, grid_of, schedule_of
 from difrob.diffusion.samplers import sample, starting_noise
 from difrob.errors import UserError
-from difrob.jobs.pieces import sampling_pieces
+from difrob.inputs.facts import BLOCKS
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.metrics.accuracy import mean_measure
 from difrob.nets.storage import load_weights, pack, part_of, unpack
 from difrob.randomness import normal_per_sample
 from difrob.runs.datasets import DataSetRecord
-from difrob.runs.input_facts import BLOCKS
 from difrob.runs.interface import Checkpoint, Measure, Recorder
 from difrob.runs.journal import MAX_FRAME
 from difrob.specs import ImportDenoiserSpec

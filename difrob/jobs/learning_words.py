@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from difrob.metrics.conditions import counted
-from difrob.ranks import Ranks
+from difrob.ranks.shares import Ranks
 
 
 def learning_words(

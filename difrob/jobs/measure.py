@@ -25,8 +25,8 @@ from difrob.jobs.measured_features import (
 )
 from difrob.jobs.measured_report import record_state, report_labels, report_neighbours
 from difrob.jobs.measured_set import MeasuredSet, balanced_part, open_classifier, open_set
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable
-from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.distances import Points, grid_points, neighbour_radii, pixel_points
 from difrob.metrics.extractors import ClassifierFeatures, label_of

@@ -11,7 +11,7 @@ import torch
 
 from difrob.errors import UserError
 from difrob.jobs.measured_set import MeasuredSet
-from difrob.jobs.pieces import sampling_pieces
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.metrics.conditions import counted
 from difrob.metrics.extractors import ClassifierFeatures, Extractor, Pixels, PrincipalComponents, extract, label_of
 from difrob.metrics.frechet import require_enough

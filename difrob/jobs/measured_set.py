@@ -15,9 +15,9 @@ import torch
 from difrob.data import ImageSet, load_split
 from difrob.data.splitting import balanced_order
 from difrob.errors import UserError
+from difrob.inputs.misfits import measured_against, refuse, too_many_measured, too_many_references
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import InputRun, Recorder
-from difrob.runs.misfits import measured_against, refuse, too_many_measured, too_many_references
 from difrob.specs import (
     DataSpec,
     GenerateSpec,

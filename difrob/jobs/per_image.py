@@ -11,9 +11,9 @@ import torch
 
 from difrob.data import ImageSet, Split, load_split
 from difrob.errors import Stopped, UserError
+from difrob.inputs.misfits import refuse, too_large_part
 from difrob.nets.storage import pack, unpack
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import refuse, too_large_part
 from difrob.specs import DataSpec
 
 CHECKPOINT_SECONDS = 20.0

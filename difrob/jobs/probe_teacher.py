@@ -16,17 +16,17 @@ import torch
 from difrob.data import ImageSet, load_split
 from difrob.diffusion.features import block_names, chosen_block
 from difrob.diffusion.parameterisations import TrainedDenoiser
+from difrob.inputs.misfits import refuse, too_many_learnt_from
 from difrob.jobs.feature_pictures import accuracy_map, map_range
 from difrob.jobs.measured_set import balanced_part
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable, chosen_images
-from difrob.jobs.pieces import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
 from difrob.metrics.conditions import counted, stated
 from difrob.metrics.intervals import wilson
 from difrob.metrics.probes import AveragedFeatures, ProbedNetwork, attacked_probe, fit_probe
 from difrob.runs.interface import Measure, Recorder
-from difrob.runs.misfits import refuse, too_many_learnt_from
 from difrob.specs import AttackSpec, ProbeTeacherSpec, parse_spec
 from difrob.specs.denoiser_runs import denoiser_spec
 from difrob.specs.probe_teacher import LinearProbeSpec

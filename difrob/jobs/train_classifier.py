@@ -13,6 +13,8 @@ import torch
 
 from difrob.data import Augmentation, load_split
 from difrob.errors import Stopped
+from difrob.inputs.misfits import empty_classes, idle_mixture, is_default_mixture, refuse
+from difrob.inputs.training_notes import idle_alignment, large_batch, unfamiliar_level
 from difrob.jobs.classifier_measures import (
     Examiner,
     Measurement,
@@ -23,12 +25,10 @@ from difrob.jobs.classifier_measures import (
     validation_attack,
 )
 from difrob.jobs.learning_words import learning_words
-from difrob.jobs.pieces import measuring_pieces, training_pieces
+from difrob.jobs.micro_batches import measuring_pieces, training_pieces
 from difrob.nets.storage import pack, unpack
-from difrob.ranks import Ranks
+from difrob.ranks.shares import Ranks
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import empty_classes, idle_mixture, is_default_mixture, refuse
-from difrob.runs.training_notes import idle_alignment, large_batch, unfamiliar_level
 from difrob.specs import TrainClassifierSpec, parse_spec
 from difrob.training.alignment import open_alignment
 from difrob.training.classifying import ClassifierTraining, passes_per_image

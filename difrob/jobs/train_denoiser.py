@@ -15,6 +15,8 @@ from difrob.data.points import in_diffusion_range
 from difrob.data.toy import GaussianMixture
 from difrob.diffusion.features import block_names
 from difrob.errors import Stopped
+from difrob.inputs.facts import BLOCKS
+from difrob.inputs.training_notes import large_batch
 from difrob.jobs.denoiser_measures import (
     VALIDATION_DRAWS,
     HeldNoise,
@@ -25,17 +27,15 @@ from difrob.jobs.denoiser_measures import (
     sample_grid,
 )
 from difrob.jobs.learning_words import learning_words
-from difrob.jobs.pieces import training_pieces
+from difrob.jobs.micro_batches import training_pieces
 from difrob.jobs.training_data import TrainingData, training_data
 from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.conditions import data_set_condition, stated
 from difrob.metrics.frechet import pixel_frechet_measure
 from difrob.nets.denoisers import check_levels
 from difrob.nets.storage import pack, part_of, unpack
-from difrob.ranks import Ranks
-from difrob.runs.input_facts import BLOCKS
+from difrob.ranks.shares import Ranks
 from difrob.runs.interface import Measure, Recorder
-from difrob.runs.training_notes import large_batch
 from difrob.specs import TrainDenoiserSpec
 from difrob.training.denoising import DenoiserTraining, NoisyBatches, learning_rate
 from difrob.training.loss_window import LossWindow

@@ -11,8 +11,8 @@ from difrob.data.corruption import Corruption, corrupt
 from difrob.data.points import PointSet
 from difrob.data.toy_names import Truth, toy_splits, toy_truth
 from difrob.errors import UserError
+from difrob.inputs.misfits import mirrored, refuse
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import mirrored, refuse
 from difrob.specs import DataSpec, TrainDenoiserSpec
 from difrob.specs.diffusion_parts import CorruptionSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from difrob.ranks import Ranks
+from difrob.ranks.shares import Ranks
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 

@@ -15,13 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from difrob.errors import UserError
-from difrob.runs.inspection import Inspection, Inspector
+from difrob.runs.damage.inspection import Inspection, Inspector
+from difrob.runs.damage.journal_salvage import JournalRemains, read_remains
+from difrob.runs.damage.replacement import replace_damaged
 from difrob.runs.journal import scan_journal
-from difrob.runs.journal_salvage import JournalRemains, read_remains
 from difrob.runs.locks import is_locked, open_locked, remove_locked
 from difrob.runs.reader import RunReader, file_stamp
 from difrob.runs.recovery import LOOKING_SECONDS, recover
-from difrob.runs.replacement import replace_damaged
 from difrob.runs.retention import SETTINGS_FILE, read_retention
 from difrob.runs.schema import Newer
 from difrob.runs.workspace import Workspace

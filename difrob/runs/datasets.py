@@ -251,7 +251,7 @@ class DataSets:
             return BUILT_IN[name]
         if _NAME.fullmatch(name) and (self.folder / name).is_dir():
             return self._read(name)
-        from difrob.specs.near_names import did_you_mean
+        from difrob.specs.words.near_names import did_you_mean
 
         known = [record.name for record in self.all()]
         raise UserError(

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from difrob.errors import UserError
-from difrob.runs.contents import Contents
 from difrob.runs.journal import scan_journal
+from difrob.runs.journal_contents import Contents
 from difrob.runs.locks import is_locked
 from difrob.runs.reader import (
     RunReader,

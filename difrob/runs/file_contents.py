@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from difrob.errors import UserError
-from difrob.runs.guard import require_harmless
+from difrob.runs.damage.guard import require_harmless
 from difrob.runs.interface import Checkpoint
 from difrob.runs.journal import MAX_SEQUENCE
 from difrob.runs.records import Curve, LogLine, Pictures, Series

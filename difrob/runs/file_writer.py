@@ -12,7 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from difrob.runs.contents import Contents
 from difrob.runs.file_contents import (
     digest,
     group_in,
@@ -26,6 +25,7 @@ from difrob.runs.file_contents import (
     text,
 )
 from difrob.runs.interface import Checkpoint
+from difrob.runs.journal_contents import Contents
 from difrob.runs.records import Curve, Pictures, RunSummary
 from difrob.runs.retention import Retention
 from difrob.runs.schema import SCHEMA_VERSION

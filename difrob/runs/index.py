@@ -14,8 +14,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from difrob.errors import UserError
+from difrob.runs.damage.guard import one_helper
 from difrob.runs.feed import RunFeed
-from difrob.runs.guard import one_helper
 from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
 from difrob.runs.run_file import summary_from_json, summary_to_json

@@ -15,10 +15,10 @@ import numpy as np
 from difrob.errors import UserError
 from difrob.runs import file_contents
 from difrob.runs.causes import Cause
-from difrob.runs.contents import Contents
 from difrob.runs.file_contents import open_run_file
 from difrob.runs.interface import Checkpoint
 from difrob.runs.journal import Scan, scan_journal
+from difrob.runs.journal_contents import Contents
 from difrob.runs.locks import is_locked
 from difrob.runs.records import Curve, LogLine, Pictures, RunSummary, Series
 from difrob.runs.run_file import summary_from_json

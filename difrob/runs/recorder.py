@@ -17,13 +17,13 @@ from difrob.errors import Stopped, UserError
 from difrob.runs import checks, run_file
 from difrob.runs.causes import Cause
 from difrob.runs.checks import checked_name
-from difrob.runs.contents import FROM_THE_START, Contents
 from difrob.runs.datasets import DataSetRecord
 from difrob.runs.file_writer import NewCheckpoint, plain_text
 from difrob.runs.full_disk import RoomWatch, is_full
 from difrob.runs.heartbeat import Heartbeat
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.journal import JournalWriter, scan_journal
+from difrob.runs.journal_contents import FROM_THE_START, Contents
 from difrob.runs.pace import Pace
 from difrob.runs.reader import RunReader
 from difrob.runs.records import Progress, RunSummary, SignOfLife

@@ -12,14 +12,14 @@ from typing import Any
 from difrob.errors import UserError
 from difrob.runs import run_file
 from difrob.runs.causes import Cause
-from difrob.runs.contents import Contents
+from difrob.runs.damage.journal_salvage import read_remains
+from difrob.runs.damage.replacement import replace_damaged, set_aside
 from difrob.runs.file_contents import Damaged
 from difrob.runs.journal import Scan
-from difrob.runs.journal_salvage import read_remains
+from difrob.runs.journal_contents import Contents
 from difrob.runs.locks import open_locked, remove_locked
 from difrob.runs.reader import LOST, RunReader, file_stamp, has_ended, live_summary, summary_from_header
 from difrob.runs.records import RunSummary
-from difrob.runs.replacement import replace_damaged, set_aside
 from difrob.runs.schema import Newer
 from difrob.runs.states import RunState
 from difrob.runs.surroundings import boot_id

@@ -19,10 +19,10 @@ from typing import Any
 
 import h5py
 
-from difrob.runs.contents import Contents
+from difrob.runs.damage.file_parts import damage
 from difrob.runs.file_contents import Damaged, system_error
 from difrob.runs.file_writer import FileWriter, NewCheckpoint
-from difrob.runs.pieces import damage
+from difrob.runs.journal_contents import Contents
 from difrob.runs.records import RunSummary
 from difrob.runs.retention import Retention
 from difrob.runs.summary_json import summary_from_json as summary_from_json

@@ -20,8 +20,8 @@ import h5py
 from difrob.errors import UserError
 from difrob.runs import file_contents, run_file
 from difrob.runs.care import ASIDE, PARTIAL, lock_run
-from difrob.runs.contents import Contents
 from difrob.runs.file_contents import open_run_file
+from difrob.runs.journal_contents import Contents
 from difrob.runs.locks import is_locked, remove_locked
 from difrob.runs.records import RunSummary
 from difrob.runs.retention import Retention

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from difrob.runs import seal
+from difrob.runs.damage import seal
 
 LARGEST_KEPT = 4 << 20  # larger writes than this are numbers, which HDF5 never reads back while it closes a file
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from difrob.errors import UserError
 from difrob.resources import resource_path
-from difrob.specs.near_names import did_you_mean
+from difrob.specs.words.near_names import did_you_mean
 
 MAX_PRESET_BYTES = 1_000_000
 MAX_PRESET_DEPTH = 10

@@ -17,12 +17,12 @@ from difrob.specs.generate import GenerateSpec
 from difrob.specs.import_denoiser import ImportDenoiserSpec
 from difrob.specs.import_images import ImportImagesSpec
 from difrob.specs.measure import MeasureSpec
-from difrob.specs.near_names import ALIKE
 from difrob.specs.probe_teacher import ProbeTeacherSpec
-from difrob.specs.rule_words import rule_words
 from difrob.specs.train_classifier import TrainClassifierSpec
 from difrob.specs.train_denoiser import TrainDenoiserSpec
 from difrob.specs.typed_values import typed_value
+from difrob.specs.words.near_names import ALIKE
+from difrob.specs.words.rule_words import rule_words
 
 KINDS: dict[str, type[JobSpec]] = {
     spec.model_fields["kind"].default: spec

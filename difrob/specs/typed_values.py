@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from difrob.specs.field_words import choices_of
+from difrob.specs.words.field_words import choices_of
 
 _PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _FRACTION = re.compile(rf"\s*({_PLAIN})\s*/\s*({_PLAIN})\s*", re.ASCII)

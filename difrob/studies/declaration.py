@@ -15,8 +15,8 @@ from pydantic import Field, ValidationError, model_validator
 from difrob.errors import UserError
 from difrob.resources import resource_path
 from difrob.specs.base import Spec
-from difrob.specs.near_names import nearest
 from difrob.specs.presets import load_preset
+from difrob.specs.words.near_names import nearest
 
 SEED = "@seed"
 MAX_BYTES = 1_000_000

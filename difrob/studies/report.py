@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from difrob.runs import Measure, RunState, RunSummary, Workspace
-from difrob.studies.ledger import StudyRecord
+from difrob.studies.study_records import StudyRecord
 from difrob.studies.verdicts import Values, Verdict, decide, mean_with_interval
 
 

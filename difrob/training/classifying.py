@@ -21,7 +21,7 @@ from difrob.nets.classifiers import Classifier, build_classifier
 from difrob.nets.running_statistics import RunningStatistics
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
-from difrob.ranks import ALONE, Ranks
+from difrob.ranks.shares import ALONE, Ranks
 from difrob.specs import TrainClassifierSpec
 from difrob.training.alignment import Alignment, targets_change
 from difrob.training.compute import Autocast, Compute, Tell, send

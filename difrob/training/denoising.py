@@ -24,7 +24,7 @@ from difrob.memory import MicroBatches
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, pack_optimiser, part_of, restore_optimiser
 from difrob.randomness import generator, seeded_globally
-from difrob.ranks import ALONE, Ranks
+from difrob.ranks.shares import ALONE, Ranks
 from difrob.specs import TrainDenoiserSpec
 from difrob.specs.diffusion_parts import RegulariserSpec
 from difrob.training.compute import Compute, Tell, send

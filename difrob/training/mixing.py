@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from difrob.data import Augmentation, DeviceImages, EpochOrder, ImageSet
+from difrob.inputs import misfits
+from difrob.inputs.misfits import generated_per_batch, refuse
 from difrob.randomness import numpy_generator, stream_key
-from difrob.runs import misfits
 from difrob.runs.interface import InputRun
-from difrob.runs.misfits import generated_per_batch, refuse
 from difrob.training.augmentation_mixing import cutmix
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from difrob.ranks import ALONE, Ranks
+from difrob.ranks.shares import ALONE, Ranks
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from difrob.attacks.modes import evaluation_mode
 from difrob.diffusion.features import BlockFeatures
 from difrob.diffusion.loading import load_denoiser
 from difrob.diffusion.parameterisations import TrainedDenoiser
+from difrob.inputs import misfits
+from difrob.inputs.misfits import refuse
 from difrob.nets.classifiers import Classifier
 from difrob.nets.denoisers import DenoiserNetwork
 from difrob.randomness import seeded_globally
-from difrob.runs import misfits
 from difrob.runs.interface import Recorder
-from difrob.runs.misfits import refuse
 from difrob.training.loading import load_classifier
 
 Source = Literal["trained", "random"]

@@ -16,7 +16,7 @@ from difrob.attacks.starts import starting_points
 from difrob.data import ImageSet, as_float
 from difrob.memory import MicroBatches
 from difrob.randomness import normal_per_sample, numpy_generator
-from difrob.ranks import ALONE, Ranks
+from difrob.ranks.shares import ALONE, Ranks
 from difrob.specs.parts import AttackSpec
 
 # Curves of different runs are about the same noise and the same attack starts, whatever the runs' seeds.

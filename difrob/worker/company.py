@@ -248,7 +248,7 @@ class LeadingRecorder:
     """A recorder whose safe points are those of all ranks: none of them takes a step that another one does not."""
 
     def __init__(self, recorder: RunRecorder) -> None:
-        from difrob.ranks import Ranks
+        from difrob.ranks.shares import Ranks
 
         self._recorder = recorder
         self._ranks = Ranks.here()

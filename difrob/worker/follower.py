@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from difrob.errors import Stopped
+from difrob.ranks.following_recorder import FollowingRecorder
 from difrob.runs import Workspace
-from difrob.runs.following import FollowingRecorder
 from difrob.specs import parse_spec
 from difrob.worker.company import LEADER_GONE, ORDERS, PEER_GONE, broke_off, join, leave
 from difrob.worker.failures import explain_failure
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _follow(arguments: argparse.Namespace, order: dict[str, Any]) -> None:
-    from difrob.ranks import Ranks
+    from difrob.ranks.shares import Ranks
     from difrob.worker.execution import prepare_torch
 
     spec = parse_spec(order["spec"])

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from difrob.errors import UserError
+from difrob.inputs.facts import InputFacts
+from difrob.inputs.fitting import require_fitting_inputs
 from difrob.runs import RunState, Workspace, new_run_id
-from difrob.runs.fitting import require_fitting_inputs
-from difrob.runs.input_facts import InputFacts
 from difrob.runs.states import TRANSITIONS
 from difrob.specs import input_runs, parse_spec
 from difrob.worker.lanes import choose_lane, cpu_lanes, lanes_to_keep, wanted_lane, wants_gpus, why_never, why_not_yet
-from difrob.worker.ledger import Ledger
 from difrob.worker.messages import Entry
 from difrob.worker.queue_store import QueueStore
+from difrob.worker.saved_queue import SavedQueue
 from difrob.worker.undo import Picture, title, titles
 
 KEPT_ENDED = 200
@@ -25,7 +25,7 @@ _AT_REST: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Queue(Ledger):
+class Queue(SavedQueue):
     """Who comes when. What a person changes can be taken back; what happens to runs cannot.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from difrob.runs.fitting import check_inputs
+from difrob.inputs.fitting import check_inputs
 from difrob.specs import JobSpec
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.spec_fields import Problem, judged_part

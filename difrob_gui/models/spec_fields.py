@@ -14,8 +14,8 @@ from pydantic.fields import FieldInfo
 from difrob.errors import UserError
 from difrob.specs import JobSpec, default_at, face_of, parse_spec, spec_class, walk_fields
 from difrob.specs.data_set_fields import DataSetUse, data_set_use
-from difrob.specs.field_words import limits_of, show
-from difrob.specs.rule_words import rule_words
+from difrob.specs.words.field_words import limits_of, show
+from difrob.specs.words.rule_words import rule_words
 
 MISSING = "must be given"
 HEADER_FIELDS = ("kind", "version", "name", "seed")

@@ -17,8 +17,8 @@ from difrob_gui.feeds import FeedHub
 
 if TYPE_CHECKING:
     from difrob.studies.declaration import Study
-    from difrob.studies.ledger import StudyRecord
     from difrob.studies.report import Report
+    from difrob.studies.study_records import StudyRecord
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class StudyShelf(QObject):
 def read_studies(workspace: Any) -> StudyList:
     """All studies. A declaration that cannot be read is told of and left out."""
     from difrob.resources import resource_path
-    from difrob.studies.ledger import is_unchanged, study_records
+    from difrob.studies.study_records import is_unchanged, study_records
 
     shipped: dict[str, Shown] = {}
     problems = []
@@ -147,8 +147,8 @@ def work_out(workspace: Any, record: StudyRecord) -> Report:
 
 def write_down(workspace: Any, study: Study, seeds: tuple[int, ...]) -> StudyRecord:
     """Plan a study with these seeds and make its record durable."""
-    from difrob.studies.ledger import begin
     from difrob.studies.plan import plan_study
+    from difrob.studies.study_records import begin
 
     chosen = study.model_copy(update={"seeds": seeds})
     return begin(workspace, chosen, plan_study(chosen))

@@ -9,8 +9,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSizePolicy
 
-from difrob.specs.field_words import show
 from difrob.specs.typed_values import fraction
+from difrob.specs.words.field_words import show
 from difrob_gui.models.spec_fields import Field, Shape
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.field_editor import CalmComboBox, FieldEditor

@@ -7,7 +7,7 @@ from typing import Any
 from PySide6.QtCore import QEvent, QObject, QSize, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from difrob.specs.field_words import show
+from difrob.specs.words.field_words import show
 from difrob_gui.models.spec_fields import Field
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.field_editor import FieldEditor

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from difrob import words
 from difrob.runs.datasets import DataSetRecord
 from difrob.specs import JobSpec
-from difrob.specs.field_words import show
+from difrob.specs.words.field_words import show
 from difrob_gui.models.spec_fields import (
     MISSING,
     Field,

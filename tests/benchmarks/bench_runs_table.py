@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from difrob.runs import RunState, Workspace
+from difrob.runs.damage.seal import seal_of
 from difrob.runs.recorder import RunRecorder
-from difrob.runs.seal import seal_of
 from difrob.specs import TrainDenoiserSpec
 
 TEMPLATE = "20260101T000000Z-template-000000"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from difrob.specs import KINDS, JobSpec, parse_spec, walk_fields
-from difrob.specs.field_words import show
+from difrob.specs.words.field_words import show
 from difrob_gui.models.spec_fields import (
     HEADER_FIELDS,
     MISSING,

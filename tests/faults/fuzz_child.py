@@ -28,10 +28,11 @@ import numpy as np
 from faults import hostile_files, hostile_foreign, hostile_texts
 
 from difrob.errors import UserError
-from difrob.runs import Measure, RunFeed, RunReader, RunState, Workspace, guard, replacement
+from difrob.runs import Measure, RunFeed, RunReader, RunState, Workspace
+from difrob.runs.damage import guard, replacement
+from difrob.runs.damage.file_parts import damage
+from difrob.runs.damage.inspection import Inspector
 from difrob.runs.index import RunIndex
-from difrob.runs.inspection import Inspector
-from difrob.runs.pieces import damage
 from difrob.runs.recorder import RunRecorder
 from difrob.runs.recovery import recover
 from difrob.specs import TrainDenoiserSpec, apply_overrides, list_presets, parse_spec

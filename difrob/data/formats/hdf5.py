@@ -27,8 +27,8 @@ from difrob.data.formats.source import (
     rows_per_block,
 )
 from difrob.errors import UserError
+from difrob.runs.damage.guard import require_harmless
 from difrob.runs.file_contents import UNREADABLE, group_in, has_link, numbers, read_attributes, system_error
-from difrob.runs.guard import require_harmless
 from difrob.runs.schema import Damaged
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")

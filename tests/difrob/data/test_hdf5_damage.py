@@ -11,7 +11,7 @@ import pytest
 from difrob.data.formats.detection import Request, read_source
 from difrob.data.formats.source import Source
 from difrob.errors import UserError
-from difrob.runs.guard import one_helper
+from difrob.runs.damage.guard import one_helper
 
 
 def opened(path: Path) -> Source:

@@ -13,7 +13,7 @@ from difrob.data.formats import hdf5, source
 from difrob.data.formats.detection import Request, read_source
 from difrob.data.formats.source import Source
 from difrob.errors import UserError
-from difrob.runs.guard import one_helper, require_harmless
+from difrob.runs.damage.guard import one_helper, require_harmless
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), dtype=np.uint8)
 LABELS = np.arange(40, dtype=np.int64) % 4

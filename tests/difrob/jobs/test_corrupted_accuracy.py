@@ -22,7 +22,7 @@ from difrob.data.corrupted_splits import open_corrupted
 from difrob.errors import Stopped, UserError
 from difrob.jobs import corrupted_accuracy, per_image
 from difrob.jobs.evaluate import run
-from difrob.jobs.pieces import sampling_pieces
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.metrics.intervals import wilson
 from difrob.nets.storage import pack, unpack
 from difrob.runs.datasets import DataSetRecord, DataSets

@@ -13,7 +13,7 @@ from support.memory_recorder import MemoryInputRun, MemoryRecorder
 
 from difrob.jobs import generate, train_classifier, train_denoiser
 from difrob.jobs.confidence_selection import Judge
-from difrob.jobs.pieces import sampling_pieces
+from difrob.jobs.micro_batches import sampling_pieces
 from difrob.nets.classifiers import Classifier
 from difrob.specs import DataSpec, DenoiserNetworkSpec, GenerateSpec, TrainClassifierSpec, TrainDenoiserSpec
 from difrob.training.loading import load_classifier

@@ -9,7 +9,7 @@ from support.memory_recorder import MemoryRecorder
 from difrob.comparison import stated_conditions
 from difrob.jobs import train_denoiser
 from difrob.jobs.learning_words import learning_words
-from difrob.ranks import Ranks
+from difrob.ranks.shares import Ranks
 from difrob.specs import TrainDenoiserSpec
 
 CPU = torch.device("cpu")

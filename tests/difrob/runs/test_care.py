@@ -13,14 +13,15 @@ import h5py
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from run_helpers import WEIGHTS, as_plain, content_of, record_everything, recording
+from support.recorded_runs import WEIGHTS, as_plain, content_of, record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
 from difrob.runs.care import Finding, Verdict, check, recover_run
-from difrob.runs.inspection import THE_FILE, Inspector
+from difrob.runs.damage.file_parts import pieces_of
+from difrob.runs.damage.inspection import Inspector
+from difrob.runs.damage.limits import THE_FILE
 from difrob.runs.journal import scan_journal
-from difrob.runs.pieces import pieces_of
 from difrob.runs.schema import SCHEMA_VERSION
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from run_helpers import WEIGHTS, recording
+from support.recorded_runs import WEIGHTS, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from run_helpers import WEIGHTS, Mirror, content_of, pictures, record_everything, recording
+from support.recorded_runs import WEIGHTS, Mirror, content_of, pictures, record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import Measure, RunFeed, RunReader, RunState, Workspace, journal, locks

@@ -12,10 +12,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from run_helpers import WEIGHTS, content_of, record_everything, recording
+from support.recorded_runs import WEIGHTS, content_of, record_everything, recording
 
 from difrob.runs import RunState, Workspace, unfailing_file
-from difrob.runs.pieces import damage
+from difrob.runs.damage.file_parts import damage
 from difrob.runs.unfailing_file import UnfailingFile
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from run_helpers import recording
+from support.recorded_runs import recording
 
 from difrob.errors import UserError
 from difrob.runs import Measure, RunReader, RunState, Workspace
+from difrob.runs.damage.file_parts import damage
 from difrob.runs.journal import MAGIC, encode_frame, scan_journal
-from difrob.runs.pieces import damage
 from difrob.runs.recovery import recover
 from difrob.runs.schema import SCHEMA_VERSION
 

@@ -17,10 +17,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from run_helpers import WEIGHTS, content_of, record_everything, recording
+from support.recorded_runs import WEIGHTS, content_of, record_everything, recording
 
 from difrob.runs import RunState, Workspace
-from difrob.runs.pieces import damage
+from difrob.runs.damage.file_parts import damage
 from difrob.runs.recovery import recover
 
 
@@ -28,7 +28,7 @@ class Nursery:
     """Processes that record and are killed."""
 
     def __init__(self, workspace: Workspace) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("kill_nursery.py")), str(workspace.root)]
+        command = [sys.executable, str(Path(__file__).parents[2] / "support" / "kill_nursery.py"), str(workspace.root)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def run(self, order: str, seconds: float | None = None, *, early: bool = False) -> tuple[int, int, bool]:

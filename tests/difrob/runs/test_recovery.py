@@ -11,15 +11,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from run_helpers import WEIGHTS, content_of, record_everything, recording
+from support.recorded_runs import WEIGHTS, content_of, record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunReader, RunState, Workspace, run_file
+from difrob.runs.damage.file_parts import damage
 from difrob.runs.file_contents import SCHEMA_VERSION
 from difrob.runs.file_writer import FileWriter
 from difrob.runs.journal import MAGIC, MAX_SEQUENCE, encode_frame, scan_journal
 from difrob.runs.locks import is_locked
-from difrob.runs.pieces import damage
 from difrob.runs.reader import LOST
 from difrob.runs.recovery import recover
 

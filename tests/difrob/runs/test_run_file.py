@@ -13,12 +13,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from run_helpers import WEIGHTS, content_of, pictures, record_everything, recording
+from support.recorded_runs import WEIGHTS, content_of, pictures, record_everything, recording
 
 from difrob.errors import UserError
-from difrob.runs import Measure, RunReader, RunState, Workspace, guard
+from difrob.runs import Measure, RunReader, RunState, Workspace
+from difrob.runs.damage import guard
+from difrob.runs.damage.file_parts import damage
 from difrob.runs.file_contents import SCHEMA_VERSION
-from difrob.runs.pieces import damage
 from difrob.runs.recorder import RunRecorder
 from difrob.runs.schema import Damaged
 
@@ -32,7 +33,7 @@ def finished(workspace: Workspace) -> Path:
 
 @pytest.fixture
 def one_helper() -> Iterator[None]:
-    """For tests that change many files: one process looks into all of them, see :mod:`difrob.runs.guard`."""
+    """For tests that change many files: one process looks into all of them, see :mod:`difrob.runs.damage.guard`."""
     with guard.one_helper():
         yield
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import h5py
 import pytest
-from run_helpers import record_everything, recording
+from support.recorded_runs import record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunReader, RunState, RunSummary, Workspace

@@ -11,11 +11,11 @@ import h5py
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_helpers import WEIGHTS, content_of, record_everything, recording
+from support.recorded_runs import WEIGHTS, content_of, record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
-from difrob.runs.pieces import damage
+from difrob.runs.damage.file_parts import damage
 from difrob.runs.retention import Retention, read_retention, write_retention
 from difrob.runs.spare import Kind, find_spare, free
 

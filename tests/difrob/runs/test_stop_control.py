@@ -11,7 +11,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from run_helpers import WEIGHTS, content_of, record_everything, recording
+from support.recorded_runs import WEIGHTS, content_of, record_everything, recording
 
 from difrob.errors import Stopped, UserError
 from difrob.runs import Progress, RunState, Workspace, run_file

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from run_helpers import content_of, record_everything, recording
+from support.recorded_runs import content_of, record_everything, recording
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace, default_workspace, new_run_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from difrob.specs.near_names import did_you_mean, nearest
+from difrob.specs.words.near_names import did_you_mean, nearest
 
 KNOWN = ["digits", "cifar10", "cifar100", "", "My Set", "digits"]
 

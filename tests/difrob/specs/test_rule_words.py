@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from difrob.errors import UserError
 from difrob.specs import KINDS, apply_overrides, parse_spec
 from difrob.specs.base import Spec, parameter
-from difrob.specs.rule_words import rule_words
+from difrob.specs.words.rule_words import rule_words
 
 
 class Inner(Spec):

@@ -15,9 +15,9 @@ from difrob.errors import UserError
 from difrob.runs import Measure, RunState, Workspace
 from difrob.runs.recorder import RunRecorder
 from difrob.studies.declaration import parse_study
-from difrob.studies.ledger import begin, find_record, is_unchanged, study_records
 from difrob.studies.plan import Plan, plan_study
 from difrob.studies.report import report_on
+from difrob.studies.study_records import begin, find_record, is_unchanged, study_records
 
 DECLARED: dict[str, Any] = {
     "title": "Longer training", "claim": "Longer is better.", "source": "nowhere", "seeds": [0, 1, 2],

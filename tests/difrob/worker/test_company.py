@@ -275,7 +275,7 @@ def test_a_batch_must_be_large_enough_to_be_shared() -> None:
 
 def test_processes_agree_on_what_they_exchange(tmp_path: Path) -> None:
     """Sums, means, orders and the smallest piece, of tensors of several types, over two real processes."""
-    script = Path(__file__).with_name("two_ranks.py")
+    script = Path(__file__).parents[2] / "support" / "two_ranks.py"
     runs = [
         subprocess.Popen([sys.executable, str(script), str(tmp_path), str(rank)], stderr=subprocess.PIPE, text=True)
         for rank in range(2)

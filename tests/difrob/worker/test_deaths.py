@@ -14,7 +14,7 @@ import pytest
 
 from difrob.runs import RunState, RunSummary, Workspace
 from difrob.runs.causes import Cause
-from difrob.runs.contents import Contents
+from difrob.runs.journal_contents import Contents
 from difrob.runs.run_file import fold
 from difrob.worker.deaths import Death, explain
 from difrob.worker.messages import Entry

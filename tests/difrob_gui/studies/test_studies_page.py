@@ -12,8 +12,8 @@ from support.gui_fakes import FakeClient
 from difrob.runs import Measure, RunState, Workspace
 from difrob.runs.recorder import RunRecorder
 from difrob.studies.declaration import parse_study
-from difrob.studies.ledger import StudyRecord, begin
 from difrob.studies.plan import plan_study
+from difrob.studies.study_records import StudyRecord, begin
 from difrob.worker.messages import Entry
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.study_shelf import StudyList, StudyShelf, read_studies

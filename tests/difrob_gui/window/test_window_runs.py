@@ -139,7 +139,7 @@ def test_following_turns_to_what_runs_and_lets_it_be_left(
     server.event("entry", entry=make_entry("waits", RunState.RUNNING), position=1)
     qtbot.waitUntil(lambda: window.monitor.run_id == "waits")
     trigger(window, "view.follow")
-    assert not window.following.is_on and not window.actions_table["view.follow"].isChecked()
+    assert not window.auto_turn.is_on and not window.actions_table["view.follow"].isChecked()
 
 
 def test_bin_and_undo(qtbot: QtBot, window: MainWindow, fake: FakeWorkspace) -> None:

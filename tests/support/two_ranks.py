@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from difrob.memory import MicroBatches
-from difrob.ranks import ALONE, Ranks
+from difrob.ranks.shares import ALONE, Ranks
 from difrob.worker.company import join, leave
 
 

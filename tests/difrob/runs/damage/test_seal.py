@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from run_helpers import WEIGHTS, record_everything, recording
+from support.recorded_runs import WEIGHTS, record_everything, recording
 
-from difrob.runs import RunState, Workspace, seal
+from difrob.runs import RunState, Workspace
+from difrob.runs.damage import seal
 from difrob.runs.unfailing_file import UnfailingFile
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from difrob.errors import UserError
 from difrob.smoothing.curves import certified_accuracy, radius_contributions
-from difrob.smoothing.logs import parse_duration, read_certification_log
+from difrob.smoothing.published_logs import parse_duration, read_certification_log
 
 HEADER = "idx\tlabel\tpredict\tradius\tcorrect\ttime"
 RADII = np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5])

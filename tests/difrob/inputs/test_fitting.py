@@ -11,8 +11,8 @@ from support.input_runs import a_classifier, a_denoiser, a_set, add_images, reco
 
 from difrob.data import load_split
 from difrob.errors import UserError
+from difrob.inputs.fitting import check_inputs
 from difrob.runs import RunState, Workspace
-from difrob.runs.fitting import check_inputs
 from difrob.specs import DataSpec, parse_spec
 from difrob.training.mixing import read_generated_set
 

@@ -1,4 +1,4 @@
-"""Following what runs: the Monitor page turns to each run as it begins."""
+"""The Monitor page turns by itself to each run as it begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from difrob.runs import RunState
 from difrob_gui.client import SupervisorClient
 
 
-class Following(QObject):
+class AutoTurn(QObject):
     """While on, calls ``show(run id)`` for each run that begins to run; a run is shown once, so it can be left again."""
 
     def __init__(self, client: SupervisorClient, show: Callable[[str], None], parent: QObject | None = None) -> None:

@@ -16,9 +16,9 @@ from difrob.data import Augmentation, load_split
 from difrob.data.adding import add_data_set
 from difrob.data.corrupted_splits import open_corrupted
 from difrob.errors import UserError
+from difrob.inputs.fitting import check_inputs
 from difrob.jobs.per_image import chosen_images
 from difrob.runs import RunState, Workspace
-from difrob.runs.fitting import check_inputs
 from difrob.runs.recorder import RunRecorder
 from difrob.specs import DataSpec, parse_spec
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import h5py
 import psutil
 import pytest
-from run_helpers import WEIGHTS, record_everything, recording
+from support.recorded_runs import WEIGHTS, record_everything, recording
 
 from difrob.errors import UserError
-from difrob.runs import RunState, Workspace, guard, seal
+from difrob.runs import RunState, Workspace
 from difrob.runs.care import Verdict, check
-from difrob.runs.guard import require_harmless
-from difrob.runs.inspection import Inspector
+from difrob.runs.damage import guard, seal
+from difrob.runs.damage.guard import require_harmless
+from difrob.runs.damage.inspection import Inspector
 from difrob.runs.recovery import recover
 from difrob.runs.schema import Damaged
 
@@ -52,7 +53,9 @@ def make_endless(path: Path) -> None:
 
 def helpers() -> list[psutil.Process]:
     """The processes that look into files for this one."""
-    return [process for process in psutil.Process().children() if "difrob.runs.inspection" in process.cmdline()]
+    return [
+        process for process in psutil.Process().children() if "difrob.runs.damage.inspection_child" in process.cmdline()
+    ]
 
 
 def test_the_endless_file_of_these_tests_is_one(workspace: Workspace) -> None:

@@ -1,7 +1,7 @@
 """What is left of a damaged run file: found piece by piece, and written into a new whole file.
 
 HDF5 meets some damage by crashing or by never coming back, so whoever calls this runs it in a process that may die (see
-:mod:`difrob.runs.inspection`), and passes over the pieces at which it died.
+:mod:`difrob.runs.damage.inspection`), and passes over the pieces at which it died.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 import h5py
 
 from difrob.errors import UserError
-from difrob.runs.contents import Contents
+from difrob.runs.damage.file_parts import Piece, StoredCheckpoint, pieces_of, why_unreadable
+from difrob.runs.damage.heap_check import BrokenHeap, broken_heaps
+from difrob.runs.damage.limits import THE_FILE
+from difrob.runs.damage.mended_file import MendedFile, full_size
 from difrob.runs.file_contents import UNREADABLE, check_file_version, has_link, system_error
 from difrob.runs.file_writer import NewCheckpoint
-from difrob.runs.heap_check import BrokenHeap, broken_heaps
-from difrob.runs.inspection import THE_FILE
-from difrob.runs.mended_file import MendedFile, full_size
-from difrob.runs.pieces import Piece, StoredCheckpoint, pieces_of, why_unreadable
+from difrob.runs.journal_contents import Contents
 from difrob.runs.records import LogLine, RunSummary
 from difrob.runs.run_file import summary_from_json, write_whole
 from difrob.runs.schema import Newer
@@ -106,7 +106,7 @@ def walk(
     Args:
         begin: told the name of each piece before it is read.
         lost: told the name of each piece that cannot be read, and why.
-        bulk: read samples and weights in full as well, see :func:`difrob.runs.pieces.pieces_of`.
+        bulk: read samples and weights in full as well, see :func:`difrob.runs.damage.file_parts.pieces_of`.
 
     Returns:
         The broken heaps of texts, where pieces were lost.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -18,11 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from difrob.errors import UserError
-from difrob.runs.schema import Damaged
-
-LIMIT_SECONDS = 30.0
-BYTES_PER_SECOND = 5e6  # what the slowest disk gives
-THE_FILE = "the file"
+from difrob.runs.damage.limits import BYTES_PER_SECOND, LIMIT_SECONDS, THE_FILE
 
 
 @dataclass
@@ -142,7 +137,7 @@ class Inspector:
         if self._process is None:
             self._answers = queue.Queue()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "difrob.runs.inspection"],
+                [sys.executable, "-P", "-m", "difrob.runs.damage.inspection_child"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
             )  # fmt: skip
             self._thread = threading.Thread(
@@ -171,56 +166,3 @@ def _listen(process: subprocess.Popen[str], answers: queue.Queue[list[Any]]) -> 
     for line in process.stdout:
         answers.put(json.loads(line))
     answers.put(["gone"])
-
-
-# In the other process
-
-
-def _say(*words: Any) -> None:
-    print(json.dumps(words), flush=True)
-
-
-def _serve() -> None:
-    _say("ready")
-    for line in sys.stdin:
-        path, target, run_id, skip, bulk = json.loads(line)
-        _set_end(Path(path))
-        _serve_one(Path(path), None if target is None else Path(target), run_id, skip, bulk)
-        _set_end(None)
-
-
-def _set_end(path: Path | None) -> None:
-    """Let the system end this process when HDF5 reads for ever and whoever would have ended it was killed meanwhile."""
-    if hasattr(signal, "alarm"):
-        size = path.stat().st_size if path is not None and path.exists() else 0
-        signal.alarm(0 if path is None else 60 + int(20 * (LIMIT_SECONDS + size / BYTES_PER_SECOND)))
-
-
-def _serve_one(path: Path, target: Path | None, run_id: str, lost: dict[str, str], bulk: bool) -> None:
-    from difrob.runs.salvage import Remains, walk, write_remains
-
-    def note(name: str, why: str) -> None:
-        lost[name] = why
-        _say("lost", name, why)
-
-    def work(file: Any, remains: Remains) -> None:
-        if target is not None:
-            write_remains(target, run_id, file, remains, lost)
-
-    try:
-        broken = walk(path, lost.keys(), lambda name: _say("begin", name), note, work, bulk=bulk)
-        for heap in broken:
-            if heap.is_endless:
-                _say("peril", f"HDF5 reads the texts at byte {heap.start} for ever")
-        _say("end")
-    except Damaged as error:
-        _say("lost", THE_FILE, str(error))
-        _say("end")
-    except UserError as error:
-        _say("refused", str(error))
-    except OSError as error:
-        _say("failed", error.errno or 0, error.strerror or str(error))
-
-
-if __name__ == "__main__":
-    _serve()

@@ -9,10 +9,10 @@ import pytest
 from support.memory_recorder import MemoryRecorder
 from support.trained_runs import trained_run
 
+from difrob.inputs.misfits import generated_per_batch, idle_mixture
+from difrob.inputs.training_notes import idle_alignment, large_batch, unfamiliar_level
 from difrob.jobs import train_denoiser
 from difrob.jobs.train_classifier import doubtful, training_batches
-from difrob.runs.misfits import generated_per_batch, idle_mixture
-from difrob.runs.training_notes import idle_alignment, large_batch, unfamiliar_level
 from difrob.specs import (
     AlignmentSpec,
     DataSpec,

@@ -1,14 +1,14 @@
 """Why a data set of corrupted test images cannot be what a classifier is evaluated on, in words; "" where it can.
 
-Like :mod:`difrob.runs.misfits`: asked of the records before a run exists, and by the job of what it has opened.
+Like :mod:`difrob.inputs.misfits`: asked of the records before a run exists, and by the job of what it has opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from difrob.inputs.misfits import NAMED, too_many
 from difrob.runs.datasets import SEVERITIES, DataSetRecord, split_name
-from difrob.runs.misfits import NAMED, too_many
 
 # The authors keep these four for development and validation; the published means are over the other fifteen.
 EXTRA_CORRUPTIONS = ("gaussian_blur", "saturate", "spatter", "speckle_noise")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from difrob.specs.field_words import show
-from difrob.specs.near_names import did_you_mean
+from difrob.specs.words.field_words import show
+from difrob.specs.words.near_names import did_you_mean
 
 MUST_BE_GIVEN = "must be given"
 

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from difrob.runs import heap_check
-from difrob.runs.heap_check import broken_heaps
-from difrob.runs.mended_file import MendedFile
+from difrob.runs.damage import heap_check
+from difrob.runs.damage.heap_check import broken_heaps
+from difrob.runs.damage.mended_file import MendedFile
 
 TEXTS = {"a": "a" * 100, "b": "b" * 100, "c": "c" * 100}
 OBJECT = struct.Struct("<HHIQ")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from difrob.errors import UserError
-from difrob.runs import corrupted_misfits, misfits
-from difrob.runs.input_facts import ImageShape, InputFacts, NetworkFacts
+from difrob.inputs import corrupted_misfits, misfits
+from difrob.inputs.facts import ImageShape, InputFacts, NetworkFacts
 from difrob.runs.workspace import Workspace
 from difrob.specs import (
     AnalyseSpec,

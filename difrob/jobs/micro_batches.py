@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difrob.memory import MicroBatches
-from difrob.ranks import ALONE, Ranks
+from difrob.ranks.shares import ALONE, Ranks
 from difrob.runs.interface import Recorder
 from difrob.specs import MemorySpec
 

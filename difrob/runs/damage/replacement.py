@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from difrob.errors import UserError
-from difrob.runs.inspection import THE_FILE, Inspection, Inspector
+from difrob.runs.damage.inspection import Inspection, Inspector
+from difrob.runs.damage.limits import THE_FILE
 from difrob.runs.run_file import partial_of, put_in_place, sync_folder
 
 

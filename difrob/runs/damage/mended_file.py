@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from difrob.runs.heap_check import BrokenHeap
+from difrob.runs.damage.heap_check import BrokenHeap
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _EOF_AT = {0: 40, 1: 44, 2: 28, 3: 28}  # where the superblock says how long the file is, by its version

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from difrob.runs import seal
-from difrob.runs.inspection import Inspector
+from difrob.runs.damage import seal
+from difrob.runs.damage.inspection import Inspector
 from difrob.runs.schema import Damaged
 
 LIMIT_SECONDS = 5.0  # for each piece, and a second for each 5 MB of the file

@@ -1,8 +1,8 @@
 """The seal behind the end of a run file, by which a file is known to be as difrob wrote it.
 
 HDF5 has checksums for little of what it keeps, and where they fail it may crash or read for ever. A file whose seal holds is
-read without a second thought; how any other one is read, :mod:`difrob.runs.guard` tells. HDF5 itself passes over what lies
-behind its end, and drops it when it changes the file.
+read without a second thought; how any other one is read, :mod:`difrob.runs.damage.guard` tells. HDF5 itself passes over what
+lies behind its end, and drops it when it changes the file.
 
 Layout (little-endian): length of the file without the seal (u64), CRC-32 of it (u32), then the stretches that the CRC leaves
 out (first byte and end, u64 each): numbers written by megabytes, such as weights and samples, which HDF5 draws no conclusions

@@ -13,7 +13,7 @@ from difrob.worker.settings import Settings
 from difrob.worker.undo import History, Picture, Step, take_back
 
 
-class Ledger:
+class SavedQueue:
     """All entries in order, and the settings. Every change is one transaction, saved before it is announced.
 
     Args:

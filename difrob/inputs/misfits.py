@@ -1,6 +1,6 @@
 """Why inputs do not fit a job, in words: one sentence that names both sides and the mend, or "" where they fit.
 
-Asked before a run exists by :mod:`difrob.runs.fitting`, of what is on record, and by the jobs, of what they have opened.
+Asked before a run exists by :mod:`difrob.inputs.fitting`, of what is on record, and by the jobs, of what they have opened.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Damaged files: found out before anybody reads them, mended, and what is left of them saved."""

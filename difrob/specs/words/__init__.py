@@ -1,0 +1,1 @@
+"""How fields, rules and near names of specifications are put into words."""
