@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from difrob.errors import UserError
+from difrob.quantities import quantity_of
+from difrob.quantities.conditions import STATED_LATER, compared, condition_text, condition_title
+from difrob.quantities.features import FEATURES_IN_TRAINING
 from difrob.runs import Measure, RunSummary
 from difrob.specs import parse_spec
 from difrob.words import kind_word
@@ -50,15 +52,6 @@ _CONDITIONS: dict[str, dict[str, str]] = {
         "near_copy": "difference of near copies",
     },
 }
-
-# A result that tells only how something else was measured, and the numbers that differ with what it states.
-FEATURES_MEASURED = "features_measured"
-_OF_FEATURES = "features_"
-_FEATURES_CONCERN = "numbers of features in training"
-
-# The condition that results of before it was stated are silent about; what says nothing is not unlike for that.
-DATA_SET = "data set"
-_DIGEST = re.compile(r"\(([0-9a-f]{12})\)$")
 
 
 @dataclass(frozen=True)
@@ -169,12 +162,6 @@ def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
     return result + _silent_about_features([run for run in runs if run.kind == "train_classifier"])
 
 
-def stated_conditions(description: str) -> dict[str, str]:
-    """The conditions that a result's description states as ``what; name: value; ...``; empty where it states none."""
-    clauses = [clause.partition(": ") for clause in description.split("; ")[1:]]
-    return {name: value for name, colon, value in clauses if colon}
-
-
 def warning_text(unlike: Sequence[Unlike]) -> str:
     """In what runs differ and what follows from it, first of all numbers, then of some; empty where all is alike."""
     sentences = []
@@ -185,17 +172,6 @@ def warning_text(unlike: Sequence[Unlike]) -> str:
             sentences.append(f"{kind_word(kind)} runs differ in {fields}.")
         sentences.append(f"Their {concerns or 'numbers'} do not compare.")
     return " ".join(sentences)
-
-
-def direction(name: str) -> int:
-    """1 when a larger value of this result is better, -1 when a smaller one is, 0 when neither can be said."""
-    last = name.rsplit("/", 1)[-1]
-    if any(word in last for word in ("accuracy", "radius", "coverage", "precision", "recall", "agreement")):
-        return 1
-    lesser = ("loss", "distance", "rmse", "error", "memorised", "duplicate", "near_copy", "abstention")
-    if any(word in last for word in lesser):
-        return -1
-    return 0
 
 
 def result_rows(runs: Sequence[RunSummary]) -> list[ResultRow]:
@@ -212,7 +188,7 @@ def result_rows(runs: Sequence[RunSummary]) -> list[ResultRow]:
         best: frozenset[str] = frozenset()
         tied: frozenset[str] = frozenset()
         if len(having) > 1 and len({run.kind for run in having}) == 1 and _are_alike(having, name):
-            best, tied = _best(measures, direction(name))
+            best, tied = _best(name, measures)
         unit = next(iter(measures.values())).unit
         rows.append(ResultRow(name, unit, measures, best, tied))
     return rows
@@ -238,53 +214,51 @@ def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
     """What the results of these runs state differently: sizes of sets, features, classifiers.
 
     A specification does not tell them: "all images" are as many as there are, and a run's features change with its weights.
-    Distances that state nothing, from before they did, must at least rest on equally many images.
+    Numbers that rest on their sample size and state nothing, from before they did, must at least have equal ones.
     """
     found: dict[str, Unlike] = {}
     for name in dict.fromkeys(name for run in runs for name in run.results):
         having = {run.run_id: run.results[name] for run in runs if name in run.results}
-        if any(measure.unit == "passed" for measure in having.values()):
-            continue  # a check says in words what it found, not how something was measured
-        stated = {run_id: stated_conditions(measure.description) for run_id, measure in having.items()}
-        if name.endswith("distance") and not any(stated.values()):
-            stated = {run_id: {"images": spec_text(measure.n)} for run_id, measure in having.items()}
-        for title in dict.fromkeys(title for conditions in stated.values() for title in conditions):
-            values = {run_id: conditions.get(title, MISSING) for run_id, conditions in stated.items()}
-            if title == DATA_SET:
-                values = {run_id: value for run_id, value in values.items() if value != MISSING}
-            if len({_compared(title, value) for value in values.values()}) > 1:
-                unlike = Unlike(kind, f"results.{name}.{title}", title, values, _concern(name))
+        quantity = quantity_of(name)
+        stated = {run_id: dict(measure.conditions) for run_id, measure in having.items()}
+        if quantity.needs_equal_n and not any(stated.values()):
+            stated = {run_id: {"images": measure.n} for run_id, measure in having.items()}
+        for condition in dict.fromkeys(condition for conditions in stated.values() for condition in conditions):
+            values = {run_id: conditions.get(condition) for run_id, conditions in stated.items()}
+            if condition in STATED_LATER or condition_title(condition) in _CONDITIONS.get(kind, {}).values():
+                values = {run_id: value for run_id, value in values.items() if value is not None}
+            if len({compared(condition, value) for value in values.values()}) > 1:
+                title = condition_title(condition)
+                said = {run_id: MISSING if value is None else condition_text(value) for run_id, value in values.items()}
+                unlike = Unlike(kind, f"results.{name}.{title}", title, said, quantity.concerns)
                 found.setdefault(f"{unlike.concerns}{title}", unlike)
     return list(found.values())
 
 
 def _silent_about_features(runs: Sequence[RunSummary]) -> list[Unlike]:
     """Trainings of before conditions were stated, beside others: they measured features in another way."""
-    values = {run.run_id: "stated" for run in runs if FEATURES_MEASURED in run.results}
+    values = {run.run_id: "stated" for run in runs if _states_features(run)}
     for run in runs:
         spec = completed(run.spec)
         if run.run_id not in values and spec.get("measure_features") and run.progress.done > spec["validate_every"]:
             values[run.run_id] = "not stated"
     if len(set(values.values())) < 2:
         return []
-    path = f"results.{FEATURES_MEASURED}"
-    return [Unlike("train_classifier", path, "conditions of features", values, _FEATURES_CONCERN)]
+    return [Unlike("train_classifier", "results.features", "conditions of features", values, FEATURES_IN_TRAINING)]
+
+
+def _states_features(run: RunSummary) -> bool:
+    """Whether a training says under which conditions its features were measured."""
+    return any(
+        quantity_of(name).concerns == FEATURES_IN_TRAINING and measure.conditions
+        for name, measure in run.results.items()
+    )
 
 
 def _are_alike(runs: Sequence[RunSummary], name: str) -> bool:
     """Whether nothing differs that matters for this result."""
-    return all(item.concerns and item.concerns != _concern(name) for item in unlike_conditions(runs))
-
-
-def _concern(name: str) -> str:
-    """The numbers to which this result belongs, where its conditions matter for these alone."""
-    return _FEATURES_CONCERN if name.startswith(_OF_FEATURES) else ""
-
-
-def _compared(title: str, value: str) -> str:
-    """What of a condition is compared: of a data set the digest, as one set may be registered under two names."""
-    digest = _DIGEST.search(value) if title == DATA_SET else None
-    return digest[1] if digest else value
+    own = quantity_of(name).concerns
+    return all(item.concerns and item.concerns != own for item in unlike_conditions(runs))
 
 
 def _condition(path: str, fields: dict[str, str]) -> str:
@@ -292,12 +266,13 @@ def _condition(path: str, fields: dict[str, str]) -> str:
     return "all" if path == "images" and value == "none" else value
 
 
-def _best(measures: dict[str, Measure], sign: int) -> tuple[frozenset[str], frozenset[str]]:
+def _best(name: str, measures: dict[str, Measure]) -> tuple[frozenset[str], frozenset[str]]:
     finite = {run_id: m for run_id, m in measures.items() if m.value == m.value}
-    if any(m.unit == "passed" for m in finite.values()):
+    quantities = [quantity_of(name, measure) for measure in finite.values()]
+    signs = {quantity.better.sign for quantity in quantities if not quantity.is_check}
+    if len(finite) < 2 or len(signs) != 1 or 0 in signs:
         return frozenset(), frozenset()
-    if not sign or len(finite) < 2:
-        return frozenset(), frozenset()
+    sign = signs.pop()
     top = max(sign * m.value for m in finite.values())
     best = frozenset(run_id for run_id, m in finite.items() if sign * m.value == top)
     if len(best) == len(finite):

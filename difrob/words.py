@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable
 
+from difrob.quantities import SHARE, SHARE_DIFFERENCE
 from difrob.runs import Measure, RunState
 from difrob.specs import KINDS
 
@@ -34,43 +34,9 @@ _KIND_ICONS = {
     "analyse": "lens",
     "probe_teacher": "crosshair",
 }
-# Names of metrics and results whose parts, read one by one, say too little.
-_MEASURE_WORDS = {
-    "distance_to_average": "distance to the weight average",
-    "frechet_distance": "Fréchet distance",
-    "kernel_distance": "kernel distance (KID)",
-    "off_support_rms": "distance off the support, rms",
-    "centre_distance_rms": "distance to the centres, rms",
-    "stray_share": "share of stray points",
-    "smallest_mode_share": "share of the rarest mode",
-    "duplicate_share": "share of exact copies of each other",
-    "near_duplicate_share": "share of near copies of each other",
-    "near_copy_share": "share of near copies of training images",
-    "memorised_share": "memorised share",
-    "exact_duplicates_dropped": "exact duplicates dropped",
-    "near_duplicates_dropped": "near duplicates dropped",
-    "memories_dropped": "memories of training images dropped",
-    "missing_images": "images missing",
-    "images_per_second": "images per second",
-    "training_to_held_out_ratio": "distance to training / held-out images",
-    "loss/penalty": "penalty of the regulariser",
-    "cosine": "cosine to the teacher's features",
-}
-_ABBREVIATIONS = {
-    "rmse": "RMSE",
-    "fid": "FID",
-    "ema": "EMA",
-    "kid": "KID",
-    "cka": "CKA",
-    "frechet": "Fréchet",
-    "pgd": "PGD",
-}
 # Numbers that are kept as fractions of one: accuracies, and differences of two of them, which are no shares themselves.
-SHARE = "share"
-SHARE_DIFFERENCE = "share difference"
 _PER_CENT = {SHARE: "%", SHARE_DIFFERENCE: "points"}
 _TIME = re.compile(r"^\d{8}T\d{6}Z-")
-_HEADLINES = ("robust_accuracy", "certified", "robust", "clean_accuracy", "accuracy", "loss")
 
 
 def kind_word(kind: str) -> str:
@@ -127,13 +93,6 @@ def age(since: float, now: float | None = None) -> str:
     return "now"
 
 
-def measure_name(name: str) -> str:
-    """``robust_accuracy`` as ``robust accuracy``; names that a person would not understand, in words."""
-    last = name.rsplit("/", 1)[-1]
-    known = _MEASURE_WORDS.get(name) or _MEASURE_WORDS.get(last)
-    return known or " ".join(_ABBREVIATIONS.get(part, part) for part in last.split("_"))
-
-
 def is_per_cent(unit: str) -> bool:
     """Whether numbers of this unit are kept as fractions and shown a hundred times as large, with the unit in the text."""
     return unit in _PER_CENT
@@ -161,20 +120,6 @@ def interval(measure: Measure) -> str:
         return ""
     factor, form = (100.0, ".1f") if is_per_cent(measure.unit) else (1.0, ".3g")
     return f"[{factor * measure.low:{form}}, {factor * measure.high:{form}}]"
-
-
-def headline(names: Iterable[str]) -> str | None:
-    """Which of several results stands for a run: robust before clean before anything else.
-
-    What is told of features while a classifier learns stands for no run; its accuracies are to come. Probes on features are a
-    choice that only some analyses make: a number that all of them have stands for them.
-    """
-    candidates = [name for name in names if not name.startswith(("features_", "feature_probe_", "teacher_probe_"))]
-    for wanted in _HEADLINES:
-        for name in candidates:
-            if wanted in name:
-                return name
-    return candidates[0] if candidates else None
 
 
 def plural(count: int, noun: str) -> str:

@@ -208,7 +208,7 @@ def print_report(workspace: Workspace, pipeline: Pipeline, took: float, screensh
     console.print(table)
     for name, label in REPORTED.items():
         measure = Measure(**results["real"][name])
-        console.print(f"[dim]{label}: {measure.description} (n = {measure.n}, {measure.interval})[/dim]")
+        console.print(f"[dim]{label}: {measure.sentence} (n = {measure.n}, {measure.interval})[/dim]")
     for path in screenshots:
         console.print(f"screenshot {path}", soft_wrap=True, markup=False)
 

@@ -262,9 +262,7 @@ def print_outcome(summary: RunSummary, workspace: Workspace) -> None:
     if summary.state is not RunState.FINISHED and (mend := advice(summary.cause)):
         console.print(f"  {mend}")
     for name, measure in summary.results.items():
-        details = ", ".join(
-            filter(None, [measure.description, f"n = {measure.n}" if measure.n else "", measure.interval])
-        )
+        details = ", ".join(filter(None, [measure.sentence, f"n = {measure.n}" if measure.n else "", measure.interval]))
         console.print(
             f"  {escape(name)}: [bold]{escape(format_measure(measure))}[/bold]"
             + (f"  [dim]{escape(details)}[/dim]" if details else "")

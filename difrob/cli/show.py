@@ -27,6 +27,7 @@ from difrob.cli.common import (
 from difrob.cli.result_differences import NOTE, result_differences
 from difrob.comparison import Difference, completed, flatten, spec_differences, unlike_conditions, warning_text
 from difrob.errors import UserError
+from difrob.quantities import most_telling, quantity_of
 from difrob.runs import Measure, RunState, RunSummary
 from difrob.specs import KINDS
 from difrob.specs.words.near_names import did_you_mean
@@ -98,11 +99,11 @@ def _took(summary: RunSummary) -> float | None:
 
 
 def _headline(summary: RunSummary) -> str:
-    name = words.headline(summary.results)
+    name = most_telling(summary.results)
     if name is None:
         return summary.reason
     measure = summary.results[name]
-    return f"{words.number(measure.value, measure.unit)} {words.interval(measure)} {words.measure_name(name)}"
+    return f"{words.number(measure.value, measure.unit)} {words.interval(measure)} {quantity_of(name, measure).title}"
 
 
 def show(
@@ -159,7 +160,7 @@ def _print_results(summary: RunSummary) -> None:
         table.add_column(column, overflow="fold")
     for name, measure in summary.results.items():
         size = "" if measure.n is None else str(measure.n)
-        cells = (name, format_measure(measure), size, measure.interval, measure.description)
+        cells = (name, format_measure(measure), size, measure.interval, measure.sentence)
         table.add_row(*(escape(cell) for cell in cells))
     console.print(table)
 

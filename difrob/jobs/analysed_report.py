@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,10 +60,10 @@ class Analysed:
     components: FeatureComponents
     table: ResultTable
     block: str
-    data_set: str
+    data_set: dict[str, str]
 
     @property
-    def measured(self) -> dict[str, str]:
+    def measured(self) -> dict[str, Any]:
         """Conditions of all numbers."""
         weights = f"{self.spec.weights} weights" if self.spec.step is None else f"weights of step {self.spec.step}"
         return {
@@ -72,7 +73,7 @@ class Analysed:
         }
 
     @property
-    def fitted(self) -> dict[str, str]:
+    def fitted(self) -> dict[str, Any]:
         """Conditions of numbers for which something was learnt from training images."""
         return {**self.measured, "fitted_to": counted(len(self.training), "training image")}
 
@@ -91,7 +92,7 @@ def report(analysed: Analysed, recorder: Recorder, probes: tuple[str, ...], devi
     require_variance(features)
     recorder.result(
         "clean_accuracy",
-        share_measure(table["prediction"] == table["label"], stated("unattacked accuracy", **analysed.measured)),
+        share_measure(table["prediction"] == table["label"], **stated("unattacked accuracy", **analysed.measured)),
     )
     draw_plane(analysed, recorder)
     results: dict[str, Measure] = {}
@@ -198,11 +199,11 @@ def report_probe(analysed: Analysed, name: str) -> dict[str, Measure]:
         conditions |= {"block": analysed.block, "sigma": f"{spec.sigma:g}"}
     return {
         f"{name}_probe_accuracy": share_measure(
-            table[f"{name}_probe_correct"], stated(f"accuracy of a linear probe of {whose}", **conditions)
+            table[f"{name}_probe_correct"], **stated(f"accuracy of a linear probe of {whose}", **conditions)
         ),
         f"{name}_probe_robust_accuracy": share_measure(
             table[f"{name}_probe_robust"],
-            stated(f"attacked accuracy of a linear probe of {whose}", **conditions, attack=attack_words(spec.attack)),
+            **stated(f"attacked accuracy of a linear probe of {whose}", **conditions, attack=attack_words(spec.attack)),
         ),
     }
 
@@ -238,7 +239,7 @@ def report_autoencoder(analysed: Analysed, recorder: Recorder, device: torch.dev
     what = "held-out reconstruction error of a top-k sparse autoencoder as a share of the variance"
     return Measure(
         value, low, high, n=done, interval=BOOTSTRAP, unit="share of variance",
-        description=stated(
+        **stated(
             what, **analysed.fitted, dictionary=f"{options.atoms} atoms, {options.active} active",
             learning=f"{counted(options.steps, 'step')} of {options.batch_size} at {options.learning_rate:g}",
             dictionaries=f"{spec.seeds} averaged",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure, share_measure
-from difrob.metrics.conditions import data_set_condition
+from difrob.metrics.conditions import Stated, measured_images, stated
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Recorder
 from difrob.smoothing.curves import (
@@ -86,7 +87,8 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
             if table.report_is_due(done, len(images)):
                 record_state(spec, recorder, table)
             recorder.progress(len(table), len(images), "images")
-    report(spec, recorder, table, data_set_condition(recorder.data_set(training.data.dataset), spec.split))
+    record = recorder.data_set(training.data.dataset)
+    report(spec, recorder, table, measured_images(table["index"], spec.split, record))
 
 
 def certify(
@@ -145,11 +147,11 @@ def record_state(spec: CertifySpec, recorder: Recorder, table: ResultTable) -> N
         "certified_accuracy", len(table), curve.radii, curve.accuracy, curve.low, curve.high,
         x_label="l2 radius ([0,1] intensity)", y_label="certified accuracy", interval="Clopper-Pearson 95 %",
     )  # fmt: skip
-    average = mean_measure(radius_contributions(labels, predictions, radii), "", unit="")
+    average = mean_measure(radius_contributions(labels, predictions, radii), unit="")
     recorder.metric(
         "average_certified_radius", len(table), average.value, average.low, average.high, interval=average.interval
     )
-    abstentions = share_measure(predictions == ABSTAIN, "", exact=True)
+    abstentions = share_measure(predictions == ABSTAIN, exact=True)
     recorder.metric(
         "abstentions", len(table), abstentions.value, abstentions.low, abstentions.high, interval=abstentions.interval
     )
@@ -160,32 +162,33 @@ def right_end(spec: CertifySpec) -> float:
     return spec.largest_radius or largest_certifiable_radius(spec.n, sigma=spec.sigma, alpha=spec.alpha)
 
 
-def report(spec: CertifySpec, recorder: Recorder, table: ResultTable, data_set: str) -> None:
-    """The final numbers; each names the procedure and the data set."""
+def report(spec: CertifySpec, recorder: Recorder, table: ResultTable, measured_on: dict[str, Any]) -> None:
+    """The final numbers; each states the procedure and the images."""
     labels, predictions, radii = table["label"], table["prediction"], table["radius"]
     right = certified_correct(labels, predictions)
     kind = "one-shot denoised smoothing" if spec.denoiser else "randomised smoothing"
-    how = (
-        f"{kind}, sigma {spec.sigma:g}, n0 {spec.n0}, n {spec.n}, alpha {spec.alpha:g}, {len(table)} {spec.split} images; "
-        f"data set: {data_set}"
-    )
+
+    def how(what: str, **more: Any) -> Stated:
+        levels = {"sigma": spec.sigma, "n0": spec.n0, "n": spec.n, "alpha": spec.alpha}
+        return stated(f"{what}; {kind}", **more, **levels, **measured_on)
+
     contributions = radius_contributions(labels, predictions, radii)
     recorder.result(
         "average_certified_radius",
-        mean_measure(contributions, f"radius, 0 where wrong or abstaining; {how}", unit="[0,1] intensity, l2"),
+        mean_measure(contributions, **how("radius, 0 where wrong or abstaining"), unit="[0,1] intensity, l2"),
     )
     largest = largest_certifiable_radius(spec.n, sigma=spec.sigma, alpha=spec.alpha)
     for radius in table_radii(spec.sigma, largest):
         recorder.result(
             f"certified_accuracy_at_{radius:g}",
-            share_measure(right & (radii >= radius), f"certified at l2 radius {radius:g}; {how}", exact=True),
+            share_measure(right & (radii >= radius), **how("certified", radius=radius), exact=True),
         )
-    recorder.result("abstentions", share_measure(predictions == ABSTAIN, f"abstentions; {how}", exact=True))
+    recorder.result("abstentions", share_measure(predictions == ABSTAIN, **how("abstentions"), exact=True))
     recorder.result(
         "smoothed_accuracy",
         share_measure(
             table["majority"] == labels,
-            f"most frequent class of {spec.n} draws, abstentions not counted as wrong; {how}",
+            **how(f"most frequent class of {spec.n} draws, abstentions not counted as wrong"),
         ),
     )
     recorder.attribute("largest_certifiable_radius", largest)

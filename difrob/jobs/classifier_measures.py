@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch
 from difrob.data import as_uint8
 from difrob.jobs.live_features import features_are_due, record_features
 from difrob.metrics.accuracy import share_measure
-from difrob.metrics.conditions import data_set_condition
+from difrob.metrics.conditions import NOTHING, Stated, attack_conditions, data_set_condition, stated
 from difrob.metrics.intervals import newcombe, newcombe_paired, wilson
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
@@ -90,7 +91,7 @@ class Examiner:
         record_share(recorder, "validation/robust_accuracy", step, scores.robust)
         record_share(recorder, "train/robust_accuracy", step, train_scores.robust)
         # Training minus validation: what has been learnt by heart (Wang et al. 2023 report 60 points without generated data).
-        gap = _difference(_count(train_scores.robust), _count(scores.robust), "")
+        gap = _difference(_count(train_scores.robust), _count(scores.robust))
         recorder.metric("robust_generalisation_gap", step, gap.value, gap.low, gap.high, interval=gap.interval)
         record_classes(recorder, step, self.validation, scores)
         self._picture(network, recorder, step, scores)
@@ -133,7 +134,7 @@ class Examiner:
 
 def record_share(recorder: Recorder, name: str, step: int, flags: np.ndarray) -> None:
     """One point of an accuracy curve with its Wilson 95 % band."""
-    measure = share_measure(flags, name)
+    measure = share_measure(flags)
     recorder.metric(name, step, measure.value, measure.low, measure.high, interval=measure.interval)
 
 
@@ -208,50 +209,50 @@ def report(spec: TrainClassifierSpec, recorder: Recorder, progress: Progress) ->
     """The final numbers: those of the best checkpoint, and what the last one lost against it."""
     best, last = progress.best, progress.last
     assert best is not None and last is not None  # the last step is always measured, and so is the first
-    attack = f"{validation_attack(spec).label()}, margin loss, 1 restart"
+    attack = validation_conditions(spec)
+    of = {"data_set": data_set_condition(recorder.data_set(spec.data.dataset), "validation")}
     shares = {
-        "best_validation_robust_accuracy": (best.robust, f"validation images under {attack}; best checkpoint"),
-        "best_validation_clean_accuracy": (best.clean, "validation images; best checkpoint"),
-        "best_train_robust_accuracy": (best.train_robust, f"training images under {attack}; best checkpoint"),
-        "last_validation_robust_accuracy": (last.robust, f"validation images under {attack}; last measurement"),
-        "last_train_robust_accuracy": (last.train_robust, f"training images under {attack}; last measurement"),
+        "best_validation_robust_accuracy": (best.robust, stated("best checkpoint, validation images", **attack, **of)),
+        "best_validation_clean_accuracy": (best.clean, stated("best checkpoint, validation images", **of)),
+        "best_train_robust_accuracy": (best.train_robust, stated("best checkpoint, training images", **attack, **of)),
+        "last_validation_robust_accuracy": (last.robust, stated("last measurement, validation images", **attack, **of)),
+        "last_train_robust_accuracy": (last.train_robust, stated("last measurement, training images", **attack, **of)),
     }
     if spec.objective == "gaussian":
-        noise = f"validation images under Gaussian noise of sigma {spec.noise_sigma:g}; best checkpoint"
+        noise = stated("best checkpoint, validation images under Gaussian noise", noise_sigma=spec.noise_sigma, **of)
         shares["best_validation_noisy_accuracy"] = (best.selected_by, noise)
-    measured_on = f"; data set: {data_set_condition(recorder.data_set(spec.data.dataset), 'validation')}"
-    for name, ((successes, images), description) in shares.items():
-        recorder.result(name, share_measure(np.arange(images) < successes, description + measured_on))
-    recorder.result(
-        "robust_generalisation_gap",
-        _difference(
-            last.train_robust,
-            last.robust,
-            f"training minus validation accuracy under {attack}; last measurement{measured_on}",
-        ),
-    )
-    lost = (
-        f"validation accuracy under {attack}, best checkpoint minus last measurement, on the same images{measured_on}"
-    )
+    for name, ((successes, images), said) in shares.items():
+        recorder.result(name, share_measure(np.arange(images) < successes, **said))
+    gap = stated("last measurement, training minus validation accuracy", **attack, **of)
+    recorder.result("robust_generalisation_gap", _difference(last.train_robust, last.robust, gap))
+    lost = stated("validation accuracy, best checkpoint minus last measurement, on the same images", **attack, **of)
     recorder.result("robust_overfitting", _paired_difference(best, last, lost))
     recorder.result(
         "best_step", Measure(value=float(best.step), unit="steps", description="step of the best checkpoint")
     )
 
 
-def _difference(first: tuple[int, int], second: tuple[int, int], description: str) -> Measure:
+def validation_conditions(spec: TrainClassifierSpec) -> dict[str, Any]:
+    """The attack of the validation as conditions; its steps are other ones than those of the training."""
+    found = attack_conditions(validation_attack(spec), ("margin",), restarts=1)
+    found["validation_attack_steps"] = found.pop("attack_steps")
+    found["attack_step_size"] = found.pop("step_size")
+    return found
+
+
+def _difference(first: tuple[int, int], second: tuple[int, int], said: Stated = NOTHING) -> Measure:
     low, high = newcombe(*first, *second)
     value = first[0] / first[1] - second[0] / second[1]
     return Measure(
         value, float(low), float(high), n=min(first[1], second[1]), interval="Newcombe 95 %", unit="share difference",
-        description=description,
+        **said,
     )  # fmt: skip
 
 
-def _paired_difference(best: Measurement, last: Measurement, description: str) -> Measure:
+def _paired_difference(best: Measurement, last: Measurement, said: Stated) -> Measure:
     """Robust accuracy at best minus at last. Without a word on single images the two count as independent."""
     if not (best.robust_flags and last.robust_flags and best.robust[1] == last.robust[1]):
-        measure = _difference(best.robust, last.robust, description)
+        measure = _difference(best.robust, last.robust, said)
         return replace(measure, interval="Newcombe 95 %, as if of independent images")
     first, second = (unpacked(found.robust_flags, found.robust[1]) for found in (best, last))
     both, best_only, last_only = (int(flags.sum()) for flags in (first & second, first & ~second, second & ~first))
@@ -259,7 +260,7 @@ def _paired_difference(best: Measurement, last: Measurement, description: str) -
     low, high = newcombe_paired(both, best_only, last_only, n - both - best_only - last_only)
     return Measure(
         (best_only - last_only) / n, float(low), float(high), n=n, interval="Newcombe 95 %, paired", unit="share difference",
-        description=description,
+        **said,
     )  # fmt: skip
 
 

@@ -7,8 +7,10 @@ independent. A mean relative to AlexNet (mCE) is not computed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from difrob.inputs.corrupted_misfits import other_classes, other_shape
 from difrob.inputs.misfits import refuse
 from difrob.jobs.per_image import ResultTable
 from difrob.memory import MicroBatches
-from difrob.metrics.accuracy import mean_measure
+from difrob.metrics.accuracy import NONE, mean_measure
 from difrob.metrics.conditions import counted, stated
 from difrob.metrics.intervals import wilson
 from difrob.nets.classifiers import Classifier
@@ -131,13 +133,13 @@ class CorruptedAccuracy:
         }
         everything = ", ".join(corrupted.corruptions)
         measure = _mean_over_images(
-            right.mean(axis=(0, 1)), stated(SHARE_OF_VERSIONS, **conditions, corruptions=everything)
+            right.mean(axis=(0, 1)), **stated(SHARE_OF_VERSIONS, **conditions, corruptions=everything)
         )
         recorder.result("mean_corruption_accuracy", measure)
         for corruption, versions in zip(corrupted.corruptions, right, strict=True):
-            alone = _mean_over_images(versions.mean(axis=0), stated(SHARE_OF_VERSIONS, **conditions))
+            alone = _mean_over_images(versions.mean(axis=0), **stated(SHARE_OF_VERSIONS, **conditions))
             recorder.result(f"corruption/{corruption}_accuracy", alone)
-        levels = [_mean_over_images(right[:, level].mean(axis=0), "") for level in range(SEVERITIES)]
+        levels = [_mean_over_images(right[:, level].mean(axis=0)) for level in range(SEVERITIES)]
         recorder.curve(
             "mean_corruption_accuracy_over_severity", len(self.table) + len(self.verdicts),
             np.arange(1.0, SEVERITIES + 1), np.array([level.value for level in levels]),
@@ -151,9 +153,9 @@ class CorruptedAccuracy:
         )
 
 
-def _mean_over_images(shares: np.ndarray, description: str) -> Measure:
+def _mean_over_images(shares: np.ndarray, description: str = "", conditions: Mapping[str, Any] = NONE) -> Measure:
     """The mean of one share per image, its interval cut to [0, 1]."""
-    measure = mean_measure(shares, description, unit="share")
+    measure = mean_measure(shares, description, conditions, unit="share")
     if measure.low is None or measure.high is None:
         return measure
     return replace(measure, low=max(measure.low, 0.0), high=min(measure.high, 1.0))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
-from difrob.metrics.conditions import counted, data_set_condition, stated
+from difrob.metrics.conditions import attack_conditions, measured_images, stated
 from difrob.metrics.intervals import wilson
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
@@ -65,7 +65,8 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
         if spec.sanity_checks:
             recorder.check_stop()
             check_for_masking(spec, recorder, classifier, images, table, device)
-    report(spec, recorder, table, data_set_condition(recorder.data_set(training.data.dataset), spec.split))
+    record = recorder.data_set(training.data.dataset)
+    report(spec, recorder, table, measured_images(table["index"], spec.split, record))
     if under_corruption is not None:
         under_corruption.report()
 
@@ -238,21 +239,16 @@ def check_for_masking(
     recorder.attribute("masking_checks", {c.name: {"passed": c.passed, **c.numbers} for c in checks})
 
 
-def report(spec: EvaluateSpec, recorder: Recorder, table: ResultTable, data_set: str) -> None:
-    """The final numbers; each names its attack, and the data set, so that those of two sets are never taken for alike."""
-    restarts = spec.restarts if spec.attack.random_start else 1
-    ball = f"{spec.attack.norm} eps {spec.attack.eps:g}, {spec.attack.steps} steps, {counted(restarts, 'restart')} per loss"
-    where = f"{len(table)} {spec.split} images"
-    recorder.result(
-        "clean_accuracy", share_measure(table["clean_correct"], stated(f"unattacked, {where}", data_set=data_set))
-    )
-    union = f"PGD with {' and '.join(_spoken(spec.losses))}, {ball}, {where}"
-    recorder.result("robust_accuracy", share_measure(table["robust_correct"], stated(union, data_set=data_set)))
-    for name, spoken in zip(spec.losses, _spoken(spec.losses), strict=True):
-        alone = f"PGD with {spoken} alone, {ball}, {where}"
-        recorder.result(
-            f"robust_accuracy_{name}", share_measure(table[f"robust_{name}"], stated(alone, data_set=data_set))
-        )
+def report(spec: EvaluateSpec, recorder: Recorder, table: ResultTable, measured_on: dict[str, Any]) -> None:
+    """The final numbers; each states its attack, and the images, so that those of two sets are never taken for alike."""
+
+    def under(*losses: str) -> dict[str, Any]:
+        return {**attack_conditions(spec.attack, losses, spec.restarts), **measured_on}
+
+    recorder.result("clean_accuracy", share_measure(table["clean_correct"], **stated("unattacked", **measured_on)))
+    recorder.result("robust_accuracy", share_measure(table["robust_correct"], **stated("", **under(*spec.losses))))
+    for name in spec.losses:
+        recorder.result(f"robust_accuracy_{name}", share_measure(table[f"robust_{name}"], **stated("", **under(name))))
     recorder.attribute(
         "passes_per_image",
         {name: float(table[f"{name}_passes"].mean()) for name in ("forward", "backward")},
@@ -263,7 +259,3 @@ def report(spec: EvaluateSpec, recorder: Recorder, table: ResultTable, data_set:
         {meaning: int((table["broken_by"] == code).sum()) for code, meaning in meanings.items()},
     )
     recorder.attribute("broken_by_codes", {str(code): meaning for code, meaning in meanings.items()})
-
-
-def _spoken(losses: Sequence[str]) -> list[str]:
-    return [f"{name.replace('_', '-')} loss" for name in losses]

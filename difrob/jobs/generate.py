@@ -32,7 +32,7 @@ from difrob.jobs.micro_batches import sampling_pieces
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure
 from difrob.metrics.frechet import pixel_frechet_measure
-from difrob.metrics.memorisation import duplicate_measure, memorised_measure, nearest_neighbours
+from difrob.metrics.memorisation import exact_copy_measure, memorised_measure, nearest_neighbours
 from difrob.nets.storage import pack
 from difrob.runs.interface import Recorder
 from difrob.specs import GenerateSpec
@@ -232,7 +232,7 @@ def report(recorder: Recorder, images: np.ndarray, labels: np.ndarray, training:
     if len(images) > 1:
         recorder.result("frechet_distance", pixel_frechet_measure(images, training.images))
     recorder.result("memorised_share", memorised_measure(nearest))
-    recorder.result("duplicate_share", duplicate_measure(images, nearest))
+    recorder.result("exact_copy_share", exact_copy_measure(images, nearest))
 
     pairs: list[np.ndarray] = []
     captions: list[str] = []

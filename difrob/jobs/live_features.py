@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from difrob.comparison import FEATURES_MEASURED
 from difrob.data import as_uint8
 from difrob.jobs.feature_pictures import planes
 from difrob.metrics.conditions import counted, stated
@@ -18,25 +17,19 @@ from difrob.specs import AttackSpec, TrainClassifierSpec
 from difrob.training.feature_watch import MOST_IMAGES, PLANE, WatchedFeatures, dictionary_options, watch_features
 from difrob.training.validation import FixedImages
 
+FEATURES_MEASURED = "features_measured"
 PICTURE_SIDE = 160
-# What each number of the last measurement is as a result, and its unit.
+# What each number of the last measurement is as a result.
 NUMBERS = {
-    "effective_rank": ("effective rank of the penultimate features", "directions"),
-    "participation_ratio": ("participation ratio of the penultimate features", "directions"),
-    "alignment_adversarial": (
-        "squared distance on the unit sphere of an image's features to those of the attacked image", "squared length",
-    ),
-    "uniformity": ("logarithm of the mean closeness exp(-2 d^2) of two images' features", ""),
-    "classification_dimension_95": (
-        "fewest principal components with 95 % of the accuracy of all of them under the model's own head", "components",
-    ),
-    "autoencoder_loss": (
-        "held-out reconstruction error of a top-k sparse autoencoder as a share of the variance", "share of variance",
-    ),
-    "high_frequency_share": (
-        "share of the input gradient's radial power spectrum above half of the Nyquist frequency", "share",
-    ),
-}  # fmt: skip
+    "effective_rank": "effective rank of the penultimate features",
+    "participation_ratio": "participation ratio of the penultimate features",
+    "alignment_adversarial": "squared distance on the unit sphere of an image's features to those of the attacked image",
+    "uniformity": "logarithm of the mean closeness exp(-2 d^2) of two images' features",
+    "classification_dimension_95": "fewest principal components with 95 % of the accuracy of all of them under the model's "
+    "own head",
+    "autoencoder_loss": "held-out reconstruction error of a top-k sparse autoencoder as a share of the variance",
+    "high_frequency_share": "share of the input gradient's radial power spectrum above half of the Nyquist frequency",
+}
 
 
 def features_are_due(spec: TrainClassifierSpec, step: int) -> bool:
@@ -63,7 +56,7 @@ def record_features(
         attack: is named in a caption.
         spec: of the training.
     """
-    state_conditions(network, recorder, validation, known, spec)
+    conditions = features_conditions(network, recorder, validation, known, spec)
     found = watch_features(
         network, known.images, validation.images, validation.labels, adversarial,
         autoencoder_steps=spec.features_autoencoder_steps, at_once=validation.pieces.size,
@@ -73,16 +66,8 @@ def record_features(
     images = min(len(validation), MOST_IMAGES)
     for name, value in found.numbers.items():
         recorder.metric(f"features/{name}", step, value)
-        what, unit = NUMBERS[name]
-        recorder.result(
-            f"features_{name}",
-            Measure(
-                value,
-                n=images,
-                unit=unit,
-                description=f"{what}, of {counted(images, 'validation image')}, step {step:,}",
-            ),
-        )
+        said = stated(f"{NUMBERS[name]}, step {step:,}", **conditions)
+        recorder.result(f"features_{name}", Measure(value, n=images, **said))
     if found.eigenvalues.any():
         recorder.curve(
             "features/feature_spectrum", step, np.arange(1, len(found.eigenvalues) + 1, dtype=np.float64),
@@ -91,12 +76,13 @@ def record_features(
     draw_plane(network, recorder, step, found, validation.labels, attack)
 
 
-def state_conditions(
+def features_conditions(
     network: Classifier, recorder: Recorder, validation: FixedImages, known: FixedImages, spec: TrainClassifierSpec
-) -> None:
-    """What the numbers depend on besides the weights, as an attribute, and as a result that comparisons read.
+) -> dict[str, Any]:
+    """What the numbers depend on besides the weights: as an attribute, and as the conditions of each of them.
 
-    It is the same at every measurement, and told each time: a run that is resumed need not know what was told before.
+    The attribute is the same at every measurement, and told each time: a run that is resumed need not know what was told
+    before.
     """
     width, steps = network.head.in_features, spec.features_autoencoder_steps
     count, learnt = min(len(validation), MOST_IMAGES), min(len(known), MOST_IMAGES)
@@ -116,12 +102,12 @@ def state_conditions(
             "learning": f"{counted(steps, 'step')} of {options.batch_size} at {options.learning_rate:g}",
         }
     recorder.attribute(FEATURES_MEASURED, facts)
-    images = f"{counted(count, 'validation image')} of {spec.data.dataset} ({facts['images_digest']})"
-    description = stated(
-        "validation images whose features are measured in training", images=images,
-        features=f"{width} of {spec.network.architecture}", fitted_to=counted(learnt, "training image"), **dictionary,
-    )  # fmt: skip
-    recorder.result(FEATURES_MEASURED, Measure(float(count), n=count, unit="images", description=description))
+    return {
+        "images": f"{counted(count, 'validation image')} of {spec.data.dataset} ({facts['images_digest']})",
+        "features": f"{width} of {spec.network.architecture}",
+        "fitted_to": counted(learnt, "training image"),
+        **dictionary,
+    }
 
 
 def images_digest(images: FixedImages) -> str:

@@ -147,7 +147,7 @@ def _report_duplicates(spec: MeasureSpec, recorder: Recorder, table: ResultTable
     pixels = int(np.prod(measured.images.shape[1:]))
     sizes = {"generated": counted(len(table), "image")}
     what = "images equal, pixel by pixel, to an earlier one of the set"
-    recorder.result("duplicate_share", share_measure(distance == 0, stated(what, **sizes)))
+    recorder.result("duplicate_share", share_measure(distance == 0, **stated(what, **sizes)))
     recorder.result(
         "near_duplicate_share",
         near_copy_measure(distance, pixels, spec.near_copy, "an earlier one of the set", **sizes),

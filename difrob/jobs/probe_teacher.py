@@ -335,13 +335,13 @@ def report(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, prober: Pro
     for name, kind, what, row, winner in reported:
         under = attack[kind] | ({} if winner is None else {"chosen": winner.chosen})
         right = np.arange(images[row]) < table[f"{kind}_right"][row]
-        recorder.result(name, share_measure(right, stated(f"{kind} accuracy, {what}", **conditions, **under)))
+        recorder.result(name, share_measure(right, **stated(f"{kind} accuracy, {what}", **conditions, **under)))
     for name, winner in (("best_sigma", clean), ("best_robust_sigma", robust)):
-        description = stated(
+        said = stated(
             f"noise level of the best cell by {winner.by} accuracy, {winner.block}", **conditions, **attack[winner.by],
             chosen=winner.chosen,
         )  # fmt: skip
-        recorder.result(name, Measure(winner.sigma, unit="[-1,1] range", description=description))
+        recorder.result(name, Measure(winner.sigma, unit="[-1,1] range", **said))
 
 
 def cells(sweep: Sweep, table: ResultTable) -> list[dict[str, str | float]]:

@@ -123,7 +123,7 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
             recorder.metric("images_per_second", done, (done - clocked) * spec.batch_size / (now - clock))
             if ranks.leads and (done % (LOGS_PER_VALIDATION * spec.log_every) == 0 or last):
                 for name, held in (("validation/loss", held_out), ("train/loss", seen_noise)):
-                    measure = mean_measure(held.losses(model.average.module), "", unit="EDM loss")
+                    measure = mean_measure(held.losses(model.average.module), unit="EDM loss")
                     recorder.metric(name, done, measure.value, measure.low, measure.high, interval=measure.interval)
             clock, clocked = time.perf_counter(), done
         if ranks.leads and spec.sample_every and (done % spec.sample_every == 0 or last):
@@ -144,8 +144,8 @@ def run(spec: TrainDenoiserSpec, recorder: Recorder, device: torch.device) -> No
     losses = held_out.losses(model.average.module)
     unit = model.parameterisation.loss_name
     what = f"{unit} of the averaged weights on held-out images, {VALIDATION_DRAWS} fixed noise levels each"
-    described = stated(what, data_set=data_set_condition(recorder.data_set(spec.data.dataset), "validation"))
-    recorder.result("validation_loss", mean_measure(losses, described, unit=unit))
+    said = stated(what, data_set=data_set_condition(recorder.data_set(spec.data.dataset), "validation"))
+    recorder.result("validation_loss", mean_measure(losses, **said, unit=unit))
     recorder.result(
         "training_images", Measure(len(training), n=len(training), unit="images", description="images learnt from")
     )

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from difrob.metrics.intervals import clopper_pearson, mean_interval, wilson
+from difrob.quantities import SHARE
 from difrob.runs.interface import Measure
 
+NONE: Mapping[str, Any] = {}
 LEVEL = 0.95
 TWO_SIDED_95 = 1.959963984540054
 
 
-def share_measure(flags: ArrayLike, description: str, *, exact: bool = False) -> Measure:
+def share_measure(
+    flags: ArrayLike, description: str = "", conditions: Mapping[str, Any] = NONE, *, exact: bool = False
+) -> Measure:
     """The share of images with a property, e.g. classified correctly.
 
     Args:
         flags: one truth value per image; at least one.
-        description: what was measured; an attack is named with norm, radius, steps and restarts.
+        description: what was measured.
+        conditions: how; an attack is stated with norm, radius, steps and restarts. Both are what
+            :func:`~difrob.metrics.conditions.stated` returns.
         exact: Clopper-Pearson (for certified shares) instead of Wilson.
     """
     values = np.asarray(flags, dtype=bool)
@@ -30,17 +39,24 @@ def share_measure(flags: ArrayLike, description: str, *, exact: bool = False) ->
         high=float(interval.high),
         n=n,
         interval=name,
-        unit="share",
+        unit=SHARE,
         description=description,
+        conditions=conditions,
     )
 
 
-def mean_measure(values: ArrayLike, description: str, *, unit: str) -> Measure:
-    """The mean of one value per image with Student's t interval; no interval for a single value."""
+def mean_measure(
+    values: ArrayLike, description: str = "", conditions: Mapping[str, Any] = NONE, *, unit: str
+) -> Measure:
+    """The mean of one value per image with Student's t interval; no interval for a single value.
+
+    ``description`` and ``conditions`` as in :func:`share_measure`.
+    """
     sample = np.asarray(values, dtype=np.float64)
     mean, low, high = mean_interval(sample, LEVEL)
     if sample.size < 2:
-        return Measure(value=mean, n=sample.size, unit=unit, description=description)
+        return Measure(value=mean, n=sample.size, unit=unit, description=description, conditions=conditions)
     return Measure(
-        value=mean, low=low, high=high, n=sample.size, interval="Student t 95 %", unit=unit, description=description
-    )
+        value=mean, low=low, high=high, n=sample.size, interval="Student t 95 %", unit=unit, description=description,
+        conditions=conditions,
+    )  # fmt: skip

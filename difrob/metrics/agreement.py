@@ -37,7 +37,7 @@ def agreement_measure(labels: np.ndarray, predictions: np.ndarray, /, **conditio
         labels, predictions: int64 [n >= 1].
         conditions: what else the description states.
     """
-    return share_measure(labels == predictions, stated("label and classifier agree", **conditions))
+    return share_measure(labels == predictions, **stated("label and classifier agree", **conditions))
 
 
 def agreement_by_class(labels: np.ndarray, predictions: np.ndarray) -> ClassAgreement:

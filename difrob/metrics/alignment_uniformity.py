@@ -95,7 +95,7 @@ def alignment_uniformity_measures(
     found = {
         "alignment_adversarial": mean_measure(
             partner_distances(features, adversarial),
-            stated(f"{pairs} of an image's features to those of the attacked image", attack=attack, **conditions),
+            **stated(f"{pairs} of an image's features to those of the attacked image", attack=attack, **conditions),
             unit="squared length",
         )
     }
@@ -106,7 +106,7 @@ def alignment_uniformity_measures(
         value = float(known.mean())
         found["alignment_class"] = Measure(
             value, max(value - half_width, 0.0), value + half_width, n=len(known), interval=PAIRS, unit="squared length",
-            description=stated(f"{pairs} of an image's features to those of another image of its class", **conditions),
+            **stated(f"{pairs} of an image's features to those of another image of its class", **conditions),
         )  # fmt: skip
     closeness = pair_closeness(features, between)
     mean = float(closeness.mean())
@@ -114,6 +114,6 @@ def alignment_uniformity_measures(
     value = float(np.log(mean))
     found["uniformity"] = Measure(
         value, value - half_width, value + half_width, n=n, interval=PAIRS, unit="nats",
-        description=stated("logarithm of the mean closeness exp(-2 d^2) of two images' features", **conditions),
+        **stated("logarithm of the mean closeness exp(-2 d^2) of two images' features", **conditions),
     )  # fmt: skip
     return found

@@ -140,7 +140,7 @@ def dimension_measures(
         what = f"fewest principal components with {100 * share:g} % of the accuracy of all of them under {whose}"
         measures[f"classification_dimension_{round(100 * share)}{suffix}"] = Measure(
             float(smallest_sufficient(right.sum(axis=0).astype(np.float64), share)), float(low), float(high),
-            n=len(right), interval=BOOTSTRAP, unit="components", description=stated(what, **conditions),
+            n=len(right), interval=BOOTSTRAP, unit="components", **stated(what, **conditions),
         )  # fmt: skip
     return measures
 

@@ -106,7 +106,7 @@ def frechet_measure(
         n=a.count,
         interval="delta method 95 %",
         unit="squared feature unit",
-        description=stated("Fréchet distance, grows as the sets shrink", **conditions),
+        **stated("Fréchet distance, grows as the sets shrink", **conditions),
     )
 
 

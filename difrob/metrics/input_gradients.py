@@ -85,4 +85,4 @@ def share_of_high_frequencies(spectra: np.ndarray, height: int, width: int, /, *
             "gradients cannot be measured; leave 'gradients' out"
         )
     what = "share of the input gradient's radial power spectrum above half of the Nyquist frequency"
-    return mean_measure(known, stated(what, **conditions), unit="share")
+    return mean_measure(known, **stated(what, **conditions), unit="share")

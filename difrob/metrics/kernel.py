@@ -84,7 +84,7 @@ def kernel_measure(
     smallest = [len(generated) // subsets, len(reference) // subsets]
     how = f"{subsets} disjoint, of at least {smallest[0]} generated and {smallest[1]} reference images each"
     what = "squared maximum mean discrepancy with the kernel (x.y/d + 1)^3"
-    return mean_measure(values, stated(what, **conditions, subsets=how), unit="squared kernel unit")
+    return mean_measure(values, **stated(what, **conditions, subsets=how), unit="squared kernel unit")
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

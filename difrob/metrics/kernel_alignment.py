@@ -51,9 +51,7 @@ def alignment_measures(
             return statistic(x[rows], y[rows])
 
         value, low, high = jackknife_interval(of_rows, len(x), seed, between)
-        found[name] = Measure(
-            value, low, high, n=len(x), interval=JACKKNIFE, unit="", description=stated(what, **conditions)
-        )
+        found[name] = Measure(value, low, high, n=len(x), interval=JACKKNIFE, unit="", **stated(what, **conditions))
     return found
 
 

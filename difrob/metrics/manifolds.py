@@ -86,11 +86,11 @@ def precision_and_recall(found: Overlap, k: int, /, **conditions: str) -> dict[s
     return {
         "precision": share_measure(
             found.balls > 0,
-            stated("generated images in the ball of any reference image", **conditions, balls=balls),
+            **stated("generated images in the ball of any reference image", **conditions, balls=balls),
         ),
         "recall": share_measure(
             found.recalled,
-            stated("reference images in the ball of any generated image", **conditions, balls=balls),
+            **stated("reference images in the ball of any generated image", **conditions, balls=balls),
         ),
     }
 
@@ -101,11 +101,11 @@ def density_and_coverage(found: Overlap, k: int, /, **conditions: str) -> dict[s
     return {
         "density": mean_measure(
             found.balls / k,
-            stated("reference balls that hold a generated image over k", **conditions, balls=balls),
+            **stated("reference balls that hold a generated image over k", **conditions, balls=balls),
             unit="balls / k",
         ),
         "coverage": share_measure(
             found.covered,
-            stated("reference balls that hold any generated image", **conditions, balls=balls),
+            **stated("reference balls that hold any generated image", **conditions, balls=balls),
         ),
     }

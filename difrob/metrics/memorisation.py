@@ -99,7 +99,7 @@ def pixel_distance(squares: np.ndarray) -> np.ndarray:
 def memorised_measure(nearest: Nearest, /, **conditions: str) -> Measure:
     """Share of images that are memories of one training image (Yoon et al. 2023)."""
     what = "images at less than a third of the distance to their nearest training image than to the second nearest"
-    return share_measure(nearest.memorised, stated(what, **conditions))
+    return share_measure(nearest.memorised, **stated(what, **conditions))
 
 
 def near_copy_measure(distance: np.ndarray, pixels: int, limit: float, of: str, /, **conditions: str) -> Measure:
@@ -113,7 +113,7 @@ def near_copy_measure(distance: np.ndarray, pixels: int, limit: float, of: str, 
         conditions: what else the description states.
     """
     what = f"images that differ from {of} by at most {limit:g}, root mean square over the pixels"
-    return share_measure(is_near(distance, pixels, limit), stated(what, **conditions))
+    return share_measure(is_near(distance, pixels, limit), **stated(what, **conditions))
 
 
 def is_near(distance: np.ndarray, pixels: int, limit: float) -> np.ndarray:
@@ -122,7 +122,7 @@ def is_near(distance: np.ndarray, pixels: int, limit: float) -> np.ndarray:
     return flags
 
 
-def duplicate_measure(images: np.ndarray, nearest: Nearest) -> Measure:
+def exact_copy_measure(images: np.ndarray, nearest: Nearest) -> Measure:
     """Share of images whose pixels equal a training image or an earlier image of the set exactly.
 
     Args:
@@ -171,12 +171,12 @@ def closeness_ratio_measure(training: Nearest, held_out: Nearest, /, **condition
     ordered = np.sort(ratios)
     first, last = int(np.floor(n / 2 - reach)), int(np.ceil(n / 2 + reach))
     what = "median distance to the nearest training image over that to the nearest held-out image"
-    description = stated(what, **conditions)
+    said = stated(what, **conditions)
     if first < 1 or last >= n:
-        return Measure(value=median, n=n, unit="ratio", description=description)
+        return Measure(value=median, n=n, unit="ratio", **said)
     return Measure(
         value=median, low=float(ordered[first - 1]), high=float(ordered[last]), n=n,
-        interval="jackknife over the real images, at least 95 %", unit="ratio", description=description,
+        interval="jackknife over the real images, at least 95 %", unit="ratio", **said,
     )  # fmt: skip
 
 
@@ -199,8 +199,7 @@ def copying_measure(generated: np.ndarray, held_out: np.ndarray, split: str, /, 
     """
     area, low, high = separation_interval(generated, held_out, LEVEL)
     what = "probability that a generated image is nearer to the training images than a held-out one"
-    description = stated(what, **conditions, held_out=counted(len(held_out), f"{split} image"))
+    said = stated(what, **conditions, held_out=counted(len(held_out), f"{split} image"))
     return Measure(
-        value=area, low=low, high=high, n=len(generated), interval="DeLong 95 %", unit="probability",
-        description=description,
+        value=area, low=low, high=high, n=len(generated), interval="DeLong 95 %", unit="probability", **said,
     )  # fmt: skip

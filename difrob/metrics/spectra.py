@@ -77,7 +77,7 @@ def rank_measures(
             n=len(features),
             interval=JACKKNIFE,
             unit="directions",
-            description=stated(what, **conditions),
+            **stated(what, **conditions),
         )
     return found
 

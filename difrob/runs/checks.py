@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from difrob.quantities import quantity_of
 from difrob.runs.file_writer import plain_text
 from difrob.runs.interface import Measure
 from difrob.runs.journal import MAX_FRAME, REFERENCE
@@ -112,7 +114,17 @@ def checked_measure(measure: Measure) -> Measure:
         interval=plain_text(str(measure.interval)),
         unit=plain_text(str(measure.unit)),
         description=plain_text(str(measure.description)),
+        conditions=checked_json(dict(measure.conditions)),
+        title=plain_text(str(measure.title)),
+        better=plain_text(str(measure.better)),
     )
+
+
+def as_declared(name: str, measure: Measure) -> Measure:
+    """A result that says itself what it is: title, direction, and the unit where it states none."""
+    quantity = quantity_of(name)
+    unit = measure.unit or quantity.unit
+    return replace(measure, unit=unit, title=quantity.title, better=quantity.better.value)
 
 
 def first_batch(records: list[dict[str, Any]]) -> int:

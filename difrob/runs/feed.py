@@ -12,7 +12,7 @@ from typing import Any
 
 from difrob.errors import UserError
 from difrob.runs.journal import scan_journal
-from difrob.runs.journal_contents import Contents
+from difrob.runs.journal_contents import Contents, Said
 from difrob.runs.locks import is_locked
 from difrob.runs.reader import (
     RunReader,
@@ -65,8 +65,9 @@ class RunFeed:
         return self._take(self._follow(self._known.sequence).add(scan.frames))
 
     def _follow(self, sequence: int) -> Contents:
-        """Room for what is new; the name of an interval was said once, perhaps long ago."""
-        return Contents(sequence=sequence, intervals=dict(self._known.intervals))
+        """Room for what is new; what a metric is, and the name of its interval, was said once, perhaps long ago."""
+        known = self._known
+        return Contents(sequence=sequence, intervals=dict(known.intervals), quantities=dict(known.quantities))
 
     def _read_from_the_start(self) -> FeedUpdate:
         """The journal was cleared: read on from its start, and everything anew only if a frame was missed."""
@@ -99,7 +100,8 @@ class RunFeed:
             self._header, self._alive, self._offset, self._stamp = look.header, look.alive, look.offset, look.stamp
             metrics = metrics_of(look)
             intervals = {name: series.interval for name, series in metrics.items() if series.interval}
-            self._known = Contents(sequence=look.contents.sequence, intervals=intervals)
+            quantities = {name: Said(series.title, series.unit, series.better) for name, series in metrics.items()}
+            self._known = Contents(sequence=look.contents.sequence, intervals=intervals, quantities=quantities)
             self._remember(look.contents)
             return FeedUpdate(
                 self._summary(), True, metrics, list(curves_of(look).values()), pictures_of(look), log_of(look)
@@ -110,6 +112,7 @@ class RunFeed:
         known.sequence = max(known.sequence, news.sequence)
         known.results |= news.results
         known.intervals |= news.intervals
+        known.quantities |= news.quantities
         known.progress = news.progress or known.progress
         known.state = news.state or known.state
         known.ended = news.ended or known.ended

@@ -22,7 +22,7 @@ from difrob.errors import UserError
 from difrob.runs.damage.guard import require_harmless
 from difrob.runs.interface import Checkpoint
 from difrob.runs.journal import MAX_SEQUENCE
-from difrob.runs.records import Curve, LogLine, Pictures, Series
+from difrob.runs.records import SERIES_WORDS, Curve, LogLine, Pictures, Series
 from difrob.runs.schema import SCHEMA_VERSION as SCHEMA_VERSION
 from difrob.runs.schema import Damaged as Damaged
 from difrob.runs.schema import check_version
@@ -181,7 +181,7 @@ def read_series(group: h5py.Group) -> Series:
     gaps = np.full(len(value), np.nan)
     low, high = (_column(group, name, len(value)) if has_link(group, name) else gaps for name in ("low", "high"))
     step, time = (_column(group, name, len(value)) for name in ("step", "time"))
-    return Series(step, time, value, low, high, str(group.attrs.get("interval", "")))
+    return Series(step, time, value, low, high, **{word: str(group.attrs.get(word, "")) for word in SERIES_WORDS})
 
 
 def read_curves(file: h5py.File, until: int | None = None) -> list[Curve]:
@@ -201,6 +201,7 @@ def read_curve(group: h5py.Group, key: str) -> Curve:
     y = _column(data, "y", len(x))
     low, high = (_column(data, name, len(x)) if has_link(data, name) else None for name in ("low", "high"))
     labels = {name: str(data.attrs[name]) for name in ("x_label", "y_label", "interval")}
+    labels |= {name: str(data.attrs.get(name, "")) for name in ("title", "unit", "better")}
     return Curve(str(group.attrs["name"]), int(data.attrs["step"]), x, y, low, high, **labels)
 
 

@@ -26,7 +26,7 @@ from difrob.runs.file_contents import (
 )
 from difrob.runs.interface import Checkpoint
 from difrob.runs.journal_contents import Contents
-from difrob.runs.records import Curve, Pictures, RunSummary
+from difrob.runs.records import SERIES_WORDS, Curve, Pictures, RunSummary
 from difrob.runs.retention import Retention
 from difrob.runs.schema import SCHEMA_VERSION
 from difrob.runs.summary_json import summary_to_json
@@ -95,9 +95,10 @@ class FileWriter:
         for name, series in self._contents.series_after(old).items():
             group = _named_group(root, name)
             group.attrs.update({"NX_class": "NXdata", "signal": "value", "axes": ["step"]})
-            _set_attributes(group, {"interval": series.interval})
+            _set_attributes(group, {word: getattr(series, word) for word in SERIES_WORDS})
             for column in ["step", "time", "value"] + (["low", "high"] if series.has_interval else []):
                 group[column] = getattr(series, column)
+            _set_attributes(group["value"], {"long_name": series.title or name, "units": series.unit})
             self._check()
 
     def _write_curves(self) -> None:
@@ -219,7 +220,8 @@ class FileWriter:
         group = self._target["summary"]
         for name, measure in summary.results.items():
             values = {key: value for key, value in asdict(measure).items() if value is not None}
-            _set_attributes(_named_group(group, name), values)
+            values["conditions"] = json.dumps(values["conditions"])
+            _set_attributes(_named_group(group, name), {**values, "sentence": measure.sentence})
 
 
 def _write_curve(data: h5py.Group, curve: Curve) -> None:
@@ -228,6 +230,7 @@ def _write_curve(data: h5py.Group, curve: Curve) -> None:
         {
             "NX_class": "NXdata", "signal": "y", "axes": ["x"], "step": curve.step,
             "x_label": curve.x_label, "y_label": curve.y_label, "interval": curve.interval,
+            "title": curve.title, "unit": curve.unit, "better": curve.better,
         },
     )  # fmt: skip
     for column in ("x", "y", "low", "high"):
@@ -235,7 +238,7 @@ def _write_curve(data: h5py.Group, curve: Curve) -> None:
         if values is not None:
             data[column] = np.asarray(values, dtype=np.float64)
     _set_attributes(data["x"], {"long_name": curve.x_label})
-    _set_attributes(data["y"], {"long_name": curve.y_label})
+    _set_attributes(data["y"], {"long_name": curve.y_label, "units": curve.unit})
 
 
 def _write_batch(group: h5py.Group, key: str, pictures: Pictures) -> None:

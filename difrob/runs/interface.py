@@ -6,11 +6,13 @@ reports goes through a :class:`Recorder`, and everything it needs from other run
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from difrob.quantities.conditions import sentence
 from difrob.runs.datasets import DataSetRecord
 
 
@@ -25,7 +27,11 @@ class Measure:
         interval: what the interval is, e.g. ``"Wilson 95 %"``.
         unit: ``"share"`` for accuracies in [0,1], ``"share difference"`` for what one has more than another (-1 to 1), else
             the unit.
-        description: what was measured, with the attack, norm and radius named where there is one.
+        description: what was measured, in words.
+        conditions: how it was measured, as plain JSON data by name: attack, norm, eps, steps, sigma, data set, ...; see
+            :mod:`difrob.quantities.conditions`.
+        title, better: as :mod:`difrob.quantities` declares them. The recorder fills them in (and the unit, where it is
+            left out), so that a file explains itself.
     """
 
     value: float
@@ -35,6 +41,14 @@ class Measure:
     interval: str = ""
     unit: str = ""
     description: str = ""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    better: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was measured and under which conditions."""
+        return sentence(self.description, self.conditions)
 
 
 @dataclass(frozen=True)

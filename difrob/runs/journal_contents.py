@@ -17,10 +17,26 @@ from difrob.runs.interface import Measure
 from difrob.runs.journal import Frame
 from difrob.runs.records import Curve, LogLine, Pictures, Progress, Series
 from difrob.runs.states import RunState
+from difrob.runs.summary_json import measure_from_json
 
 FROM_THE_START = -1
 _COLUMNS = 5  # step, time, value, low, high
 _NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a record says of a metric beside its numbers; "" where it says nothing."""
+
+    title: str = ""
+    unit: str = ""
+    better: str = ""
+
+    @classmethod
+    def of(cls, values: list[str]) -> Said:
+        """Title, unit and direction as the journal has them."""
+        title, unit, better = (str(value) for value in values)
+        return cls(title, unit, better)
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,7 @@ class Ended:
 
 @dataclass
 class Contents:
-    """Everything that a stretch of journal says; ``intervals`` are the names of those of metrics, by metric.
+    """Everything that a stretch of journal says; ``intervals`` and ``quantities`` say what metrics are, by metric.
 
     ``rewind`` is set when it begins by going back to a step (:data:`FROM_THE_START`: before step 0). Metric rows lie one
     after the other in flat arrays of numbers, by name: a million of them takes 40 MB instead of 300.
@@ -45,6 +61,7 @@ class Contents:
     rewind: int | None = None
     metric_rows: dict[str, array[float]] = field(default_factory=dict)
     intervals: dict[str, str] = field(default_factory=dict)
+    quantities: dict[str, Said] = field(default_factory=dict)
     curves: list[Curve] = field(default_factory=list)
     pictures: list[Pictures] = field(default_factory=list)
     samples: list[dict[str, np.ndarray]] = field(default_factory=list)
@@ -78,7 +95,11 @@ class Contents:
 
     def series(self) -> dict[str, Series]:
         """The metric rows as arrays, by name."""
-        return {name: _as_series(rows, self.intervals.get(name, "")) for name, rows in self.metric_rows.items() if rows}
+        return {
+            name: _as_series(rows, self.intervals.get(name, ""), self.quantities.get(name, Said()))
+            for name, rows in self.metric_rows.items()
+            if rows
+        }
 
     def series_after(self, old: dict[str, Series]) -> dict[str, Series]:
         """``old`` series, each followed by what is new of it, and those that are altogether new; sorted by name."""
@@ -94,6 +115,7 @@ class Contents:
         self.metric_rows.setdefault(name, array("d")).frombytes(table.tobytes())
         if series.interval:
             self.intervals[name] = series.interval
+        self.quantities[name] = Said(series.title, series.unit, series.better)
 
     @property
     def sample_count(self) -> int:
@@ -107,6 +129,7 @@ class Contents:
                     row = (step, time, value, _NAN if low is None else low, _NAN if high is None else high)
                     self.metric_rows.setdefault(name, array("d")).extend(row)
                 self.intervals |= {name: str(interval) for name, interval in record.get("intervals", {}).items()}
+                self.quantities |= {name: Said.of(said) for name, said in record.get("quantities", {}).items()}
             case "curve":
                 self.curves.append(Curve(**{key: value for key, value in record.items() if key != "type"}))
             case "images":
@@ -118,7 +141,7 @@ class Contents:
             case "log":
                 self.log.append(LogLine(record["time"], record["level"], record["text"]))
             case "result":
-                self.results[record["name"]] = Measure(**record["measure"])
+                self.results[record["name"]] = measure_from_json(**record["measure"])
             case "attribute":
                 self.attributes[record["name"]] = record["value"]
             case "parent":
@@ -150,7 +173,8 @@ def _as_table(rows: array[float]) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(-1, _COLUMNS)
 
 
-def _as_series(rows: array[float], interval: str) -> Series:
+def _as_series(rows: array[float], interval: str, said: Said) -> Series:
     table = _as_table(rows)
     time, value, low, high = (table[:, i].copy() for i in range(1, _COLUMNS))
-    return Series(table[:, 0].astype(np.int64), time, value, low, high, interval)
+    step = table[:, 0].astype(np.int64)
+    return Series(step, time, value, low, high, interval, said.title, said.unit, said.better)

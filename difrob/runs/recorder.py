@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from difrob.errors import Stopped, UserError
+from difrob.quantities import quantity_of
 from difrob.runs import checks, run_file
 from difrob.runs.causes import Cause
 from difrob.runs.checks import checked_name
@@ -100,6 +101,8 @@ class RunRecorder:
         self._rows: list[list[Any]] = []
         self._intervals: dict[str, str] = {}
         self._new_intervals: dict[str, str] = {}  # those that the journal does not name yet
+        self._told: set[str] = set()  # metrics of which the journal says what they are
+        self._new_metrics: dict[str, list[str]] = {}
         self._records: list[dict[str, Any]] = []
         self._headline: dict[str, float] = {}
         self._progress = old.progress if old else Progress()  # where all was done but the end, nobody reports it again
@@ -160,6 +163,10 @@ class RunRecorder:
         with self._lock:
             self._rows.append(row)
             self._headline[name] = value
+            if name not in self._told:
+                self._told.add(name)
+                quantity = quantity_of(name)
+                self._new_metrics[name] = [quantity.title, quantity.unit, quantity.better.value]
             if interval and self._intervals.get(name) != interval:
                 self._intervals[name] = interval
                 self._new_intervals[name] = plain_text(str(interval))
@@ -178,7 +185,11 @@ class RunRecorder:
         interval: str = "",
     ) -> None:
         columns = {"x": x, "y": y, "low": low, "high": high}
-        labels = {"x_label": x_label, "y_label": y_label, "interval": interval}
+        quantity = quantity_of(name)
+        labels = {
+            "x_label": x_label, "y_label": y_label, "interval": interval,
+            "title": quantity.title, "unit": quantity.unit, "better": quantity.better.value,
+        }  # fmt: skip
         self._put(checks.curve_record(name, step, columns, labels))
 
     def images(self, name: str, step: int, images: np.ndarray, captions: list[str] | None = None) -> None:
@@ -208,7 +219,7 @@ class RunRecorder:
         self._put({"type": "log", "time": time.time(), "level": str(level), "text": plain_text(str(text))})
 
     def result(self, name: str, measure: Measure) -> None:
-        measure = checks.checked_measure(measure)
+        measure = checks.checked_measure(checks.as_declared(name, measure))
         with self._lock:
             self._summary = replace(self._summary, results={**self._summary.results, checked_name(name): measure})
             self._put({"type": "result", "name": name, "measure": asdict(measure)})
@@ -336,9 +347,12 @@ class RunRecorder:
 
     def _drain_rows(self) -> None:
         for start in range(0, len(self._rows), checks.ROWS_AT_ONCE):
-            record = {"type": "metrics", "rows": self._rows[start : start + checks.ROWS_AT_ONCE]}
-            named, self._new_intervals = self._new_intervals, {}
-            self._records.append({**record, "intervals": named} if named else record)
+            record: dict[str, Any] = {"type": "metrics", "rows": self._rows[start : start + checks.ROWS_AT_ONCE]}
+            for part, said in (("intervals", self._new_intervals), ("quantities", self._new_metrics)):
+                if said:
+                    record[part] = dict(said)
+                    said.clear()
+            self._records.append(record)
         self._rows = []
 
     def _keep_flushing(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from difrob.runs.interface import Measure
 from difrob.runs.states import RunState
 
 _SERIES_FIELDS = ("step", "time", "value", "low", "high")
+SERIES_WORDS = ("interval", "title", "unit", "better")
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Series:
     """Points of one metric in order of recording; ``low`` and ``high`` are NaN where no interval was given.
 
     All arrays are float64 [n] (``step`` int64); ``time`` is seconds since the epoch. ``interval`` says what ``low`` and
-    ``high`` are, e.g. ``"Wilson 95 %"``; "" where nobody said (and in files of schema version 1).
+    ``high`` are, e.g. ``"Wilson 95 %"``; "" where nobody said (and in files of schema version 1). ``title``, ``unit`` and
+    ``better`` say what the numbers are, as declared when they were recorded; "" in files of schema versions below 3.
     """
 
     step: np.ndarray
@@ -27,6 +29,9 @@ class Series:
     low: np.ndarray
     high: np.ndarray
     interval: str = ""
+    title: str = ""
+    unit: str = ""
+    better: str = ""
 
     @property
     def has_interval(self) -> bool:
@@ -34,19 +39,25 @@ class Series:
         return not bool(np.isnan(self.low).all() and np.isnan(self.high).all())
 
     def joined(self, other: Series) -> Series:
-        """This series followed by ``other``, whose word about the interval counts if it has one."""
-        columns = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _SERIES_FIELDS}
-        return Series(**columns, interval=other.interval or self.interval)
+        """This series followed by ``other``, whose word about what the numbers are counts where it says any."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _SERIES_FIELDS
+        }
+        said = {name: getattr(other, name) or getattr(self, name) for name in SERIES_WORDS}
+        return replace(self, **columns, **said)
 
     def until(self, step: int) -> Series:
         """The points up to and including ``step``."""
         keep = self.step <= step
-        return Series(**{name: getattr(self, name)[keep] for name in _SERIES_FIELDS}, interval=self.interval)
+        return replace(self, **{name: getattr(self, name)[keep] for name in _SERIES_FIELDS})
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve y(x) as it stood at ``step``; ``low``/``high`` are None without an interval."""
+    """A curve y(x) as it stood at ``step``; ``low``/``high`` are None without an interval.
+
+    ``title``, ``unit`` (of y) and ``better`` say what it is, as declared when it was recorded.
+    """
 
     name: str
     step: int
@@ -57,6 +68,9 @@ class Curve:
     x_label: str = "x"
     y_label: str = "y"
     interval: str = ""
+    title: str = ""
+    unit: str = ""
+    better: str = ""
 
 
 @dataclass(frozen=True)

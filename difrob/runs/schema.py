@@ -2,7 +2,8 @@
 
 Version 1 is the first. Version 2 names the interval of a metric: in the attribute ``interval`` of its group, and once per
 metric in the journal. Everything of version 1 is read like version 2 with the name missing, and written as version 2 by the
-next fold.
+next fold. Version 3 says of each metric, curve and result what it is (title, unit, which way is better), and keeps the
+conditions of a result as data; of version 2, whose descriptions held them as prose, they are taken from there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from difrob.errors import UserError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Damaged(UserError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from difrob.quantities import earlier
 from difrob.runs.interface import Measure
 from difrob.runs.records import Progress, RunSummary
 from difrob.runs.states import RunState
@@ -31,10 +32,10 @@ def summary_from_json(values: dict[str, Any], run_id: str, size: int = 0) -> Run
     fields = {key: value for key, value in values.items() if key in RunSummary.__dataclass_fields__}
     fields["state"] = RunState(fields["state"])
     fields["progress"] = _progress(**fields.get("progress", {}))
-    fields["results"] = {str(name): _measure(**measure) for name, measure in fields.get("results", {}).items()}
+    fields["kind"], fields["name"] = str(fields["kind"]), str(fields["name"])
+    fields["results"] = _results(fields["kind"], fields.get("results", {}))
     for name in ("spec", "parents"):
         fields[name] = dict(fields.get(name, {}))
-    fields["kind"], fields["name"] = str(fields["kind"]), str(fields["name"])
     for name in ("reason", "cause", "host", "device"):
         fields[name] = str(fields.get(name, ""))
     for name in ("started", "ended"):
@@ -48,13 +49,35 @@ def _progress(done: Any = 0, total: Any = 0, unit: Any = "steps", seconds_left: 
     return Progress(int(done), int(total), str(unit), _optional_number(seconds_left))
 
 
-def _measure(
+def _results(kind: str, values: dict[str, dict[str, Any]]) -> dict[str, Measure]:
+    results = {}
+    for name, said in values.items():
+        known = str(name) if "conditions" in said else earlier.name_today(kind, str(name))
+        results[known] = measure_from_json(**said)
+    told = results.pop(earlier.FEATURES_MEASURED, None)
+    if told is None:
+        return results
+    return {
+        name: replace(measure, conditions=told.conditions) if earlier.is_measured_with_features(name) else measure
+        for name, measure in results.items()
+    }
+
+
+def measure_from_json(
     value: Any, low: Any = None, high: Any = None, n: Any = None, interval: Any = "", unit: Any = "",
-    description: Any = "", **newer: Any,
+    description: Any = "", conditions: Any = None, title: Any = "", better: Any = "", **newer: Any,
 ) -> Measure:  # fmt: skip
-    size = None if n is None else int(n)
-    ends = _optional_number(low), _optional_number(high)
-    return Measure(float(value), *ends, size, str(interval), str(unit), str(description))
+    """A result as :func:`summary_to_json` or a journal has it; of an earlier version, its conditions taken from its prose.
+
+    Raises TypeError or ValueError for foreign data.
+    """
+    what = str(description)
+    if conditions is None:
+        what, conditions = earlier.parted(what, str(unit))
+    return Measure(
+        float(value), _optional_number(low), _optional_number(high), None if n is None else int(n), str(interval),
+        str(unit), what, dict(conditions), str(title), str(better),
+    )  # fmt: skip
 
 
 def _optional_number(value: Any) -> float | None:

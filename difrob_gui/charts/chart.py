@@ -49,13 +49,17 @@ class Chart(ChartCard):
         fixed_y: Range | None = None,
         parent: QWidget | None = None,
     ) -> None:
-        """An empty chart. ``fixed_y`` keeps the y axis where it is; shares keep [0, 1] unless told otherwise."""
+        """An empty chart. ``fixed_y`` keeps the y axis where it is; shares keep [0, 1] unless told otherwise.
+
+        With the scale ``LOG`` the y axis is logarithmic until somebody makes it a plain one.
+        """
         super().__init__(title, parent)
         self._curves: dict[str, Curve] = {}
         self._y_scale, self._x_scale, self._x_label = y_scale, x_scale, x_label
         self._fixed_y = SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y
         self._axis = XAxis.STEP
-        self._log = self._growing = False
+        self._log = y_scale is Scale.LOG
+        self._growing = False
         self._weight = 0.0
         self._follows = True
         self._auto: tuple[Range | None, Range | None] = (None, None)
@@ -70,6 +74,7 @@ class Chart(ChartCard):
         self.menu = ChartMenu(self)
         self._menu_button.setMenu(self.menu)
         self._log_button.setVisible(y_scale is not Scale.SHARE)
+        self._log_button.setChecked(self._log)
         self._log_button.clicked.connect(self.set_log_y)
         self._fit_button.clicked.connect(self.fit)
         self.area.painted.connect(self._on_painted)
@@ -154,6 +159,11 @@ class Chart(ChartCard):
         return self._log
 
     @property
+    def _plain_scale(self) -> Scale:
+        """The scale of the y axis while it is not logarithmic."""
+        return Scale.NUMBER if self._y_scale is Scale.LOG else self._y_scale
+
+    @property
     def smoothing(self) -> float:
         """Weight of the past in the moving average; 0 for none."""
         return self._weight
@@ -209,9 +219,9 @@ class Chart(ChartCard):
             return
         self._x_label, self._x_scale, self._y_scale, self._fixed_y = wanted
         self._log_button.setVisible(y_scale is not Scale.SHARE)
-        if y_scale is Scale.SHARE:
-            self._log = False
-            self._log_button.setChecked(False)
+        if y_scale in (Scale.SHARE, Scale.LOG):
+            self._log = y_scale is Scale.LOG
+            self._log_button.setChecked(self._log)
         self._restart_view()
 
     def set_growing(self, growing: bool) -> None:
@@ -345,7 +355,7 @@ class Chart(ChartCard):
     def _update_scales(self) -> None:
         elapsed = self._axis is XAxis.ELAPSED and self.has_steps
         self.area.set_scales(
-            Scale.SECONDS if elapsed else self._x_scale, Scale.LOG if self._log else self._y_scale, self._x_title()
+            Scale.SECONDS if elapsed else self._x_scale, Scale.LOG if self._log else self._plain_scale, self._x_title()
         )
 
     def _apply_theme(self, theme: Theme) -> None:

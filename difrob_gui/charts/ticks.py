@@ -9,11 +9,15 @@ Tick = tuple[float, str]
 
 
 class Scale(StrEnum):
-    """What the numbers of an axis are; ``POINTS`` are differences of shares, which may be negative."""
+    """What the numbers of an axis are.
+
+    ``PART`` are shares of which the range in use is shown, ``POINTS`` differences of shares, which may be negative.
+    """
 
     NUMBER = "number"
     COUNT = "count"
     SHARE = "share"
+    PART = "part"
     POINTS = "points"
     SECONDS = "seconds"
     LOG = "log"
@@ -21,7 +25,7 @@ class Scale(StrEnum):
 
 _SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 POINTS_UNIT = " points"
-_PER_CENT = (Scale.SHARE, Scale.POINTS)
+_PER_CENT = (Scale.SHARE, Scale.PART, Scale.POINTS)
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

@@ -8,8 +8,9 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor
 
 from difrob.comparison import Difference
+from difrob.quantities import most_telling, quantity_of
 from difrob.runs import RunSummary
-from difrob.words import headline, interval, kind_word, measure_name, number, run_title, state_word
+from difrob.words import interval, kind_word, number, run_title, state_word
 from difrob_gui.theme import current_theme, state_icon
 
 Index = QModelIndex | QPersistentModelIndex
@@ -149,11 +150,11 @@ class ComparedRunsModel(QAbstractTableModel):
         if column == 3:
             return state_word(summary.state)
         if column == 4:
-            name = headline(summary.results)
+            name = most_telling(summary.results)
             if name is None:
                 return ""
             measure = summary.results[name]
-            parts = (number(measure.value, measure.unit), interval(measure), measure_name(name))
+            parts = (number(measure.value, measure.unit), interval(measure), quantity_of(name, measure).title)
             return " ".join(part for part in parts if part)
         return ""
 

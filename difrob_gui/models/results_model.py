@@ -8,13 +8,12 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor, QFont
 
 from difrob.comparison import ResultRow
+from difrob.quantities import PASSED, quantity_of
 from difrob.runs import Measure
 from difrob.words import interval, number, unit_text
-from difrob_gui.models.metric_groups import words
 from difrob_gui.theme import current_theme
 
 Index = QModelIndex | QPersistentModelIndex
-PASSED = "passed"
 MEASURED = 4
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -33,7 +32,7 @@ class ResultsModel(QAbstractTableModel):
         """Show these."""
         if results != self._results:
             self.beginResetModel()
-            self._results = {name: results[name] for name in sorted(results, key=is_check)}
+            self._results = {name: results[name] for name in sorted(results, key=lambda name: is_check(results[name]))}
             self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
@@ -54,7 +53,9 @@ class ResultsModel(QAbstractTableModel):
         name = list(self._results)[index.row()]
         measure = self._results[name]
         if role == Qt.ItemDataRole.DisplayRole:
-            texts = (title(name), value_text(measure), interval_text(measure), count_text(measure), measure.description)
+            texts = (
+                title(name, measure), value_text(measure), interval_text(measure), count_text(measure), measure.sentence,
+            )  # fmt: skip
             return texts[index.column()]
         if role == Qt.ItemDataRole.ForegroundRole and index.column() < 2:
             return _tone(measure)
@@ -79,7 +80,7 @@ class ComparisonModel(QAbstractTableModel):
         if (rows, runs) != self._given:
             self._given = (list(rows), list(runs))
             self.beginResetModel()
-            self._rows, self._runs = sorted(rows, key=lambda row: is_check(row.name)), list(runs)
+            self._rows, self._runs = sorted(rows, key=lambda row: row.unit == PASSED), list(runs)
             self.endResetModel()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
@@ -101,7 +102,8 @@ class ComparisonModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self._rows[index.row()]
         if index.column() == 0:
-            return title(row.name) if role == Qt.ItemDataRole.DisplayRole else None
+            first = next(iter(row.measures.values()))
+            return title(row.name, first) if role == Qt.ItemDataRole.DisplayRole else None
         run_id = self._runs[index.column() - 1][0]
         measure = row.measures.get(run_id)
         if measure is None:
@@ -121,14 +123,15 @@ class ComparisonModel(QAbstractTableModel):
         return None
 
 
-def is_check(name: str) -> bool:
+def is_check(measure: Measure) -> bool:
     """Whether a result is the outcome of a check, and not a measurement."""
-    return name.startswith("check/")
+    return measure.unit == PASSED
 
 
-def title(name: str) -> str:
+def title(name: str, measure: Measure) -> str:
     """What a table calls a result."""
-    return f"Check: {words(name).lower()}" if is_check(name) else words(name)
+    quantity = quantity_of(name, measure)
+    return f"Check: {quantity.title}" if is_check(measure) else quantity.heading
 
 
 def value_text(measure: Measure) -> str:
@@ -151,9 +154,9 @@ def count_text(measure: Measure) -> str:
 
 def spoken(name: str, measure: Measure) -> str:
     """Everything about a number in one text."""
-    parts = [f"{title(name)}: {value_text(measure)}", interval_text(measure)]
+    parts = [f"{title(name, measure)}: {value_text(measure)}", interval_text(measure)]
     parts.append(f"{measure.n:,} samples" if measure.n is not None else "")
-    return ", ".join(part for part in parts if part) + (f"\n{measure.description}" if measure.description else "")
+    return ", ".join(part for part in parts if part) + (f"\n{measure.sentence}" if measure.sentence else "")
 
 
 def _tone(measure: Measure) -> QColor | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from difrob.quantities import Quantity, quantity_of
 from difrob.runs import Curve, FeedUpdate, LogLine, Measure, Pictures, RunSummary
 from difrob_gui.charts.series_data import SeriesData
-from difrob_gui.models.metric_groups import interval_of
 
 
 class RunData:
@@ -19,6 +19,7 @@ class RunData:
         self.summary: RunSummary | None = None
         self.metrics: dict[str, SeriesData] = {}
         self._intervals: dict[str, str] = {}
+        self._quantities: dict[str, Quantity] = {}
         self.curves: dict[str, Curve] = {}
         self.pictures: dict[str, list[Pictures]] = {}
         self.log: list[LogLine] = []
@@ -36,6 +37,7 @@ class RunData:
             self.metrics, self.curves, self.pictures, self.log = {}, {}, {}, []
         for name, series in update.metrics.items():
             self._intervals[name] = series.interval or self._intervals.get(name, "")
+            self._quantities[name] = quantity_of(name, series)
             data = self.metrics.get(name)
             if data is None:
                 data = self.metrics[name] = SeriesData()
@@ -50,8 +52,17 @@ class RunData:
         self.log.extend(update.log)
 
     def interval(self, name: str) -> str:
-        """What the recorded intervals of a metric are; worked out from its name where an old file does not say."""
-        return self._intervals.get(name) or interval_of(name)
+        """What the recorded intervals of a metric are; as declared, where an old file does not say."""
+        return self._intervals.get(name) or self.quantity(name).interval
+
+    def quantity(self, name: str) -> Quantity:
+        """What a metric of this run is."""
+        return self._quantities.get(name) or quantity_of(name)
+
+    @property
+    def quantities(self) -> list[Quantity]:
+        """What its metrics are, in the order in which they came."""
+        return [self.quantity(name) for name in self.metrics]
 
 
 def curve_data(curve: Curve) -> SeriesData:

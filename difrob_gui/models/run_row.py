@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtGui import QIcon
 
 from difrob import words
+from difrob.quantities import most_telling, quantity_of
 from difrob.runs import Measure, Progress, RunState, RunSummary
 from difrob.worker.messages import Entry, LiveProgress
 from difrob_gui import stuck
@@ -86,6 +87,11 @@ class RunRow:
         return ""
 
     @property
+    def result_title(self) -> str:
+        """What its main result is called; "" without one."""
+        return quantity_of(self.result_name, self.result).title if self.result is not None else ""
+
+    @property
     def title(self) -> str:
         """Name, or the id of a run without one."""
         return words.run_title(self.name, self.run_id)
@@ -113,7 +119,7 @@ def make_row(summary: RunSummary | None, entry: Entry | None, live: LiveProgress
             entry.created, Progress(), entry=entry, cause=entry.cause,
         )  # fmt: skip
     else:
-        best = words.headline(summary.results)
+        best = most_telling(summary.results)
         row = RunRow(
             summary.run_id, summary.kind, summary.name, summary.state, summary.reason, summary.created, summary.progress,
             best or "", summary.results[best] if best else None, summary.has_checkpoint, True, summary.damaged,
@@ -125,7 +131,7 @@ def make_row(summary: RunSummary | None, entry: Entry | None, live: LiveProgress
             )
     if live is not None and row.state.is_live:
         progress = Progress(live.done, live.total, live.unit, live.seconds_left)
-        newest = words.headline(live.headline)
+        newest = most_telling(live.headline)
         row = replace(row, progress=progress, reason=live.waiting or row.reason)
         if row.result is None and newest:
             row = replace(row, result_name=newest, result=_newest(newest, live.headline[newest]))
@@ -135,4 +141,5 @@ def make_row(summary: RunSummary | None, entry: Entry | None, live: LiveProgress
 
 
 def _newest(name: str, value: float) -> Measure:
-    return Measure(value, unit="share" if "accuracy" in name or "share" in name else "", description=f"newest {name}")
+    quantity = quantity_of(name)
+    return Measure(value, unit=quantity.unit, description=f"newest {quantity.title}")

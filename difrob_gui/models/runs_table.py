@@ -197,7 +197,7 @@ class RunsTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tip(row, column)
         if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.AccessibleDescriptionRole):
-            named = f" {words.measure_name(row.result_name)}" if column == RESULT and row.result is not None else ""
+            named = f" {row.result_title}" if column == RESULT and row.result is not None else ""
             return f"{COLUMNS[column]}: {self._text(row, column)}{named}"
         return None
 
@@ -232,8 +232,8 @@ class RunsTableModel(QAbstractTableModel):
         if column == RESULT and row.result is not None:
             result = row.result
             count = f"n = {result.n:,}" if result.n else ""
-            first = f"{words.measure_name(row.result_name)}: {self._text(row, RESULT)}"
-            return "\n".join(part for part in (first, result.description, result.interval, count) if part)
+            first = f"{row.result_title}: {self._text(row, RESULT)}"
+            return "\n".join(part for part in (first, result.sentence, result.interval, count) if part)
         about = f"{row.title}\n{words.kind_title(row.kind)}\n{row.run_id}"
         # A slim table has no column of states.
         return f"{about}\n\n{self._state_tip(row)}" if column == RUN else about

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from difrob.quantities import Place, quantity_of
 from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.series_data import XAxis
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.models.metric_groups import FEATURES, full_name, label_of, plan_charts, words
+from difrob_gui.models.chart_plans import plan_charts, scale_of
 from difrob_gui.models.run_data import RunData, curve_data
 from difrob_gui.widgets.chart_controls import ChartControls
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
-
-TRAINING = ("train/", "validation/", FEATURES)
 
 
 class ChartBoard(QWidget):
@@ -64,21 +63,22 @@ class ChartBoard(QWidget):
         unit = run.summary.progress.unit if run.summary is not None else "steps"
         for name, curve in run.curves.items():
             key = f"curve:{name}"
-            (of_a_moment if name.startswith(TRAINING) else wanted).append(key)
+            is_of_a_moment = quantity_of(name, curve).place is Place.MOMENT
+            (of_a_moment if is_of_a_moment else wanted).append(key)
             self._show_curve(key, curve)
-        for plan in plan_charts(run.metrics):
+        for plan in plan_charts(run.quantities):
             key = f"metric:{plan.key}"
             wanted.append(key)
             chart = self._chart(key, plan.title, plan.scale, Scale.COUNT, unit)
-            chart.set_title(full_name(plan.names[0]) if len(plan.names) == 1 else plan.title)
+            chart.set_title(plan.title)
             for name in chart.curves.keys() - set(plan.names):
                 chart.remove_curve(name)  # a later metric can change which ones belong together
-            for style, name in enumerate(plan.names):
-                data = run.metrics[name]
+            for style, quantity in enumerate(plan.quantities):
+                name, data = quantity.name, run.metrics[quantity.name]
                 known = chart.curves.get(name)
                 if known is None or known.data is not data or known.style != style:
                     chart.add_curve(
-                        name, label_of(name), data, style, interval=run.interval(name), hint=full_name(name)
+                        name, quantity.legend, data, style, interval=run.interval(name), hint=quantity.heading
                     )
             chart.touch()
         self._shown = {key: self._charts[key] for key in [*wanted, *of_a_moment]}
@@ -89,11 +89,11 @@ class ChartBoard(QWidget):
         if self._drawn.get(key) is curve:
             return
         self._drawn[key] = curve
-        share = "accuracy" in curve.y_label or "accuracy" in curve.name
-        chart = self._chart(key, words(curve.name), Scale.SHARE if share else Scale.NUMBER, Scale.NUMBER, curve.x_label)
+        quantity = quantity_of(curve.name, curve)
+        chart = self._chart(key, quantity.heading, scale_of(quantity), Scale.NUMBER, curve.x_label)
         chart.add_curve(
-            curve.name, curve.y_label or words(curve.name), curve_data(curve), 0,
-            interval=curve.interval, hint=f"{words(curve.name)} as of step {curve.step:,}",
+            curve.name, curve.y_label or quantity.heading, curve_data(curve), 0,
+            interval=curve.interval, hint=f"{quantity.heading} as of step {curve.step:,}",
         )  # fmt: skip
 
     def _chart(self, key: str, title: str, y_scale: Scale, x_scale: Scale, x_label: str) -> Chart:

@@ -6,10 +6,11 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from difrob.comparison import shared_names, without
+from difrob.quantities import Quantity, quantity_of
 from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.models.metric_groups import full_name, scale_of, words
+from difrob_gui.models.chart_plans import scale_of
 from difrob_gui.models.run_data import RunData, curve_data
 from difrob_gui.theme import set_role
 from difrob_gui.widgets.chart_controls import ChartControls
@@ -17,8 +18,7 @@ from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
 
 Compared = tuple[RunData, str, int, bool]
-
-_FIRST = ("validation/robust_accuracy", "robust_accuracy", "validation/clean_accuracy", "loss")
+LAST = 1_000  # behind all metrics that may stand for a run
 
 
 class MetricsTab(QWidget):
@@ -81,11 +81,11 @@ class MetricsTab(QWidget):
         """Show these runs: data, title, style, whether shown."""
         self._runs = list(runs)
         names = shared_names([run.metrics for run, _, _, shown in runs if shown] or [])
-        names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+        names.sort(key=self._rank)
         if [self.chooser.itemData(row) for row in range(self.chooser.count())] != names:
             self.chooser.clear()
             for name in names:
-                self.chooser.addItem(full_name(name), name)
+                self.chooser.addItem(self._quantity(name).heading, name)
             self.chooser.setCurrentIndex(max(self.chooser.findData(self._wanted), 0))
         self._stack.setCurrentIndex(1 if names else 0)
         self._draw()
@@ -101,6 +101,15 @@ class MetricsTab(QWidget):
             self.chooser.setCurrentIndex(place)
             self._on_chosen()
 
+    def _quantity(self, name: str) -> Quantity:
+        """What a metric is, as the first run that has it says."""
+        return next((run.quantity(name) for run, *_ in self._runs if name in run.metrics), quantity_of(name))
+
+    def _rank(self, name: str) -> int:
+        """What stands best for a run comes first."""
+        rank = self._quantity(name).rank
+        return LAST if rank is None else rank
+
     def _on_chosen(self) -> None:
         self._wanted = self.metric
         self.chart.clear()
@@ -114,8 +123,8 @@ class MetricsTab(QWidget):
         if not name:
             self.chart.clear()
             return
-        scale = scale_of(name)
-        title = full_name(name)
+        quantity = self._quantity(name)
+        scale, title = scale_of(quantity), quantity.heading
         if title != self.chart.title:
             self.chart.clear()
             self.chart.set_title(title)
@@ -190,10 +199,11 @@ class CurvesTab(QWidget):
         for name in names:
             self._draw(name, runs)
             have = [name in run.curves for run, _ in shown_runs]
-            notes.append(without(words(name), have, [title for _, title in shown_runs]))
+            heading = self._charts[name].title
+            notes.append(without(heading, have, [title for _, title in shown_runs]))
             labels = dict.fromkeys(run.curves[name].x_label for run, _ in shown_runs if name in run.curves)
             if len(labels) > 1:
-                notes.append(f"The {words(name).lower()} curves run over different quantities: {'; '.join(labels)}.")
+                notes.append(f"The {heading.lower()} curves run over different quantities: {'; '.join(labels)}.")
         self.missing.setText("  ".join(note for note in notes if note))
         self.grid.set_widgets([self._charts[name] for name in names])
         self._stack.setCurrentIndex(1 if names else 0)
@@ -202,8 +212,9 @@ class CurvesTab(QWidget):
         first = next(run.curves[name] for run, *_ in runs if name in run.curves)
         chart = self._charts.get(name)
         if chart is None:
-            share = Scale.SHARE if "accuracy" in name or "accuracy" in first.y_label else Scale.NUMBER
-            chart = Chart(words(name), y_scale=share, x_scale=Scale.NUMBER, x_label=first.x_label, parent=self)
+            quantity = quantity_of(name, first)
+            scale = scale_of(quantity)
+            chart = Chart(quantity.heading, y_scale=scale, x_scale=Scale.NUMBER, x_label=first.x_label, parent=self)
             chart.hide()
             chart.legend.toggled.connect(
                 lambda run_id, chart=chart: self.toggled.emit(run_id, chart.curves[run_id].shown)

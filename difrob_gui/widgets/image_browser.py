@@ -7,7 +7,6 @@ from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from difrob.runs import Pictures
-from difrob_gui.models.metric_groups import words
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.image_grid import ImageMosaic, group_size
@@ -93,7 +92,7 @@ class ImageBrowser(QWidget):
             self.chooser.blockSignals(True)
             self.chooser.clear()
             for key in self._sets:
-                self.chooser.addItem(words(key), key)
+                self.chooser.addItem(_heading(key), key)
             self.chooser.setCurrentIndex(max(self.chooser.findData(name), 0))
             self.chooser.blockSignals(False)
         for part in (self.bar, self.area, self.caption):
@@ -150,3 +149,9 @@ class ImageBrowser(QWidget):
         button.setToolTip(name)
         button.setAutoRepeat(True)
         return button
+
+
+def _heading(name: str) -> str:
+    """A set of pictures: ``features/feature_plane`` as ``Feature plane``."""
+    last = name.rsplit("/", 1)[-1].replace("_", " ")
+    return last[:1].upper() + last[1:]

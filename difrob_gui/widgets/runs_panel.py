@@ -296,9 +296,7 @@ def run_cell(index: Index | QModelIndex, slim: bool = False) -> Cell:
         if row.result is None:
             return Cell()
         unit = row.result.unit
-        return Cell(
-            words.number(row.result.value, unit), words.interval(row.result) or words.measure_name(row.result_name)
-        )
+        return Cell(words.number(row.result.value, unit), words.interval(row.result) or row.result_title)
     if column == PROGRESS:
         done = f"{row.progress.done:,} of {row.progress.total:,}" if row.progress.total else ""
         return Cell(f"{100 * row.share_done:.0f} %" if row.progress.total else "", done)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.gui_fakes import share, summary
 
 from difrob.comparison import (
     MISSING,
-    direction,
     flatten,
     result_rows,
     shared_names,
@@ -16,7 +17,14 @@ from difrob.comparison import (
     warning_text,
     without,
 )
+from difrob.quantities.earlier import parted
 from difrob.runs import Measure, RunState, RunSummary
+
+
+def said(text: str) -> dict[str, Any]:
+    """What a record of before conditions were data says in prose, as it is read today."""
+    description, conditions = parted(text, "")
+    return {"description": description, "conditions": conditions}
 
 
 def evaluation(run_id: str, results: dict[str, Measure] | None = None, **spec) -> RunSummary:
@@ -95,7 +103,7 @@ def test_an_old_record_that_cannot_be_read_still_compares() -> None:
 
 
 def measurement(run_id: str, frechet: str, **spec) -> RunSummary:
-    results = {"frechet_distance": Measure(0.4, 0.3, 0.5, 400, description=frechet)}
+    results = {"frechet_distance": Measure(0.4, 0.3, 0.5, 400, **said(frechet))}
     return summary(run_id, "measure", RunState.FINISHED, results=results, spec={"generated": "g", **spec})
 
 
@@ -121,7 +129,7 @@ def test_distances_of_other_sizes_or_features_raise_the_banner(change: tuple[str
 
 def test_equal_sizes_and_features_are_compared() -> None:
     worse = summary(
-        "b", "measure", results={"frechet_distance": Measure(0.9, 0.8, 1.0, 400, description=DISTANCE)},
+        "b", "measure", results={"frechet_distance": Measure(0.9, 0.8, 1.0, 400, **said(DISTANCE))},
         spec={"generated": "h"},
     )  # fmt: skip
     runs = [measurement("a", DISTANCE), worse]
@@ -135,7 +143,7 @@ def test_equal_sizes_and_features_are_compared() -> None:
 def scored(run_id: str, data_set: str, kind: str = "evaluate", value: float = 0.5) -> RunSummary:
     spec = {"classifier": run_id, "sigma": 0.25} if kind == "certify" else {"classifier": run_id}
     described = "unattacked, 50 test images" + (f"; data set: {data_set}" if data_set else "")
-    result = Measure(value, value - 0.01, value + 0.01, 50, unit="share", description=described)
+    result = Measure(value, value - 0.01, value + 0.01, 50, unit="share", **said(described))
     return summary(run_id, kind, RunState.FINISHED, results={"clean_accuracy": result}, spec=spec)
 
 
@@ -170,7 +178,7 @@ def test_among_runs_that_name_their_data_set_an_old_one_hides_no_difference() ->
 @pytest.mark.parametrize("kind", ["train_classifier", "train_denoiser"])
 def test_a_data_set_that_the_specification_names_is_told_once(kind: str) -> None:
     def trained(run_id: str, name: str, described: str) -> RunSummary:
-        result = Measure(0.5, description=f"validation images; data set: {described}")
+        result = Measure(0.5, **said(f"validation images; data set: {described}"))
         return summary(run_id, kind, results={"validation_loss": result}, spec={"data": {"dataset": name}})
 
     runs = [trained("a", "digits", "digits (d15b1ecc2d01)"), trained("b", "mnist", "mnist (0123456789ab)")]
@@ -191,7 +199,7 @@ def test_what_a_check_found_is_no_condition() -> None:
 
 def test_old_and_new_words_for_one_restart_are_alike() -> None:
     def described(run_id: str, words: str) -> RunSummary:
-        return evaluation(run_id, {"robust_accuracy": share(0.5 if run_id == "a" else 0.9, description=words)})
+        return evaluation(run_id, {"robust_accuracy": share(0.5 if run_id == "a" else 0.9, **said(words))})
 
     runs = [described("a", "PGD, 1 restarts per loss"), described("b", "PGD, 1 restart per loss; data set: digits")]
     assert unlike_conditions(runs) == [] and result_rows(runs)[0].best == {"b"}
@@ -200,8 +208,8 @@ def test_old_and_new_words_for_one_restart_are_alike() -> None:
 def test_a_condition_is_named_once_and_only_among_runs_that_have_the_result() -> None:
     other = DISTANCE.replace("400", "900")
     runs = [
-        summary(name, "measure", results={"kernel_distance": Measure(1, description=text), "frechet_distance":
-                Measure(1, description=text)}, spec={"generated": "g"})
+        summary(name, "measure", results={"kernel_distance": Measure(1, **said(text)), "frechet_distance":
+                Measure(1, **said(text))}, spec={"generated": "g"})
         for name, text in (("a", DISTANCE), ("b", other))
     ]  # fmt: skip
     assert [item.title for item in unlike_conditions(runs)] == ["generated"]
@@ -214,7 +222,7 @@ def test_old_distances_that_state_nothing_must_rest_on_equally_many_images() -> 
         summary(name, "generate", results={"frechet_distance": Measure(0.4, n=count, description="to 200 images")})
         for name, count in (("a", 2000), ("b", 500))
     ]
-    said = "Generated set runs differ in images (2000 · 500). Their numbers do not compare."
+    said = "Generated set runs differ in images (2,000 · 500). Their numbers do not compare."
     assert warning_text(unlike_conditions(runs)) == said
 
 
@@ -278,18 +286,6 @@ def test_nothing_is_best_across_kinds_alone_or_in_a_draw() -> None:
     nan = [evaluation("a", accuracy), evaluation("b", {"clean_accuracy": Measure(float("nan"))})]
     for runs in (across, alone, draw, nan):
         assert all(not row.best for row in result_rows(runs))
-
-
-@pytest.mark.parametrize(
-    ("name", "sign"),
-    [("robust_accuracy", 1), ("robust_accuracy_margin", 1), ("average_certified_radius", 1), ("validation_loss", -1),
-     ("frechet_distance", -1), ("memorised_share", -1), ("abstentions", -1), ("near_copy_share", -1),
-     ("precision", 1), ("label_agreement_class_3", 1),
-     ("density", 0), ("copying_probability", 0), ("training_to_held_out_ratio", 0), ("best_step", 0),
-     ("training_images", 0)],
-)  # fmt: skip
-def test_directions(name: str, sign: int) -> None:
-    assert direction(name) == sign
 
 
 def test_shared_names_are_those_of_two_runs_most_common_first() -> None:

@@ -50,15 +50,6 @@ def test_interval() -> None:
     assert words.interval(Measure(0.5)) == ""
 
 
-def test_robust_before_clean_before_the_rest() -> None:
-    assert words.headline(["loss", "clean_accuracy", "robust_accuracy"]) == "robust_accuracy"
-    assert words.headline(["clean_accuracy", "average_certified_radius"]) == "average_certified_radius"
-    assert words.headline(["x"]) == "x"
-    assert words.headline([]) is None
-    assert words.headline(["features_measured", "features_autoencoder_loss"]) is None
-    assert words.headline(["features_autoencoder_loss", "loss"]) == "loss"
-
-
 def test_an_unnamed_run_is_called_by_its_id_without_the_time() -> None:
     assert words.run_title("", "20260101T000000Z-generate-abc123") == "generate-abc123"
     assert words.run_title("mine", "20260101T000000Z-generate-abc123") == "mine"

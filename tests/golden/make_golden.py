@@ -42,7 +42,8 @@ def record(recorder: RunRecorder, step: int) -> None:
     recorder.samples(index=np.arange(4) + 4 * step, radius=np.full(4, 0.25, np.float32))
     recorder.progress(step, 10)
     recorder.note(f"at step {step}, ünï 漢", "warning")
-    recorder.result("robust_accuracy", Measure(0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10"))
+    stated = {"conditions": {"norm": "linf", "eps": 0.15}} if "conditions" in Measure.__dataclass_fields__ else {}
+    recorder.result("robust_accuracy", Measure(0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10", **stated))
     recorder.attribute("parameters", {"count": step, "list": [1, None, "x"]})
 
 

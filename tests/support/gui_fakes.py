@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,12 @@ def summary(run_id: str, kind: str = "train_classifier", state: RunState = RunSt
     return RunSummary(run_id=run_id, kind=kind, state=state, spec=spec, **{**known, **more})
 
 
-def share(value: float, n: int = 600, description: str = "") -> Measure:
+def share(value: float, n: int = 600, description: str = "", conditions: Mapping[str, Any] = {}) -> Measure:
     """An accuracy with a plausible interval."""
     half = 1.96 * np.sqrt(value * (1 - value) / n)
-    return Measure(value, max(value - half, 0.0), min(value + half, 1.0), n, "Wilson 95 %", "share", description)
+    return Measure(
+        value, max(value - half, 0.0), min(value + half, 1.0), n, "Wilson 95 %", "share", description, conditions
+    )
 
 
 def training(run_id: str = "trades-1", *, state: RunState = RunState.RUNNING, strength: float = 1.0, seed: int = 0,
@@ -116,8 +118,8 @@ def training(run_id: str = "trades-1", *, state: RunState = RunState.RUNNING, st
     results = {}
     if state is RunState.FINISHED:
         results = {
-            "validation_clean_accuracy": share(0.944, 197, "unattacked, best checkpoint"),
-            "validation_robust_accuracy": share(0.65 * strength, 197, "PGD-40 linf 0.15, margin loss"),
+            "best_validation_clean_accuracy": share(0.944, 197, "unattacked, best checkpoint"),
+            "best_validation_robust_accuracy": share(0.65 * strength, 197, "PGD-40 linf 0.15, margin loss"),
         }
     return FeedUpdate(
         summary=summary(run_id, state=state, results=results, **more),

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from difrob.errors import Stopped, UserError
+from difrob.quantities import declared_quantity, quantity_of
+from difrob.runs.checks import as_declared, checked_measure
 from difrob.runs.datasets import BUILT_IN, DataSetRecord
 from difrob.runs.interface import Checkpoint, InputRun, Measure
 from difrob.specs import JobSpec
@@ -93,6 +95,11 @@ class MemoryInputRun:
         return self._arrays[name]
 
 
+def require_declared(name: str) -> None:
+    """A job records nothing that :mod:`difrob.quantities` does not declare."""
+    assert declared_quantity(name) is not None, f"'{name}' is declared nowhere"
+
+
 class MemoryRecorder:
     """Implements ``difrob.runs.interface.Recorder`` in memory.
 
@@ -153,6 +160,7 @@ class MemoryRecorder:
         *,
         interval: str = "",
     ) -> None:
+        require_declared(name)
         assert isinstance(step, int), f"step of {name} is {type(step)}"
         for number in (value, low, high):
             assert number is None or isinstance(number, float | int | np.floating), f"{name}: {type(number)}"
@@ -172,6 +180,7 @@ class MemoryRecorder:
         y_label: str = "y",
         interval: str = "",
     ) -> None:
+        require_declared(name)
         assert isinstance(step, int)
         for array in (x, y, low, high):
             assert array is None or (isinstance(array, np.ndarray) and array.shape == x.shape and array.ndim == 1), name
@@ -211,7 +220,12 @@ class MemoryRecorder:
 
     def result(self, name: str, measure: Measure) -> None:
         assert isinstance(measure, Measure) and isinstance(measure.value, float | int | np.floating)
-        self.results[name] = measure
+        require_declared(name)
+        declared = quantity_of(name).unit
+        assert declared in ("", measure.unit) or not measure.unit, (
+            f"{name} is declared in {declared}, not {measure.unit}"
+        )
+        self.results[name] = checked_measure(as_declared(name, measure))
 
     def attribute(self, name: str, value: Any) -> None:
         self.attributes[name] = json.loads(json.dumps(value, allow_nan=False))

@@ -168,6 +168,9 @@ def _results(file: h5py.File) -> dict[str, dict[str, Any]]:
     found = {}
     for group in groups_in(file, "summary").values():
         values = {key: value.item() if isinstance(value, np.generic) else value for key, value in group.attrs.items()}
+        values.pop("sentence", None)  # made from the others, for people who look into the file
+        if "conditions" in values:
+            values["conditions"] = json.loads(values["conditions"])
         found[str(values.pop("name"))] = values
     return found
 

@@ -102,19 +102,19 @@ def test_every_number_has_an_interval_and_its_conditions(whole: MemoryRecorder) 
     for name, result in whole.results.items():
         assert result.low <= result.value <= result.high and result.n and result.interval, name
         features = "; data set: digits (d15b1ecc2d01)" if name.startswith("teacher") else "; features: 24, best weights"
-        assert f"; images: 60 test images of digits{features}" in result.description, name
-    loss = whole.results["autoencoder_loss"].description
+        assert f"; images: 60 test images of digits{features}" in result.sentence, name
+    loss = whole.results["autoencoder_loss"].sentence
     assert (
         "; fitted to: 200 training images; dictionary: 96 atoms, 4 active; learning: 30 steps of 256 at 0.003" in loss
     )
-    assert "; block: block1, 32 features; sigma: 0.3" in whole.results["teacher_probe_accuracy"].description
+    assert "; block: block1, 32 features; sigma: 0.3" in whole.results["teacher_probe_accuracy"].sentence
     attack = "; attack: PGD-3 linf 0.05, cross-entropy loss, 1 random start; "
-    assert attack in whole.results["alignment_adversarial"].description
+    assert attack in whole.results["alignment_adversarial"].sentence
 
 
 def test_the_attack_is_named_as_it_was_run() -> None:
     attack = {"eps": 0.05, "steps": 2, "step_size": 0.02, "random_start": False}
-    found = analysed(measures=("alignment",), attack=attack).results["alignment_adversarial"].description
+    found = analysed(measures=("alignment",), attack=attack).results["alignment_adversarial"].sentence
     assert "; attack: PGD-2 linf 0.05 of 0.02, cross-entropy loss, a start at the image; " in found
 
 
@@ -184,7 +184,7 @@ def test_weights_of_an_earlier_step_are_analysed_where_a_checkpoint_is_kept() ->
         step: analysed(MemoryRecorder(runs={"kept": kept}), step=step, **wanted).results
         for step in (None, 5, late.step)
     }
-    assert "; features: 24, weights of step 5" in found[5]["effective_rank"].description
+    assert "; features: 24, weights of step 5" in found[5]["effective_rank"].sentence
     assert found[5]["effective_rank"].value != found[None]["effective_rank"].value
     assert found[late.step]["effective_rank"].value == found[None]["effective_rank"].value
     with pytest.raises(UserError, match="no checkpoint"):

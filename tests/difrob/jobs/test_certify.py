@@ -13,7 +13,6 @@ from support.small_classifiers import small_classifier
 from support.trained_runs import trained_run
 from torch import Tensor
 
-from difrob.comparison import stated_conditions
 from difrob.data import as_float
 from difrob.diffusion.one_shot import one_shot_denoise
 from difrob.errors import Stopped, UserError
@@ -76,9 +75,11 @@ def test_numbers_follow_from_the_certificates(classifier: MemoryInputRun) -> Non
     assert recorder.results["abstentions"].value == abstained.mean()
     assert recorder.results["smoothed_accuracy"].value == (rows["majority"] == rows["label"]).mean() > 0.6
     for part in ("sigma 0.25", "n0 50", "n 400", "alpha 0.001", "30 validation images"):
-        assert part in average.description
+        assert part in average.sentence
     for measure in recorder.results.values():
-        assert stated_conditions(measure.description) == {"data set": "digits (d15b1ecc2d01)"}
+        assert measure.conditions["data_set"] == {"name": "digits", "digest": "d15b1ecc2d01"}
+        stated = {name: measure.conditions[name] for name in ("sigma", "n0", "n", "alpha", "images", "split")}
+        assert stated == {"sigma": 0.25, "n0": 50, "n": 400, "alpha": 0.001, "images": 30, "split": "validation"}
 
 
 def test_the_curve_grows_with_the_images(classifier: MemoryInputRun) -> None:
@@ -196,7 +197,7 @@ def test_denoised_smoothing_classifies_the_one_shot_estimate(
     assert shown.images.shape == (9, 8, 8, 1) and shown.captions is not None
     assert [caption.split(", ")[1].split(" ->")[0] for caption in shown.captions] == ["clean", "noisy", "denoised"] * 3
     assert recorder.parents == ["classifier", "denoiser"]
-    assert "one-shot denoised" in recorder.results["average_certified_radius"].description
+    assert "one-shot denoised" in recorder.results["average_certified_radius"].sentence
 
 
 def test_a_denoiser_that_does_not_fit_is_refused(classifier: MemoryInputRun, monkeypatch: pytest.MonkeyPatch) -> None:

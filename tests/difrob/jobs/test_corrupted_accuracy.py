@@ -16,7 +16,6 @@ from support.memory_recorder import MemoryInputRun, MemoryRecorder
 from support.small_classifiers import small_classifier
 from support.trained_runs import trained_run
 
-from difrob.comparison import stated_conditions
 from difrob.data.adding import add_data_set
 from difrob.data.corrupted_splits import open_corrupted
 from difrob.errors import Stopped, UserError
@@ -104,10 +103,10 @@ def test_the_mean_has_an_interval_over_images(classifier: MemoryInputRun, digits
     assert (mean.low, mean.high) == pytest.approx(expected)
     curve = recorder.curves["mean_corruption_accuracy_over_severity"][-1]
     assert curve.y == pytest.approx(right.mean(axis=(0, 2))) and "2 corruptions" in curve.x_label
-    conditions = stated_conditions(mean.description)
-    assert conditions["corrupted set"] == "digits-c" and conditions["corruptions"] == "brightness, gaussian_noise"
-    assert conditions["corrupted images"] == "60 images in 5 severities" and conditions["digest"] == digits_c.digest
-    assert "unattacked" in mean.description
+    conditions = mean.conditions
+    assert conditions["corrupted_set"] == "digits-c" and conditions["corruptions"] == "brightness, gaussian_noise"
+    assert conditions["corrupted_images"] == "60 images in 5 severities" and conditions["digest"] == digits_c.digest
+    assert "unattacked" in mean.sentence
 
 
 def test_the_attack_is_as_without_corruptions(classifier: MemoryInputRun, digits_c: DataSetRecord) -> None:

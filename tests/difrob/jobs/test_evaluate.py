@@ -12,10 +12,10 @@ from support.memory_recorder import MemoryInputRun, MemoryRecorder
 from support.small_classifiers import small_classifier
 from support.trained_runs import trained_run
 
-from difrob.comparison import stated_conditions
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image
 from difrob.jobs.evaluate import run, warn_of_another_ball
+from difrob.metrics.conditions import indices_condition
 from difrob.metrics.intervals import wilson
 from difrob.nets.storage import pack, unpack
 from difrob.specs import EvaluateSpec, TrainClassifierSpec
@@ -61,12 +61,20 @@ def test_numbers_follow_from_the_verdicts(classifier: MemoryInputRun) -> None:
         measure, k = recorder.results[name], int(rows[column].sum())
         assert (measure.value, measure.n, measure.interval) == (k / 90, 90, "Wilson 95 %")
         assert (measure.low, measure.high) == pytest.approx([float(end) for end in wilson(k, 90)])
-    described = recorder.results["robust_accuracy"].description
+    described = recorder.results["robust_accuracy"].sentence
     for part in ("linf", "0.06", "6 steps", "2 restarts", "90 validation images", "cross-entropy", "margin"):
         assert part in described
-    assert "1 restart per loss" in evaluated(classifier, restarts=1, images=5).results["robust_accuracy"].description
+    assert "1 restart per loss" in evaluated(classifier, restarts=1, images=5).results["robust_accuracy"].sentence
     for measure in recorder.results.values():
-        assert stated_conditions(measure.description) == {"data set": "digits (d15b1ecc2d01)"}
+        assert measure.conditions["data_set"] == {"name": "digits", "digest": "d15b1ecc2d01"}
+    robust = dict(recorder.results["robust_accuracy"].conditions)
+    assert robust.pop("indices") == indices_condition(rows["index"]) != indices_condition(rows["index"][1:])
+    assert robust == {
+        "attack": "PGD", "attack_losses": ["cross_entropy", "margin"], "norm": "linf", "eps": 0.06, "attack_steps": 6,
+        "step_size": 0.015, "restarts": 2, "random_start": True, "images": 90, "split": "validation",
+        "data_set": {"name": "digits", "digest": "d15b1ecc2d01"},
+    }  # fmt: skip
+    assert recorder.results["robust_accuracy_margin"].conditions["attack_losses"] == ["margin"]
     assert 0.1 < recorder.results["robust_accuracy"].value < recorder.results["clean_accuracy"].value
     assert recorder.metrics["robust_accuracy"][-1].value == recorder.results["robust_accuracy"].value
     assert recorder.progressed[-1] == (90, 90, "images")
@@ -121,7 +129,7 @@ def test_a_larger_radius_breaks_more_and_radius_zero_nothing(classifier: MemoryI
 def test_l2_attacks(classifier: MemoryInputRun) -> None:
     recorder = evaluated(classifier, attack={"norm": "l2", "eps": 0.4, "steps": 8}, eps_grid=(0.1, 2.0))
     assert 0 < recorder.results["robust_accuracy"].value < recorder.results["clean_accuracy"].value
-    assert "l2" in recorder.results["robust_accuracy"].description
+    assert "l2" in recorder.results["robust_accuracy"].sentence
 
 
 def test_pictures_show_what_the_attack_did(classifier: MemoryInputRun) -> None:

@@ -55,7 +55,7 @@ def test_the_set_is_labelled_balanced_and_like_the_training_images() -> None:
     distance = recorder.results["frechet_distance"]
     assert distance.value < 0.3 * pixel_frechet_measure(noise, training.images).value
     assert distance.low < distance.value < distance.high and distance.n == 400
-    assert recorder.results["duplicate_share"].value == 0
+    assert recorder.results["exact_copy_share"].value == 0
     assert recorder.results["memorised_share"].n == 400
     assert recorder.attributes["network_calls_per_image"] == 15
     assert recorder.progressed[-1] == (400, 400, "images")

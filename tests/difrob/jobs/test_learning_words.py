@@ -6,7 +6,6 @@ import pytest
 import torch
 from support.memory_recorder import MemoryRecorder
 
-from difrob.comparison import stated_conditions
 from difrob.jobs import train_denoiser
 from difrob.jobs.learning_words import learning_words
 from difrob.ranks.shares import Ranks
@@ -35,14 +34,16 @@ def test_generated_sets_are_named_with_their_share() -> None:
 @pytest.mark.parametrize(
     ("data", "said", "condition"),
     [
-        ({"train_size": 40}, "40 training images of 'digits'", "digits (d15b1ecc2d01)"),
-        ({"dataset": "toy-ring"}, "training points of 'toy-ring'", "toy-ring"),
+        ({"train_size": 40}, "40 training images of 'digits'", {"name": "digits", "digest": "d15b1ecc2d01"}),
+        ({"dataset": "toy-ring"}, "training points of 'toy-ring'", {"name": "toy-ring", "digest": ""}),
     ],
 )
-def test_a_diffusion_model_says_what_it_learns_from(data: dict[str, object], said: str, condition: str) -> None:
+def test_a_diffusion_model_says_what_it_learns_from(
+    data: dict[str, object], said: str, condition: dict[str, str]
+) -> None:
     recorder = MemoryRecorder()
     spec = TrainDenoiserSpec(data=data, network={"width": 16, "blocks": 1}, steps=1, batch_size=8, sample_every=0)  # type: ignore[arg-type]
     train_denoiser.run(spec, recorder, CPU)
     (line,) = [text for level, text in recorder.notes if level == "info"]
     assert line.startswith("learns from ") and line.endswith(f"{said}; on cpu, 1 process")
-    assert stated_conditions(recorder.results["validation_loss"].description)["data set"] == condition
+    assert recorder.results["validation_loss"].conditions["data_set"] == condition

@@ -77,9 +77,9 @@ def test_real_digits_pass_for_real() -> None:
     for name in ("frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"):
         digest = recorder.attributes["extractor"]["digest"]
         features = f"features: pca of 600 test images of digits ({digest}), 32 features"
-        assert "; generated: 500 images; reference: 600 test images of digits; " in recorder.results[name].description
-        assert features in recorder.results[name].description
-    assert "classifier: classifier of run judge, best weights (" in recorder.results["label_agreement"].description
+        assert "; generated: 500 images; reference: 600 test images of digits; " in recorder.results[name].sentence
+        assert features in recorder.results[name].sentence
+    assert "classifier: classifier of run judge, best weights (" in recorder.results["label_agreement"].sentence
     assert recorder.progressed[-1] == (1100, 1100, "images") and recorder.parents[:2] == ["set", "model"]
     assert recorder.attributes["images"]["training"] == 200
 
@@ -178,7 +178,7 @@ def test_other_features_are_named(extractor: str, features: int) -> None:
     recorder = measured(generated, judge(), classifier="judge", extractor=extractor, measures=("frechet",), images=300)
     assert recorder.attributes["extractor"]["features"] == features
     result = recorder.results["frechet_distance"]
-    assert f", {features} features" in result.description and result.n == 300
+    assert f", {features} features" in result.sentence and result.n == 300
     if extractor == "pixels":
         flat = [images.reshape(len(images), -1) / 255 for images in (generated.array("samples/images")[:300],
                                                                      load_split(DATA, "test").images)]  # fmt: skip

@@ -13,7 +13,6 @@ from support.built_in_data import load_split
 from support.memory_recorder import MemoryInputRun, MemoryRecorder
 from support.random_inception import random_state
 
-from difrob.comparison import stated_conditions
 from difrob.data import as_float
 from difrob.errors import Stopped, UserError
 from difrob.jobs import measure
@@ -70,7 +69,7 @@ def test_numbers_are_those_of_the_features_and_say_which_weights(weights: Path) 
     assert fact["weights"] == {"file": "random.pth", "sha256": digest, "published": False}
     described = f"inception of the weights with SHA-256 {digest[:16]} ({fact['digest']}), 2048 features"
     for name in ("kernel_distance", "precision", "recall", "density", "coverage"):
-        assert stated_conditions(recorder.results[name].description)["features"] == described
+        assert recorder.results[name].conditions["features"] == described
     assert [level for level, _ in recorder.notes] == ["warning"]
     assert "'random.pth' is not, byte for byte, the published file" in recorder.notes[0][1]
     assert [done for done, _, _ in recorder.progressed] == [24, 44, 68, 88]

@@ -11,7 +11,6 @@ from support.built_in_data import load_split
 from support.feature_networks import DATA, classifier_run, denoiser_run
 from support.memory_recorder import MemoryRecorder
 
-from difrob.comparison import stated_conditions
 from difrob.diffusion.loading import load_denoiser
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image, probe_teacher
@@ -96,26 +95,26 @@ def test_the_best_cell_is_named_with_its_conditions(whole: MemoryRecorder) -> No
     ):
         block = ("block0", "block2")[rows["block"][best]]
         assert whole.attributes[cell] == {"block": block, "sigma": rows["sigma"][best], "of": 4}
-        assert whole.results[sigma].value == rows["sigma"][best] and f", {block}; " in whole.results[sigma].description
+        assert whole.results[sigma].value == rows["sigma"][best] and f", {block}; " in whole.results[sigma].sentence
         found = whole.results[f"best_{by}_probe_accuracy"]
         assert found.value == rows[f"{by}_right"][best] / 50
         named = f"{block} at sigma {rows['sigma'][best]:g}, the best by {by} accuracy on these validation images, an optimistic"
-        assert named in found.description
+        assert named in found.sentence
         if by == "clean":
             other = whole.results["robust_probe_accuracy_of_best_clean"]
-            assert other.value == robust[best] / 50 and f", {block} at sigma " in other.description
+            assert other.value == robust[best] / 50 and f", {block} at sigma " in other.sentence
     assert whole.results["classifier_clean_probe_accuracy"].value == rows["clean_right"][4] / 50
     conditions = (
         "; probe: ridge, penalty by generalised cross-validation, 2 noise draws; fitted to: 200 training images"
     )
     attack = "; attack: PGD-2 linf 0.03, cross-entropy and margin loss, 1 random start each"
     for name, result in whole.results.items():
-        assert conditions in result.description, name
-        assert "; scored on: 50 validation images of digits" in result.description, name
+        assert conditions in result.sentence, name
+        assert "; scored on: 50 validation images of digits" in result.sentence, name
         by = "robust" if name.startswith("best_robust") else "clean"
         chosen = f"; chosen: best of 4 cells by {by} accuracy on the same images"
-        assert (chosen in result.description) == ("best" in name)
-        assert (attack in result.description) == ("robust" in name)
+        assert (chosen in result.sentence) == ("best" in name)
+        assert (attack in result.sentence) == ("robust" in name)
 
 
 def test_all_cells_are_told_by_name(whole: MemoryRecorder) -> None:
@@ -155,11 +154,8 @@ def test_of_a_single_cell_both_accuracies_are_its_own() -> None:
     assert results["best_robust_probe_accuracy"].value == results["robust_probe_accuracy_of_best_clean"].value
     # What a sweep of one cell recorded before compares with what it records now.
     for name in ("best_clean_probe_accuracy", "best_robust_probe_accuracy"):
-        assert "the only cell" in results[name].description
-        assert (
-            stated_conditions(results[name].description)["chosen"]
-            == "best of 1 cell by clean accuracy on the same images"
-        )
+        assert "the only cell" in results[name].sentence
+        assert results[name].conditions["chosen"] == "best of 1 cell by clean accuracy on the same images"
     assert len(found.notes) == 1 and found.notes[0][1].startswith("best by clean and robust accuracy of 1 cell: block2")
 
 
@@ -184,11 +180,11 @@ def test_batches_and_controls(whole: MemoryRecorder) -> None:
     for name in ("clean_right", "robust_right"):
         assert np.abs(small.column(name) - whole.column(name)[:4]).max() <= 1
     random = probed(weights="random", sigmas=(0.1,))
-    assert "random denoiser" in random.results["best_clean_probe_accuracy"].description
+    assert "random denoiser" in random.results["best_clean_probe_accuracy"].sentence
     assert random.column("clean_right").tolist() != whole.column("clean_right")[2:4].tolist()
     logistic = probed(sigmas=(0.1,), blocks=("block1",), probe={"rule": "logistic", "noise_draws": 0}, train_images=100)
     assert logistic.column("clean_right")[0] > 25 and logistic.column("penalty")[0] == 0.001
-    assert "100 training images" in logistic.results["best_clean_probe_accuracy"].description
+    assert "100 training images" in logistic.results["best_clean_probe_accuracy"].sentence
 
 
 @pytest.mark.parametrize(

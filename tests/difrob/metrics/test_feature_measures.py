@@ -62,7 +62,7 @@ def test_k_corners_need_k_minus_one_directions() -> None:
     assert [int(smallest_sufficient(right.sum(axis=0), share)) for share in (0.9, 0.95, 0.99)] == [4, 4, 4]
     measures = dimension_measures(right, "refitted", 0, nothing, images="80 test images")
     dimension = measures["classification_dimension_95_refitted"]
-    assert (dimension.value, dimension.low, dimension.high) == (4, 4, 4) and "; images: 80" in dimension.description
+    assert (dimension.value, dimension.low, dimension.high) == (4, 4, 4) and "; images: 80" in dimension.sentence
 
 
 def test_the_own_head_is_fed_the_projection() -> None:

@@ -75,7 +75,7 @@ def test_rank_measures_state_their_conditions() -> None:
     assert measures["effective_rank"].value == pytest.approx(effective_rank(np.array([4.0, 1.0])))
     for measure in measures.values():
         assert measure.low < measure.value < measure.high and measure.n == 200
-        assert measure.description.endswith("; images: 200 test images of digits")
+        assert measure.sentence.endswith("; images: 200 test images of digits")
 
 
 # Kernel alignment -----------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_features_at_one_point_are_aligned_and_not_uniform() -> None:
     assert {name: round(measure.value, 12) for name, measure in measures.items()} == {
         "alignment_adversarial": 0, "alignment_class": 0, "uniformity": 0,
     }  # fmt: skip
-    assert "; attack: PGD; images: 10" in measures["alignment_adversarial"].description
+    assert "; attack: PGD; images: 10" in measures["alignment_adversarial"].sentence
 
 
 def test_uniformity_intervals_cover() -> None:

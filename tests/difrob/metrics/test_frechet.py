@@ -82,7 +82,7 @@ def test_large_sets_are_summed_up_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     pieces = frechet_measure(a, b, lambda: asked.append(None), features="some")
     assert (pieces.value, pieces.low, pieces.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-9)
     assert len(asked) == 2 * 46 + 2 * 28 + 72
-    assert pieces.n == 500 and pieces.description.endswith("; features: some")
+    assert pieces.n == 500 and pieces.sentence.endswith("; features: some")
 
 
 def test_features_of_gaussians_approach_the_closed_form() -> None:

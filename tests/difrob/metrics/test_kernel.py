@@ -64,7 +64,7 @@ def test_every_image_is_used_once_and_the_seed_decides_who_meets_whom() -> None:
     random = np.random.default_rng(3)
     a, b = random.standard_normal((2, 64, 3))
     described = kernel_measure(a, b[:50], 20, 0, generated="64 images")
-    assert "subsets: 2 disjoint, of at least 32 generated and 25 reference images each" in described.description
+    assert "subsets: 2 disjoint, of at least 32 generated and 25 reference images each" in described.sentence
     assert described == kernel_measure(a, b[:50], 20, 0, generated="64 images")
     assert kernel_measure(a, b, 20, 0).value != kernel_measure(a, b, 20, 1).value
 

@@ -86,7 +86,7 @@ def test_measures_state_their_intervals_and_conditions() -> None:
     assert (results["coverage"].value, results["coverage"].n) == (1.0, 2)
     for name, measure in results.items():
         assert measure.interval == ("Student t 95 %" if name == "density" else "Wilson 95 %")
-        assert measure.description.endswith("; features: pixels; balls: to the neighbour number 2 of the same set")
+        assert measure.sentence.endswith("; features: pixels; balls: to the neighbour number 2 of the same set")
 
 
 def test_too_few_images_are_refused() -> None:

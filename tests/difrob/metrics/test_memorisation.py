@@ -10,7 +10,7 @@ from difrob.metrics.memorisation import (
     Nearest,
     closeness_ratio_measure,
     copying_measure,
-    duplicate_measure,
+    exact_copy_measure,
     memorised_measure,
     near_copy_measure,
     nearest_copy,
@@ -39,8 +39,8 @@ def test_memories_and_duplicates_are_counted() -> None:
     memorised = memorised_measure(nearest)
     assert memorised.value == pytest.approx(2 / 5) and memorised.n == 5 and memorised.interval == "Wilson 95 %"
     # One equals a training image, one equals an earlier image.
-    assert duplicate_measure(images, nearest).value == pytest.approx(2 / 5)
-    assert duplicate_measure(images[[0, 1, 4]], nearest_neighbours(images[[0, 1, 4]], reference)).value == 0
+    assert exact_copy_measure(images, nearest).value == pytest.approx(2 / 5)
+    assert exact_copy_measure(images[[0, 1, 4]], nearest_neighbours(images[[0, 1, 4]], reference)).value == 0
 
 
 def test_two_references_are_needed() -> None:
@@ -54,7 +54,7 @@ def test_near_copies_are_judged_by_the_root_mean_square() -> None:
     distance = nearest_neighbours(images, reference).distance
     measure = near_copy_measure(distance, 4, 10 / 255, "a training image", training="2 images")
     assert measure.value == 3 / 4 and measure.n == 4 and measure.interval == "Wilson 95 %"
-    assert measure.description == (
+    assert measure.sentence == (
         "images that differ from a training image by at most 0.0392157, root mean square over the pixels; training: 2 images"
     )
     assert near_copy_measure(distance, 4, 0, "a training image").value == 1 / 4
@@ -77,10 +77,10 @@ def test_distance_to_training_against_held_out_images() -> None:
     baseline = nearest_neighbours(held_out, training).distance
     ratio = closeness_ratio_measure(to_training, to_held_out, training="300 images")
     assert ratio.low is not None and ratio.high is not None and ratio.low < 1 < ratio.high
-    assert ratio.n == 300 and ratio.description.endswith("; training: 300 images")
+    assert ratio.n == 300 and ratio.sentence.endswith("; training: 300 images")
     probability = copying_measure(to_training.distance, baseline, "test", training="300 images")
     assert probability.low < 0.5 < probability.high and 0.4 < probability.value < 0.6
-    assert probability.description.endswith("; training: 300 images; held out: 300 test images")
+    assert probability.sentence.endswith("; training: 300 images; held out: 300 test images")
 
     near = nearest_neighbours(copies, training)
     ratio = closeness_ratio_measure(near, nearest_neighbours(copies, held_out))

@@ -73,7 +73,7 @@ def test_true_samples_have_the_true_errors() -> None:
     stray = stray_measure(points, mixture)
     expected = chi2.sf(9, 2)
     assert stray.low is not None and stray.high is not None and stray.low < expected < stray.high
-    assert f"{expected:.2%}" in stray.description
+    assert f"{expected:.2%}" in stray.sentence
     found = mode_errors(points, mixture)
     assert len(found) == 8
     inside = 0

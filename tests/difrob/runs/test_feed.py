@@ -415,7 +415,11 @@ def test_a_going_back_that_was_not_folded_yet_reads_like_a_folded_one(workspace:
     assert (
         reader.summary().results
         == summary.results
-        == {"robust_accuracy": Measure(0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10")}
+        == {
+            "robust_accuracy": Measure(
+                0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10", title="robust accuracy", better="up"
+            )
+        }
     )
     if rewind:
         assert reader.checkpoint().step == 1

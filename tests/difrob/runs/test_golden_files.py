@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -23,7 +24,7 @@ from difrob.runs.recovery import recover
 from difrob.runs.schema import SCHEMA_VERSION
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
-VERSIONS = [1, 2]
+VERSIONS = [1, 2, 3]
 BEGAN = 1_700_000_000.0
 
 
@@ -64,7 +65,16 @@ def check_contents(reader: RunReader, version: int) -> None:
     ]  # fmt: skip
     assert reader.attributes() == {"parameters": {"count": 2, "list": [1, None, "x"]}}
     summary = reader.summary()
-    assert summary.results == {"robust_accuracy": Measure(0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10")}
+    result = Measure(0.5, 0.4, 0.6, 100, "Wilson 95 %", "share", "PGD-10")
+    if version >= 3:
+        result = replace(result, conditions={"norm": "linf", "eps": 0.15}, title="robust accuracy", better="up")
+    assert summary.results == {"robust_accuracy": result}
+    said = ("robust accuracy (validation)", "share", "up") if version >= 3 else ("", "", "")
+    assert (robust.title, robust.unit, robust.better) == said
+    # Nobody has declared a curve of that name: it is called by it, and no more is known.
+    assert (curve.title, curve.unit, curve.better) == (
+        ("certified accuracy", "", "neither") if version >= 3 else ("", "", "")
+    )
     assert (summary.kind, summary.name, summary.created) == ("train_denoiser", "golden", BEGAN)
     assert (summary.host, summary.device, summary.spec["kind"]) == ("golden", "cpu", "train_denoiser")
     assert (summary.progress.done, summary.progress.total, summary.progress.unit) == (2, 10, "steps")

@@ -149,10 +149,10 @@ def test_results_stand_side_by_side_and_the_best_is_named(scene: Scene) -> None:
     scene.show("t0", "t1")
     model = scene.page.results.model
     rows = {column(model, r)[0]: column(model, r)[1:] for r in range(model.rowCount())}
-    assert rows["Validation robust accuracy"][0].startswith("65.0 %  [")
-    assert rows["Validation robust accuracy"][0].endswith("· best")
-    assert rows["Validation robust accuracy"][1].endswith("· ≈ best")
-    assert not any("best" in text for text in rows["Validation clean accuracy"]), "equal numbers have no best"
+    assert rows["Best validation robust accuracy"][0].startswith("65.0 %  [")
+    assert rows["Best validation robust accuracy"][0].endswith("· best")
+    assert rows["Best validation robust accuracy"][1].endswith("· ≈ best")
+    assert not any("best" in text for text in rows["Best validation clean accuracy"]), "equal numbers have no best"
     tip = model.index(1, 1).data(Qt.ItemDataRole.ToolTipRole)
     assert "PGD-40 linf 0.15" in tip and "197 samples" in tip
     scene.show("t0", "t2")

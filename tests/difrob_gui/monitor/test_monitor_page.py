@@ -70,7 +70,7 @@ def test_further_values_arrive_in_the_same_charts(scene: Scene) -> None:
     assert scene.page.board.charts["metric:loss"] is chart
     assert len(chart.curves["loss"].data) == before + 1
     assert chart.legend.entries[0].value == "0.1"
-    assert "metric:entropy" in scene.page.board.charts
+    assert "metric:train/entropy" in scene.page.board.charts
     assert scene.page.log.text.toPlainText().endswith("something new")
 
 
@@ -397,5 +397,5 @@ def test_metrics_that_arrive_late_may_regroup_the_charts_but_draw_nothing_twice(
     drawn = {key: set(chart.curves) for key, chart in scene.page.board.charts.items()}
     assert drawn == {
         "metric:loss": {"loss"},
-        "metric:loss parts": {"loss/sigma_low", "loss/sigma_mid", "loss/sigma_high"},
+        "metric:loss_parts": {"loss/sigma_low", "loss/sigma_mid", "loss/sigma_high"},
     }
