@@ -1,4 +1,4 @@
-"""A union of attacks: several losses, several random starts each, with a flag per image for what broke it."""
+"""A union of attacks: an image holds out if it holds out against each of them, with a flag per image for what broke it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from difrob.attacks.losses import LABEL_LOSSES
-from difrob.attacks.pgd import search
-from difrob.attacks.projections import Ball
-from difrob.attacks.starts import starting_points
+from difrob.attacks.attack import HELD_OUT, Attack, Draws
+from difrob.attacks.restarted_pgd import RestartedPGD, nothing
 from difrob.specs.parts import AttackSpec
 
 SURVIVED = -1
@@ -24,10 +22,11 @@ class UnionVerdict:
     """What a union of attacks found.
 
     Attributes:
-        broken: bool [L, B], whether a loss broke an image with any of its restarts.
-        broken_by: int8 [B], number of the first loss that broke the image, or ``SURVIVED`` (-1).
+        broken: bool [A, B], whether an attack broke an image with any of its restarts.
+        broken_by: int8 [B], number of the first attack that broke the image, or ``SURVIVED`` (-1).
         adversarial: [B, C, H, W], a misclassified point, or the last iterate of an image that held out.
-        broken_at: int64 [L, R], how many images each restart of each loss broke that earlier restarts had not.
+        broken_at: int64 [A, R], how many images each restart of each attack broke that earlier restarts had not; R is the
+            most restarts that an attack makes.
         forward, backward: int64 [B], passes through the network and backward passes to the input that it cost.
     """
 
@@ -40,8 +39,52 @@ class UnionVerdict:
 
     @property
     def held_out(self) -> np.ndarray:
-        """Images that no loss broke, bool [B]."""
+        """Images that no attack broke, bool [B]."""
         return np.logical_not(np.any(self.broken, axis=0))
+
+
+def attack_with_each(
+    classifier: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    draws: Draws,
+    attacks: Sequence[Attack],
+    between: Callable[[], None] = nothing,
+) -> UnionVerdict:
+    """Attack every image with each attack.
+
+    Each sees all images, so that its own accuracy does not depend on the order of the attacks. An image that breaks is
+    cheap in any case where an attack stops at its first success.
+
+    Args:
+        classifier: [0,1] images to logits, in evaluation mode.
+        images: [B, C, H, W] in [0,1], classified rightly before the attack.
+        labels: int64 [B].
+        draws: random numbers of the images, [B].
+        attacks: at least one, at most 127.
+        between: called before each attack, e.g. to ask whether to stop.
+    """
+    count = len(images)
+    broken = np.zeros((len(attacks), count), dtype=bool)
+    broken_at = np.zeros((len(attacks), max(attack.restarts for attack in attacks)), dtype=np.int64)
+    broken_by = np.full(count, SURVIVED, dtype=np.int8)
+    adversarial = images.clone()
+    forward, backward = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+
+    for number, attack in enumerate(attacks if count else ()):
+        between()
+        verdict = attack(classifier, images, labels, draws)
+        # What an earlier attack broke keeps the point that broke it.
+        undecided = broken_by == SURVIVED
+        on_device = torch.from_numpy(undecided).to(images.device)
+        adversarial[on_device] = verdict.adversarial[on_device]
+        broken[number] = ~verdict.held_out
+        broken_by[undecided & broken[number]] = number
+        restarts = verdict.broken_in[verdict.broken_in != HELD_OUT]
+        broken_at[number] = np.bincount(restarts, minlength=broken_at.shape[1])
+        forward += verdict.forward
+        backward += verdict.backward
+    return UnionVerdict(broken, broken_by, adversarial, broken_at, forward, backward)
 
 
 def attack_union(
@@ -54,12 +97,9 @@ def attack_union(
     losses: Sequence[str],
     restarts: int,
     seed: int,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], None] = nothing,
 ) -> UnionVerdict:
-    """Attack every image with each loss; restarts go on with the images that this loss has not broken yet.
-
-    Each loss sees all images, so that its own accuracy does not depend on the order of the losses. An image that breaks
-    is cheap in any case: it stops at its first success.
+    """The union of projected gradient ascents of several losses.
 
     Args:
         classifier: [0,1] images to logits, in evaluation mode.
@@ -72,45 +112,12 @@ def attack_union(
         seed: seed of the run.
         between: called before each restart, e.g. to ask whether to stop.
     """
-    count = len(images)
-    restarts = restarts if attack.random_start else 1
-    broken = np.zeros((len(losses), count), dtype=bool)
-    broken_at = np.zeros((len(losses), restarts), dtype=np.int64)
-    broken_by = np.full(count, SURVIVED, dtype=np.int8)
-    adversarial = images.clone()
-    forward, backward = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    attacks = pgd_attacks(attack, losses, restarts, between)
+    return attack_with_each(classifier, images, labels, Draws(seed, indices), attacks, between)
 
-    for number, name in enumerate(losses):
-        for restart in range(restarts):
-            rows = np.flatnonzero(~broken[number])
-            if len(rows) == 0:
-                break
-            between()
-            on_device = torch.from_numpy(rows).to(images.device)
-            ball = Ball(images[on_device], norm=attack.norm, eps=attack.eps)
-            start = starting_points(
-                ball,
-                random_start=attack.random_start,
-                seed=seed,
-                stream=("attack", name, restart),
-                indices=indices[rows],
-            )
-            verdict = search(
-                classifier,
-                ball,
-                start,
-                labels[on_device],
-                LABEL_LOSSES[name],
-                steps=attack.steps,
-                step_size=attack.resolved_step_size,
-            )
-            forward[rows] += verdict.forward.cpu().numpy()
-            backward[rows] += verdict.backward.cpu().numpy()
-            success = verdict.broken.cpu().numpy()
-            # What an earlier attack broke keeps the point that broke it.
-            undecided = torch.from_numpy(broken_by[rows] == SURVIVED).to(images.device)
-            adversarial[on_device[undecided]] = verdict.adversarial[undecided]
-            broken_by[rows[success & (broken_by[rows] == SURVIVED)]] = number
-            broken[number, rows] = success
-            broken_at[number, restart] = int(success.sum())
-    return UnionVerdict(broken, broken_by, adversarial, broken_at, forward, backward)
+
+def pgd_attacks(
+    attack: AttackSpec, losses: Sequence[str], restarts: int, between: Callable[[], None] = nothing
+) -> list[Attack]:
+    """One attack for each loss."""
+    return [RestartedPGD(attack, loss, restarts, between) for loss in losses]

@@ -26,6 +26,7 @@ from difrob.jobs.measured_set import balanced_part
 from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable, chosen_images
 from difrob.jobs.probe_teacher import Prober
+from difrob.jobs.sweep_images import sweep_images
 from difrob.memory import MicroBatches
 from difrob.metrics.classification_dimension import FeatureComponents
 from difrob.metrics.conditions import counted, data_set_condition
@@ -67,16 +68,13 @@ def run(spec: AnalyseSpec, recorder: Recorder, device: torch.device) -> None:
         probes, block = open_probes(spec, recorder, classifier, training, pieces, device)
     examination = Examination(spec, recorder, classifier, second, components, probes, device)
 
-    table = ResultTable(recorder)
+    def examined(positions: range) -> dict[str, np.ndarray]:
+        return pieces.attempt(partial(examination.rows, images.take(np.array(positions)), pieces))
+
+    table = ResultTable(recorder, range(len(images)), indices=images.indices)
     work = spec.autoencoder.seeds * spec.autoencoder.steps if "autoencoder" in spec.measures else 0
     with table.saved_when_stopped():
-        while len(table) < len(images):
-            recorder.check_stop()
-            done = len(table)
-            batch = images.take(np.arange(done, min(done + spec.batch_size, len(images))))
-            table.add(**pieces.attempt(partial(examination.rows, batch, pieces)))
-            table.save_if_due()
-            recorder.progress(len(table), len(images) + work, "images and steps")
+        sweep_images(recorder, table, spec.batch_size, examined, total=len(images) + work, unit="images and steps")
         data_set = data_set_condition(recorder.data_set(trained.data.dataset), spec.split)
         analysed = Analysed(spec, classifier, images, training, known, components, table, block, data_set)
         report(analysed, recorder, tuple(probes), device)

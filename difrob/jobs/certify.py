@@ -17,15 +17,18 @@ from difrob.diffusion.parameterisations import TrainedDenoiser
 from difrob.inputs import misfits
 from difrob.inputs.misfits import refuse
 from difrob.jobs.micro_batches import sampling_pieces
-from difrob.jobs.per_image import ResultTable, chosen_images
+from difrob.jobs.per_image import ResultTable, Rows, chosen_images
+from difrob.jobs.running_totals import RunningMean, RunningShare
+from difrob.jobs.sweep_images import sweep_images
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import mean_measure, share_measure
-from difrob.metrics.conditions import Stated, measured_images, stated
+from difrob.metrics.conditions import NOTHING, Stated, measured_images, stated
 from difrob.nets.classifiers import Classifier
-from difrob.runs.interface import Recorder
+from difrob.runs.interface import Measure, Recorder
 from difrob.smoothing.curves import (
-    certified_accuracy,
     certified_correct,
+    certified_counts,
+    curve_of_counts,
     radius_contributions,
     radius_grid,
     table_radii,
@@ -62,31 +65,28 @@ def run(spec: CertifySpec, recorder: Recorder, device: torch.device) -> None:
         batch_size=spec.batch_size,
         between=recorder.check_stop,
     )
-    table = ResultTable(recorder)
+    table = ResultTable(recorder, range(len(images)), indices=images.indices)
     if table.reported_rows == 0:
         picture(spec, recorder, classifier, denoiser, images, device)
     # So many images at once that the short selection stage fills its batches, too.
     group_size = max(1, min(-(-spec.batch_size // spec.n0), GROUP_BATCHES * spec.batch_size // (spec.n0 + spec.n)))
 
-    recorder.progress(len(table), len(images), "images")
+    def certificates(positions: range) -> dict[str, np.ndarray]:
+        group = images.take(np.array(positions))
+        found = pieces.attempt(partial(certify, spec, smoothed, group, pieces, device))
+        return {
+            "index": group.indices,
+            "label": group.labels,
+            "prediction": found.predictions,
+            "radius": found.radii,
+            "count": found.counts,
+            "candidate": found.candidates,
+            "majority": found.majorities,
+        }
+
+    so_far = CertifiedSoFar(spec, recorder, table)
     with table.saved_when_stopped():
-        while len(table) < len(images):
-            done = len(table)
-            group = images.take(np.arange(done, min(done + group_size, len(images))))
-            found = pieces.attempt(partial(certify, spec, smoothed, group, pieces, device))
-            table.add(
-                index=group.indices,
-                label=group.labels,
-                prediction=found.predictions,
-                radius=found.radii,
-                count=found.counts,
-                candidate=found.candidates,
-                majority=found.majorities,
-            )
-            table.save_if_due()
-            if table.report_is_due(done, len(images)):
-                record_state(spec, recorder, table)
-            recorder.progress(len(table), len(images), "images")
+        sweep_images(recorder, table, group_size, certificates, take_in=so_far.take_in, report=so_far.record)
     record = recorder.data_set(training.data.dataset)
     report(spec, recorder, table, measured_images(table["index"], spec.split, record))
 
@@ -139,22 +139,45 @@ def denoised(classifier: Classifier, denoiser: TrainedDenoiser | None, sigma: fl
     return lambda noisy: classifier(one_shot_denoise(denoiser, noisy, sigma))
 
 
-def record_state(spec: CertifySpec, recorder: Recorder, table: ResultTable) -> None:
+class CertifiedSoFar:
     """The curve of certified accuracy and the average radius over the images done so far."""
-    labels, predictions, radii = table["label"], table["prediction"], table["radius"]
-    curve = certified_accuracy(labels, predictions, radii, radius_grid(right_end(spec)))
-    recorder.curve(
-        "certified_accuracy", len(table), curve.radii, curve.accuracy, curve.low, curve.high,
-        x_label="l2 radius ([0,1] intensity)", y_label="certified accuracy", interval="Clopper-Pearson 95 %",
-    )  # fmt: skip
-    average = mean_measure(radius_contributions(labels, predictions, radii), unit="")
-    recorder.metric(
-        "average_certified_radius", len(table), average.value, average.low, average.high, interval=average.interval
-    )
-    abstentions = share_measure(predictions == ABSTAIN, exact=True)
-    recorder.metric(
-        "abstentions", len(table), abstentions.value, abstentions.low, abstentions.high, interval=abstentions.interval
-    )
+
+    def __init__(self, spec: CertifySpec, recorder: Recorder, table: ResultTable) -> None:
+        self._recorder = recorder
+        self._table = table
+        self._grid = radius_grid(right_end(spec))
+        self._certified = np.zeros(len(self._grid), dtype=np.int64)
+        self._radius = RunningMean()
+        self._abstentions = RunningShare()
+
+    def take_in(self, rows: Rows) -> None:
+        """Add the certificates of a batch."""
+        labels, predictions, radii = rows["label"], rows["prediction"], rows["radius"]
+        self._certified += certified_counts(labels, predictions, radii, self._grid)
+        self._radius.add(radius_contributions(labels, predictions, radii))
+        self._abstentions.add(predictions == ABSTAIN)
+
+    def record(self, done: int) -> None:
+        """Curve and numbers over the first ``done`` images, which have been taken in."""
+        curve = curve_of_counts(self._certified, done, self._grid)
+        self._recorder.curve(
+            "certified_accuracy", done, curve.radii, curve.accuracy, curve.low, curve.high,
+            x_label="l2 radius ([0,1] intensity)", y_label="certified accuracy", interval="Clopper-Pearson 95 %",
+        )  # fmt: skip
+        if done < len(self._table.positions):
+            self._radius.record(self._recorder, "average_certified_radius", done)
+        else:  # the last point is the result, to the last digit
+            average = average_radius(self._table)
+            self._recorder.metric(
+                "average_certified_radius", done, average.value, average.low, average.high, interval=average.interval
+            )
+        self._abstentions.record(self._recorder, "abstentions", done, exact=True)
+
+
+def average_radius(table: ResultTable, said: Stated = NOTHING) -> Measure:
+    """The mean radius over all rows, 0 where wrong or abstaining."""
+    contributions = radius_contributions(table["label"], table["prediction"], table["radius"])
+    return mean_measure(contributions, **said, unit="[0,1] intensity, l2")
 
 
 def right_end(spec: CertifySpec) -> float:
@@ -172,11 +195,7 @@ def report(spec: CertifySpec, recorder: Recorder, table: ResultTable, measured_o
         levels = {"sigma": spec.sigma, "n0": spec.n0, "n": spec.n, "alpha": spec.alpha}
         return stated(f"{what}; {kind}", **more, **levels, **measured_on)
 
-    contributions = radius_contributions(labels, predictions, radii)
-    recorder.result(
-        "average_certified_radius",
-        mean_measure(contributions, **how("radius, 0 where wrong or abstaining"), unit="[0,1] intensity, l2"),
-    )
+    recorder.result("average_certified_radius", average_radius(table, how("radius, 0 where wrong or abstaining")))
     largest = largest_certifiable_radius(spec.n, sigma=spec.sigma, alpha=spec.alpha)
     for radius in table_radii(spec.sigma, largest):
         recorder.result(

@@ -8,7 +8,7 @@ independent. A mean relative to AlexNet (mCE) is not computed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from difrob.data.corrupted_splits import SEVERITIES, CorruptedImages, open_corru
 from difrob.errors import UserError
 from difrob.inputs.corrupted_misfits import other_classes, other_shape
 from difrob.inputs.misfits import refuse
-from difrob.jobs.per_image import ResultTable
+from difrob.jobs.per_image import FilledArray, ResultTable
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import NONE, mean_measure
 from difrob.metrics.conditions import counted, stated
@@ -68,11 +68,15 @@ class CorruptedAccuracy:
     device: torch.device
     table: ResultTable
     pieces: MicroBatches
+    _verdicts: FilledArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._verdicts = self.table.beside(VERDICTS, len(self.corrupted), bool)
 
     @property
     def verdicts(self) -> np.ndarray:
         """Whether each image so far was classified rightly, bool [done]."""
-        return self.table.beside.get(VERDICTS, np.zeros(0, dtype=bool))
+        return self._verdicts.filled
 
     def measure(self, batch_size: int, total: int) -> None:
         """Classify every image that has no verdict yet, one batch in memory at a time.
@@ -93,7 +97,7 @@ class CorruptedAccuracy:
                 images = self.corrupted.split(corruption, severity).images
             rows = slice(row, min(row + batch_size, count))
             right = self.pieces.attempt(partial(self._right, images[rows], self.corrupted.labels[rows]))
-            self.table.beside[VERDICTS] = np.concatenate([self.verdicts, right])
+            self._verdicts.append(right)
             if rows.stop == count:
                 self._record_curve(corruption, severity)
             self.table.save_if_due()

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from difrob.attacks.attack import Draws
 from difrob.attacks.masking import Probe, masking_checks
-from difrob.attacks.union import SURVIVED, WRONG_UNATTACKED, UnionVerdict, attack_union
+from difrob.attacks.union import SURVIVED, WRONG_UNATTACKED, UnionVerdict, attack_with_each, pgd_attacks
 from difrob.data import ImageSet, as_float, as_uint8
 from difrob.errors import UserError
 from difrob.jobs.corrupted_accuracy import CorruptedAccuracy, corrupted_images
 from difrob.jobs.micro_batches import sampling_pieces
-from difrob.jobs.per_image import ResultTable, chosen_images
+from difrob.jobs.per_image import ResultTable, Rows, chosen_images
+from difrob.jobs.running_totals import RunningShare
+from difrob.jobs.sweep_images import sweep_images
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
 from difrob.metrics.conditions import attack_conditions, measured_images, stated
@@ -42,24 +45,24 @@ def run(spec: EvaluateSpec, recorder: Recorder, device: torch.device) -> None:
     corrupted = corrupted_images(spec, recorder, classifier, training.data)
     assault = Assault(classifier, spec, recorder, device)
     pieces = sampling_pieces(recorder, spec.batch_size)
-    table = ResultTable(recorder)
+    table = ResultTable(recorder, range(len(images)), indices=images.indices)
     under_corruption = (
         None if corrupted is None else CorruptedAccuracy(classifier, corrupted, recorder, device, table, pieces)
     )
     total = len(images) + (0 if corrupted is None else len(corrupted))
+    first = range(min(spec.batch_size, len(images)))
 
-    recorder.progress(len(table), total, "images")
+    def attacked(positions: range) -> dict[str, np.ndarray]:
+        batch, pictured = images.take(np.array(positions)), positions == first and table.reported_rows == 0
+        return pieces.attempt(partial(assault.attack_in_pieces, batch, pieces, with_pictures=pictured))
+
+    so_far = AccuracySoFar(spec, recorder)
     with table.saved_when_stopped():
-        while len(table) < len(images):
-            recorder.check_stop()
-            done = len(table)
-            batch = images.take(np.arange(done, min(done + spec.batch_size, len(images))))
-            pictured = done == 0 and table.reported_rows == 0
-            table.add(**pieces.attempt(partial(assault.attack_in_pieces, batch, pieces, with_pictures=pictured)))
-            table.save_if_due()
-            if table.report_is_due(done, len(images)):
-                record_state(spec, recorder, table)
-            recorder.progress(len(table), total, "images")
+        if len(table) >= len(first) and table.reported_rows == 0:
+            attacked(first)  # its rows are there, but the pictures were taken back with the interruption
+        sweep_images(
+            recorder, table, spec.batch_size, attacked, take_in=so_far.take_in, report=so_far.record, total=total
+        )
         if under_corruption is not None:
             under_corruption.measure(spec.batch_size, total)
         if spec.sanity_checks:
@@ -134,9 +137,9 @@ class Assault:
 
         def union(rows: np.ndarray, attack: AttackSpec, restarts: int) -> UnionVerdict:
             on_device = torch.from_numpy(rows).to(self.device)
-            return attack_union(
-                self.classifier, images[on_device], labels[on_device], batch.indices[rows], attack=attack,
-                losses=self.spec.losses, restarts=restarts, seed=self.spec.seed, between=self.recorder.check_stop,
+            return attack_with_each(
+                self.classifier, images[on_device], labels[on_device], Draws(self.spec.seed, batch.indices[rows]),
+                pgd_attacks(attack, self.spec.losses, restarts, self.recorder.check_stop), self.recorder.check_stop,
             )  # fmt: skip
 
         main = union(right, self.spec.attack, self.spec.restarts)
@@ -192,27 +195,34 @@ def at_radius(attack: AttackSpec, eps: float) -> AttackSpec:
     return attack.model_copy(update={"eps": eps, "step_size": scaled})
 
 
-def accuracy_over_eps(spec: EvaluateSpec, table: ResultTable) -> tuple[np.ndarray, np.ndarray]:
-    """The radii tried, 0 and the main one included, and how many images hold at each."""
-    radii = np.array(sorted({0.0, spec.attack.eps, *spec.eps_grid}))
-    breaking = table["breaking_eps"]
-    # At radius 0 only what is wrong unattacked counts, even if the main radius is 0.
-    return radii, np.array([int((breaking > radius).sum()) if radius > 0 else int(table["clean_correct"].sum())
-                            for radius in radii])  # fmt: skip
+class AccuracySoFar:
+    """The accuracies over the images done so far, at the radii tried, 0 and the main one included."""
 
+    def __init__(self, spec: EvaluateSpec, recorder: Recorder) -> None:
+        self._norm = spec.attack.norm
+        self._recorder = recorder
+        self._radii = np.array(sorted({0.0, spec.attack.eps, *spec.eps_grid}))
+        self._held_out = np.zeros(len(self._radii), dtype=np.int64)
+        self._shares = {"clean": RunningShare(), "robust": RunningShare()}
 
-def record_state(spec: EvaluateSpec, recorder: Recorder, table: ResultTable) -> None:
-    """The accuracies over the images done so far."""
-    done = len(table)
-    for name in ("clean", "robust"):
-        measure = share_measure(table[f"{name}_correct"], name)
-        recorder.metric(f"{name}_accuracy", done, measure.value, measure.low, measure.high, interval=measure.interval)
-    radii, successes = accuracy_over_eps(spec, table)
-    band = wilson(successes, done)
-    recorder.curve(
-        "robust_accuracy_over_eps", done, radii, successes / done, band.low, band.high,
-        x_label=f"{spec.attack.norm} radius eps ([0,1] intensity)", y_label="robust accuracy", interval="Wilson 95 %",
-    )  # fmt: skip
+    def take_in(self, rows: Rows) -> None:
+        """Add the verdicts of a batch."""
+        for name, share in self._shares.items():
+            share.add(rows[f"{name}_correct"])
+        held_out = rows["breaking_eps"] > self._radii[:, None]
+        # At radius 0 only what is wrong unattacked counts, even if the main radius is 0.
+        held_out[0] = rows["clean_correct"]
+        self._held_out += held_out.sum(axis=1)
+
+    def record(self, done: int) -> None:
+        """Metrics and curve over the first ``done`` images, which have been taken in."""
+        for name, share in self._shares.items():
+            share.record(self._recorder, f"{name}_accuracy", done)
+        band = wilson(self._held_out, done)
+        self._recorder.curve(
+            "robust_accuracy_over_eps", done, self._radii, self._held_out / done, band.low, band.high,
+            x_label=f"{self._norm} radius eps ([0,1] intensity)", y_label="robust accuracy", interval="Wilson 95 %",
+        )  # fmt: skip
 
 
 def check_for_masking(

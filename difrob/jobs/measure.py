@@ -23,10 +23,11 @@ from difrob.jobs.measured_features import (
     open_extractor,
     passes_of_network,
 )
-from difrob.jobs.measured_report import record_state, report_labels, report_neighbours
+from difrob.jobs.measured_report import SharesSoFar, report_labels, report_neighbours
 from difrob.jobs.measured_set import MeasuredSet, balanced_part, open_classifier, open_set
 from difrob.jobs.micro_batches import sampling_pieces
 from difrob.jobs.per_image import ResultTable
+from difrob.jobs.sweep_images import sweep_images
 from difrob.memory import MicroBatches
 from difrob.metrics.distances import Points, grid_points, neighbour_radii, pixel_points
 from difrob.metrics.extractors import ClassifierFeatures, label_of
@@ -61,19 +62,20 @@ def run(spec: MeasureSpec, recorder: Recorder, device: torch.device) -> None:
     if IN_FEATURES & set(spec.measures):
         extractor = open_extractor(spec, recorder, measured, judge, device)
     # Before the features: a file that has changed is refused before hours are spent on it.
-    table = ResultTable(recorder, label_of(extractor) if extractor is not None and passes else "")
+    rests_on = label_of(extractor) if extractor is not None and passes else ""
+    table = ResultTable(recorder, range(len(measured)), indices=measured.index, rests_on=rests_on)
     features = in_features(spec, recorder, measured, extractor, total) if extractor is not None else None
     sweep = Sweep.over(spec, recorder, measured, features, classifier, device, passes)
+    so_far = SharesSoFar(spec, recorder, measured)
+
+    def rows(positions: range) -> dict[str, np.ndarray]:
+        return pieces.attempt(partial(sweep.rows, positions.start, positions.stop, pieces))
+
     with table.saved_when_stopped():
-        while len(table) < len(measured):
-            recorder.check_stop()
-            done = len(table)
-            last = min(done + spec.batch_size, len(measured))
-            table.add(**pieces.attempt(partial(sweep.rows, done, last, pieces)))
-            table.save_if_due()
-            if table.report_is_due(done, len(measured)):
-                record_state(spec, recorder, table, measured)
-            recorder.progress(passes + len(table), total, "images")
+        sweep_images(
+            recorder, table, spec.batch_size, rows, take_in=so_far.take_in, report=so_far.record, before=passes,
+            total=total,
+        )  # fmt: skip
         if features is not None:
             report_features(spec, recorder, features, sweep, table)
         if judge is not None and "label_agreement" in spec.measures:

@@ -7,7 +7,8 @@ import torch
 
 from difrob.data import ImageSet
 from difrob.jobs.measured_set import MeasuredSet
-from difrob.jobs.per_image import ResultTable
+from difrob.jobs.per_image import ResultTable, Rows
+from difrob.jobs.running_totals import RunningShare
 from difrob.metrics.accuracy import LEVEL, share_measure
 from difrob.metrics.agreement import agreement_by_class, agreement_measure
 from difrob.metrics.conditions import counted, stated
@@ -31,20 +32,35 @@ MOST_CLASSES = 20  # beyond, the classes are told by the curve alone
 CURVE_POINTS = 129
 
 
-def record_state(spec: MeasureSpec, recorder: Recorder, table: ResultTable, measured: MeasuredSet) -> None:
+class SharesSoFar:
     """The shares over the images done so far."""
-    done, pixels = len(table), int(np.prod(measured.images.shape[1:]))
-    shares: dict[str, np.ndarray] = {}
-    if "label_agreement" in spec.measures:
-        shares["label_agreement"] = table["label"] == table["prediction"]
-    if "memorisation" in spec.measures:
-        shares["memorised_share"] = Nearest.from_columns(table, "training").memorised
-        shares["near_copy_share"] = is_near(table["training_distance"], pixels, spec.near_copy)
-    if "duplicates" in spec.measures:
-        shares["near_duplicate_share"] = is_near(table["earlier_distance"], pixels, spec.near_copy)
-    for name, flags in shares.items():
-        share = share_measure(flags, "")
-        recorder.metric(name, done, share.value, share.low, share.high, interval=share.interval)
+
+    def __init__(self, spec: MeasureSpec, recorder: Recorder, measured: MeasuredSet) -> None:
+        self._spec = spec
+        self._recorder = recorder
+        self._pixels = int(np.prod(measured.images.shape[1:]))
+        self._shares: dict[str, RunningShare] = {}
+
+    def take_in(self, rows: Rows) -> None:
+        """Add the rows of a batch."""
+        for name, flags in self._flags(rows).items():
+            self._shares.setdefault(name, RunningShare()).add(flags)
+
+    def _flags(self, rows: Rows) -> dict[str, np.ndarray]:
+        spec, flags = self._spec, dict[str, np.ndarray]()
+        if "label_agreement" in spec.measures:
+            flags["label_agreement"] = rows["label"] == rows["prediction"]
+        if "memorisation" in spec.measures:
+            flags["memorised_share"] = Nearest.from_columns(rows, "training").memorised
+            flags["near_copy_share"] = is_near(rows["training_distance"], self._pixels, spec.near_copy)
+        if "duplicates" in spec.measures:
+            flags["near_duplicate_share"] = is_near(rows["earlier_distance"], self._pixels, spec.near_copy)
+        return flags
+
+    def record(self, done: int) -> None:
+        """One point of each metric, over the first ``done`` images, which have been taken in."""
+        for name, share in self._shares.items():
+            share.record(self._recorder, name, done)
 
 
 def report_labels(recorder: Recorder, table: ResultTable, measured: MeasuredSet, judge: str) -> None:

@@ -20,7 +20,8 @@ from difrob.inputs.misfits import refuse, too_many_learnt_from
 from difrob.jobs.feature_pictures import accuracy_map, map_range
 from difrob.jobs.measured_set import balanced_part
 from difrob.jobs.micro_batches import sampling_pieces
-from difrob.jobs.per_image import ResultTable, chosen_images
+from difrob.jobs.per_image import ResultTable, Rows, chosen_images
+from difrob.jobs.sweep_images import sweep_images
 from difrob.memory import MicroBatches
 from difrob.metrics.accuracy import share_measure
 from difrob.metrics.conditions import counted, stated
@@ -51,26 +52,25 @@ def run(spec: ProbeTeacherSpec, recorder: Recorder, device: torch.device) -> Non
     sweep = Sweep.of(spec, denoiser, recorder, training, device)
     recorder.attribute("blocks", list(sweep.blocks))
 
-    table = ResultTable(recorder)
+    def probed(positions: range) -> dict[str, np.ndarray]:
+        cell = sweep.cells[positions.start]
+        clean, robust, penalty = prober.score(spec, sweep.teacher(cell))
+        return {
+            "block": np.array([cell.block]),
+            "sigma": np.array([cell.sigma]),
+            "images": np.array([len(clean)]),
+            "clean_right": np.array([int(clean.sum())]),
+            "robust_right": np.array([int(robust.sum())]),
+            "penalty": np.array([penalty]),
+        }
+
+    table = ResultTable(recorder, range(len(sweep.cells)))
     with table.saved_when_stopped():
-        while len(table) < len(sweep.cells):
-            recorder.check_stop()
-            done = len(table)
-            cell = sweep.cells[done]
-            teacher = sweep.teacher(cell)
-            clean, robust, penalty = prober.score(spec, teacher)
-            table.add(
-                block=np.array([cell.block]),
-                sigma=np.array([cell.sigma]),
-                images=np.array([len(clean)]),
-                clean_right=np.array([int(clean.sum())]),
-                robust_right=np.array([int(robust.sum())]),
-                penalty=np.array([penalty]),
-            )
-            table.save_if_due()
-            if table.report_is_due(done, len(sweep.cells)):
-                draw(spec, recorder, sweep, table)
-            recorder.progress(len(table), len(sweep.cells), "probes")
+        # A map shows all cells so far, and there are few; so it is drawn from them instead of from totals.
+        sweep_images(
+            recorder, table, 1, probed, report=lambda done: draw(spec, recorder, sweep, table.rows(0, done)),
+            unit="probes",
+        )  # fmt: skip
         report(spec, recorder, sweep, prober, table)
 
 
@@ -192,7 +192,7 @@ def attack_words(attack: AttackSpec, losses: Sequence[str] = ("cross-entropy", "
     return f"{attack.label()}{step}, {' and '.join(losses)} loss, {start}{each}"
 
 
-def draw(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, table: ResultTable) -> None:
+def draw(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, table: Rows) -> None:
     """The curves of every block over the noise level, and the maps, as far as the sweep has come."""
     step, block, sigma, images = len(table), table["block"], table["sigma"], table["images"]
     shares = {name: table[f"{name}_right"] for name in ("clean", "robust")}

@@ -50,11 +50,20 @@ def certified_accuracy(
         grid: radii at which the curve is read, [R].
         level: coverage of the pointwise band.
     """
+    return curve_of_counts(certified_counts(labels, predictions, radii, grid), len(labels), grid, level)
+
+
+def certified_counts(labels: np.ndarray, predictions: np.ndarray, radii: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """How many images are certified for the right class at each radius of a grid, int64 [R]; counts of parts add up."""
     successful = np.sort(radii[certified_correct(labels, predictions)])
     # How many of the sorted radii lie at or beyond each grid point, in one search instead of an R x M comparison.
-    counts = successful.size - np.searchsorted(successful, grid, side="left")
-    band = clopper_pearson(counts, len(labels), level)
-    return CertifiedCurve(np.asarray(grid, dtype=np.float64), counts / len(labels), band.low, band.high, len(labels))
+    return successful.size - np.searchsorted(successful, grid, side="left")
+
+
+def curve_of_counts(counts: np.ndarray, n: int, grid: np.ndarray, level: float = 0.95) -> CertifiedCurve:
+    """The curve of :func:`certified_counts` [R] of ``n`` >= 1 images over the grid [R], with its pointwise band."""
+    band = clopper_pearson(counts, n, level)
+    return CertifiedCurve(np.asarray(grid, dtype=np.float64), counts / n, band.low, band.high, n)
 
 
 def radius_contributions(labels: np.ndarray, predictions: np.ndarray, radii: np.ndarray) -> np.ndarray:

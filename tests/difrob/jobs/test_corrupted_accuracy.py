@@ -234,7 +234,7 @@ def test_a_diverged_classifier_is_refused(classifier: MemoryInputRun, digits_c: 
     broken = type(checkpoint)(checkpoint.step, pack(**parts), checkpoint.state)
     recorder = recorder_of(MemoryInputRun("classifier", TRAINING, last=broken), digits_c)
     network, _ = load_classifier(recorder.runs["classifier"], "best", CPU)
-    corrupted, table = open_corrupted(digits_c), per_image.ResultTable(recorder)
+    corrupted, table = open_corrupted(digits_c), per_image.ResultTable(recorder, range(0))
     accuracy = corrupted_accuracy.CorruptedAccuracy(
         network, corrupted, recorder, CPU, table, sampling_pieces(recorder, 8)
     )

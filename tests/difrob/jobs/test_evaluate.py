@@ -14,11 +14,16 @@ from support.trained_runs import trained_run
 
 from difrob.errors import Stopped, UserError
 from difrob.jobs import per_image
-from difrob.jobs.evaluate import run, warn_of_another_ball
+from difrob.jobs.evaluate import Assault, run, warn_of_another_ball
+from difrob.jobs.micro_batches import sampling_pieces
+from difrob.jobs.per_image import ResultTable
+from difrob.jobs.sweep_images import sweep_images
+from difrob.memory import MicroBatches
 from difrob.metrics.conditions import indices_condition
 from difrob.metrics.intervals import wilson
 from difrob.nets.storage import pack, unpack
 from difrob.specs import EvaluateSpec, TrainClassifierSpec
+from difrob.training.loading import load_classifier
 
 CPU = torch.device("cpu")
 TRAINING = small_classifier(steps=80)
@@ -98,6 +103,28 @@ def test_verdicts_do_not_depend_on_the_batch_size(classifier: MemoryInputRun, ba
     found = evaluated(classifier, batch_size=batch_size, eps_grid=(0.03, 0.1)).columns()
     for name in columns:
         assert np.array_equal(found[name], expected[name]), name
+
+
+@pytest.mark.parametrize("cut", [40, 33])
+def test_two_ranges_of_images_give_the_rows_of_the_whole(classifier: MemoryInputRun, cut: int) -> None:
+    """On two machines, say. Only where batches are cut elsewhere, an attack may spend other passes in their company."""
+    spec = spec_of(batch_size=20, eps_grid=(0.1,))
+    whole = evaluated(classifier, batch_size=20, eps_grid=(0.1,)).columns()
+    images, parts = load_split(TRAINING.data, "validation").take(np.arange(90)), []
+    for positions in (range(cut), range(cut, 90)):
+        recorder = MemoryRecorder(runs={"classifier": classifier})
+        network, _ = load_classifier(recorder.input_run("classifier"), "best", CPU)
+        assault, pieces = Assault(network, spec, recorder, CPU), sampling_pieces(recorder, 20)
+
+        def rows(found: range, assault: Assault = assault, pieces: MicroBatches = pieces) -> dict[str, np.ndarray]:
+            return assault.attack_in_pieces(images.take(np.array(found)), pieces, with_pictures=False)
+
+        table = ResultTable(recorder, positions, indices=images.indices[positions.start : positions.stop])
+        sweep_images(recorder, table, 20, rows)
+        parts.append(recorder.columns())
+    for name, column in whole.items():
+        if name != "backward_passes" or cut % 20 == 0:
+            assert np.array_equal(np.concatenate([part[name] for part in parts]), column), name
 
 
 def test_the_curve_over_eps_holds_zero_and_the_main_radius(classifier: MemoryInputRun) -> None:
@@ -184,7 +211,7 @@ def test_checkpoints_come_with_time(classifier: MemoryInputRun, monkeypatch: pyt
     monkeypatch.setattr(per_image, "CHECKPOINT_SECONDS", 0.0)
     recorder = evaluated(classifier, batch_size=30)
     assert [checkpoint.step for checkpoint in recorder.checkpoints] == [30, 60, 90]
-    assert len(unpack(recorder.checkpoints[1].weights)["rows"]["label"]) == 60
+    assert not any(unpack(checkpoint.weights) for checkpoint in recorder.checkpoints)  # the rows are recorded already
 
 
 def test_masking_checks_are_noted_and_flagged(classifier: MemoryInputRun) -> None:

@@ -130,7 +130,7 @@ def test_all_cells_are_told_by_name(whole: MemoryRecorder) -> None:
 
 def test_the_most_robust_cell_need_not_be_the_best_clean_one() -> None:
     recorder = MemoryRecorder()
-    table = ResultTable(recorder)
+    table = ResultTable(recorder, range(5))
     table.add(
         block=np.array([0, 1, 0, 1, -1]), sigma=np.array([0.3, 0.3, 0.1, 0.1, np.nan]), images=np.full(5, 100),
         clean_right=np.array([71, 60, 71, 50, 99]), robust_right=np.array([6, 10, 7, 10, 90]),
