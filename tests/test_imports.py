@@ -89,13 +89,14 @@ def test_the_supervisor_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-TOOLS = {"errors", "randomness", "memory", "ranks"}
+TOOLS = {"errors", "quantities", "randomness", "memory", "ranks"}
 LAYERS = {
-    "specs": {"errors", "resources"},
-    "runs": {"specs", "errors"},
+    "quantities": set(),
+    "specs": {"errors", "quantities", "resources"},
+    "runs": {"specs", "quantities", "errors"},
     "inputs": {"runs", "specs", "errors"},
     "foreign": {"errors"},
-    "studies": {"runs", "specs", "errors", "resources"},
+    "studies": {"runs", "specs", "quantities", "errors", "resources"},
     "data": {"foreign", "inputs", "runs", "specs"} | TOOLS,
     "nets": {"data", "foreign", "inputs", "runs", "specs"} | TOOLS,
     "diffusion": {"nets", "data", "foreign", "inputs", "runs", "specs"} | TOOLS,

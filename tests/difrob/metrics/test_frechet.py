@@ -108,7 +108,7 @@ def test_too_few_images_for_a_covariance_are_refused() -> None:
 
 def test_what_generation_reports_states_sizes_and_features() -> None:
     images = draw(np.random.default_rng(5), 60, 128, 30)
-    description = pixel_frechet_measure(images[:40], images).description
+    description = pixel_frechet_measure(images[:40], images).sentence
     assert "; generated: 40 images; reference: 60 training images; features: pca of 60 training images (" in description
 
 
