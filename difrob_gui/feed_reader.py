@@ -134,7 +134,6 @@ class FeedReader(QObject):
             summary = watched.summary
             listed = (self._summaries or {}).get(run_id)
             if summary is None or not summary.state.is_end or listed != watched.listed:
-                watched.listed = listed
                 self._poll(run_id)
 
     def _list(self) -> None:
@@ -159,6 +158,8 @@ class FeedReader(QObject):
         now = time.monotonic()
         if watched is None or watched.in_flight or now < watched.not_before:
             return
+        # Only now: a change that cannot be followed while an update is under way is not to be forgotten.
+        watched.listed = (self._summaries or {}).get(run_id)
         try:
             if watched.feed is None:
                 watched.feed = self._workspace.feed(run_id)

@@ -24,3 +24,23 @@ def test_a_busy_window_delays_news_but_loses_none(qapp: QCoreApplication) -> Non
     reader.acknowledge("live")
     reader.tick()
     assert told[1].metrics["loss"].value.tolist() == [1.0, 0.5]
+
+
+def test_a_run_that_is_resumed_while_the_news_of_its_end_are_on_their_way_is_followed_again(
+    qapp: QCoreApplication,
+) -> None:
+    fake = FakeWorkspace()
+    fake.add(make_summary("run", RunState.RUNNING))
+    reader = FeedReader(fake)
+    told: list[FeedUpdate] = []
+    reader.updated.connect(lambda _run_id, update: told.append(update))
+    reader.subscribe("run")
+    reader.acknowledge("run")
+    fake.change("run", state=RunState.INTERRUPTED)
+    reader.refresh()
+    assert told[-1].summary.state is RunState.INTERRUPTED
+    fake.change("run", state=RunState.RUNNING)
+    reader.refresh()
+    reader.acknowledge("run")
+    reader.tick()
+    assert told[-1].summary.state is RunState.RUNNING
