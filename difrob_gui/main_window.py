@@ -227,6 +227,7 @@ class MainWindow(QMainWindow):
         self.queue.show_wanted.connect(self.show_run)
         self.queue.edit_wanted.connect(self._edit_entry)
         self.monitor.anew_wanted.connect(self.duplicate)
+        self.monitor.failed.connect(lambda text: self.tell(text, Tone.BAD))
         self.launch.submitted.connect(self._on_submitted)
         self.launch.saved.connect(self._on_saved)
         self.launch.failed.connect(lambda text: self.tell(text, Tone.BAD))

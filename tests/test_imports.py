@@ -60,6 +60,7 @@ def test_the_window_imports_with_torch_blocked() -> None:
 
 
 WINDOW_MAY_KNOW = {
+    "quantities",
     "specs",
     "inputs",
     "runs",

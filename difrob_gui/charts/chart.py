@@ -16,6 +16,7 @@ from difrob_gui.charts import readout
 from difrob_gui.charts.chart_card import ChartCard
 from difrob_gui.charts.curve import Curve, Look
 from difrob_gui.charts.items import GridItem
+from difrob_gui.charts.legend import Entry
 from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.ranges import LEAST_WIDTH, Range, follow_x, follow_y
 from difrob_gui.charts.scheduler import scheduler
@@ -127,12 +128,16 @@ class Chart(ChartCard):
         if curve is not None:
             for item in curve.items:
                 self.area.take(item)
+            left = [entry for entry in self.legend.entries if entry.key != key]
+            self._tell(left, self.legend.note if left else "")
             self.touch()
 
     def clear(self) -> None:
-        """Take all curves away and follow the data again."""
+        """Take all curves away, with the read-out, and follow the data again."""
         for key in list(self._curves):
             self.remove_curve(key)
+        self._cursor = None
+        self._where.setText("")
         self._auto = (None, None)
         self._follows = True
         self._fit_button.hide()
@@ -213,11 +218,18 @@ class Chart(ChartCard):
             self._restart_view()
 
     def set_axes(self, x_label: str, x_scale: Scale, y_scale: Scale, fixed_y: Range | None = None) -> None:
-        """Another meaning of the axes, for a chart that is used again; nothing happens when they mean that already."""
+        """Another meaning of the axes, for a chart that is used again; nothing happens when they mean that already.
+
+        Counts that only get another word stay where they are in the view.
+        """
         wanted = (x_label, x_scale, y_scale, SHARE_RANGE if fixed_y is None and y_scale is Scale.SHARE else fixed_y)
         if wanted == (self._x_label, self._x_scale, self._y_scale, self._fixed_y):
             return
+        another_word = self.has_steps and wanted[1:] == (self._x_scale, self._y_scale, self._fixed_y)
         self._x_label, self._x_scale, self._y_scale, self._fixed_y = wanted
+        if another_word:
+            self._update_scales()
+            return
         self._log_button.setVisible(y_scale is not Scale.SHARE)
         if y_scale in (Scale.SHARE, Scale.LOG):
             self._log = y_scale is Scale.LOG
@@ -329,7 +341,11 @@ class Chart(ChartCard):
     def _update_legend(self, look: Look) -> None:
         curves = list(self._curves.values())
         entries = [readout.entry_of(curve, self._value_of(curve, look), look.theme) for curve in curves]
-        self.legend.set_entries(entries, readout.note(curves, self._weight))
+        self._tell(entries, readout.note(curves, self._weight))
+
+    def _tell(self, entries: list[Entry], note: str) -> None:
+        """Write the legend, and say the same of the plot."""
+        self.legend.set_entries(entries, note)
         self.area.setAccessibleDescription(self.legend.accessibleDescription())
 
     def _value_of(self, curve: Curve, look: Look) -> str:

@@ -10,17 +10,18 @@ from difrob_gui.charts.series_data import SeriesData
 class RunData:
     """Metrics, curves, pictures, log and results of a run as far as they have been read.
 
-    ``generation`` counts how often everything began anew; objects of an earlier generation are no longer fed.
+    There is one ``SeriesData`` of each metric, which grows in place, and one of each curve in ``drawn_curves``, which another
+    takes the place of when the curve is measured again. A reset begins with new ones: the old are no longer fed.
     """
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
-        self.generation = 0
         self.summary: RunSummary | None = None
         self.metrics: dict[str, SeriesData] = {}
         self._intervals: dict[str, str] = {}
         self._quantities: dict[str, Quantity] = {}
         self.curves: dict[str, Curve] = {}
+        self.drawn_curves: dict[str, SeriesData] = {}
         self.pictures: dict[str, list[Pictures]] = {}
         self.log: list[LogLine] = []
 
@@ -33,8 +34,7 @@ class RunData:
         """Take an update in."""
         self.summary = update.summary
         if update.reset:
-            self.generation += 1
-            self.metrics, self.curves, self.pictures, self.log = {}, {}, {}, []
+            self.metrics, self.curves, self.drawn_curves, self.pictures, self.log = {}, {}, {}, {}, []
         for name, series in update.metrics.items():
             self._intervals[name] = series.interval or self._intervals.get(name, "")
             self._quantities[name] = quantity_of(name, series)
@@ -44,6 +44,7 @@ class RunData:
             data.extend(series.step, series.time, series.value, series.low, series.high)
         for curve in update.curves:
             self.curves[curve.name] = curve
+            self.drawn_curves[curve.name] = SeriesData.of_curve(curve.x, curve.y, curve.low, curve.high)
         for pictures in update.pictures:
             batches = self.pictures.setdefault(pictures.name, [])
             batches[:] = [batch for batch in batches if batch.step != pictures.step]
@@ -63,8 +64,3 @@ class RunData:
     def quantities(self) -> list[Quantity]:
         """What its metrics are, in the order in which they came."""
         return [self.quantity(name) for name in self.metrics]
-
-
-def curve_data(curve: Curve) -> SeriesData:
-    """A recorded curve in the form that charts draw."""
-    return SeriesData.of_curve(curve.x, curve.y, curve.low, curve.high)

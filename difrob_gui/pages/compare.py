@@ -21,7 +21,7 @@ from difrob.comparison import unlike_conditions, warning_text
 from difrob.runs import FeedUpdate, RunSummary
 from difrob.words import plural
 from difrob_gui.models.compared_runs import ComparedRunsModel
-from difrob_gui.models.run_data import RunData
+from difrob_gui.models.run_model import RunModel
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner
 from difrob_gui.widgets.compared_curves import CurvesTab, MetricsTab
@@ -39,12 +39,10 @@ class ComparePage(QWidget):
         """An empty page; ``feeds`` is the FeedHub. The client is not needed: nothing is done to runs here."""
         super().__init__(parent)
         self._feeds = feeds
-        self._data: dict[str, RunData] = {}
+        self._models: dict[str, RunModel] = {}
         self._tab_chosen = False
         self.runs = ComparedRunsModel()
         self._build()
-        feeds.updated.connect(self._on_updated)
-        feeds.failed.connect(self._on_failed)
         self.runs.shown_changed.connect(self._show_all)
         for tab in (self.metrics, self.curves):
             tab.toggled.connect(self.runs.set_shown)
@@ -54,27 +52,23 @@ class ComparePage(QWidget):
     def show_runs(self, run_ids: list[str]) -> None:
         """Compare these runs."""
         wanted = list(dict.fromkeys(run_ids))
-        gone = [run_id for run_id in self._data if run_id not in wanted]
-        new = [run_id for run_id in wanted if run_id not in self._data]
-        for run_id in gone:
-            del self._data[run_id]
-            self._feeds.unsubscribe(run_id)
-        self._data = {run_id: self._data.get(run_id) or RunData(run_id) for run_id in wanted}
+        left = [model for run_id, model in self._models.items() if run_id not in wanted]
+        self._models = {run_id: self._models.get(run_id) or self._join(run_id) for run_id in wanted}
+        for model in left:
+            self._leave(model)
         self.runs.set_runs(wanted)
-        self.problem.silence()
+        for model in self._models.values():
+            if model.data.summary is not None:
+                self.runs.set_summary(model.data.summary)
         self._stack.setCurrentIndex(1 if wanted else 0)
         self._fit_table()
-        for run_id in new:
-            self._feeds.subscribe(run_id)
         self._show_all()
         self._choose_tab()
 
     @property
     def unread(self) -> list[str]:
-        """The runs of which nothing was read so far, while none has failed to be read."""
-        if not self.problem.isHidden():
-            return []
-        return [run_id for run_id, run in self._data.items() if run.summary is None]
+        """The runs that are still to be read for the first time."""
+        return [run_id for run_id, model in self._models.items() if not model.is_read]
 
     # ------------------------------------------------------------------ building
 
@@ -147,36 +141,44 @@ class ComparePage(QWidget):
 
     # ------------------------------------------------------------------ news
 
-    def _on_updated(self, run_id: str, update: FeedUpdate) -> None:
-        run = self._data.get(run_id)
-        if run is None:
-            return
-        known_metrics, known_curves = set(run.metrics), set(run.curves)
-        run.apply(update)
-        is_first = self.runs.summary(run_id) is None
+    def _join(self, run_id: str) -> RunModel:
+        model = self._feeds.run(run_id)
+        model.changed.connect(self._on_changed)
+        model.failed.connect(self._show_problem)
+        return model
+
+    def _leave(self, model: RunModel) -> None:
+        model.changed.disconnect(self._on_changed)
+        model.failed.disconnect(self._show_problem)
+        self._feeds.release(model)
+
+    def _on_changed(self, run_id: str, update: FeedUpdate) -> None:
+        run = self._models[run_id].data
         is_new = self.runs.set_summary(update.summary)
-        if update.reset or set(run.metrics) != known_metrics or set(run.curves) != known_curves:
+        begun = any(len(run.metrics[name]) == len(series.step) for name, series in update.metrics.items())
+        if update.reset or begun or update.curves:
             self._show_all()
             self._choose_tab()
             return
-        if is_first:
-            self._choose_tab()
         if is_new:
             self._show_summaries()
         if update.metrics:
             self.metrics.touch()
-        if update.curves:
-            self._show_curves()
-
-    def _on_failed(self, run_id: str, message: str) -> None:
-        if run_id in self._data:
-            self.problem.say("bad", f"{self.runs.title(run_id)} cannot be read.", message)
 
     # ------------------------------------------------------------------ showing
 
     def _show_all(self, *_: object) -> None:
+        self._show_problem()
         self._show_summaries()
         self._show_curves()
+
+    def _show_problem(self, *_: object) -> None:
+        """Name the first run that cannot be read."""
+        for run_id, model in self._models.items():
+            if model.problem:
+                self.problem.say("bad", f"{self.runs.title(run_id)} cannot be read.", model.problem)
+                return
+        self.problem.silence()
 
     def _show_summaries(self) -> None:
         shown = self._summaries()
@@ -195,9 +197,9 @@ class ComparePage(QWidget):
     def _show_curves(self) -> None:
         shown = set(self.runs.shown_ids)
         runs = [
-            (run, self.runs.title(run_id), self.runs.style_of(run_id), run_id in shown)
-            for run_id, run in self._data.items()
-            if run.summary is not None
+            (model.data, self.runs.title(run_id), self.runs.style_of(run_id), run_id in shown)
+            for run_id, model in self._models.items()
+            if model.data.summary is not None
         ]
         self.metrics.show_runs(runs)
         self.curves.show_runs(runs)
@@ -210,9 +212,8 @@ class ComparePage(QWidget):
         summaries = self._summaries()
         if self._tab_chosen or not summaries:
             return
-        runs = list(self._data.values())
         measures = all(not summary.kind.startswith("train_") for summary in summaries)
-        has_metrics, has_curves = bool(self.metrics.metric), any(run.curves for run in runs)
+        has_metrics, has_curves = bool(self.metrics.metric), any(model.data.curves for model in self._models.values())
         if has_curves and (measures or not has_metrics):
             tab = 1
         elif has_metrics or not any(summary.results for summary in summaries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -19,6 +20,7 @@ from PySide6.QtWidgets import (
 from difrob.runs import FeedUpdate, Progress, RunState
 from difrob_gui.models.results_model import ResultsModel
 from difrob_gui.models.run_data import RunData
+from difrob_gui.models.run_model import RunModel
 from difrob_gui.standing import RECOVER, RunStanding
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner
@@ -36,20 +38,21 @@ CLOCK_MS = 1000
 
 
 class MonitorPage(QWidget):
-    """One run, live or ended. All data come from the feed hub and from the client's mirror.
+    """One run, live or ended. It draws the model that the feed hub keeps of the run, and what the client's mirror says of it.
 
-    ``anew_wanted`` carries the id of a run whose settings are to be changed and started as another run.
+    ``anew_wanted`` carries the id of a run whose settings are to be changed and started as another run; ``failed`` says what
+    could not be done with a run that is no longer in view.
     """
 
     anew_wanted = Signal(str)
+    failed = Signal(str)
 
     def __init__(self, feeds: Any, client: Any, parent: QWidget | None = None) -> None:
         """An empty page; ``feeds`` is the FeedHub, ``client`` the SupervisorClient."""
         super().__init__(parent)
         self._feeds, self._client = feeds, client
-        self._run: RunData | None = None
-        self._generation = -1
-        self._logged = 0
+        self._model: RunModel | None = None
+        self._is_opened = False  # whether the tab that suits the run was chosen
         self._clock = QTimer(self)
         self._clock.setInterval(CLOCK_MS)
         self._build()
@@ -58,8 +61,6 @@ class MonitorPage(QWidget):
         self.status.resume_wanted.connect(self._on_resume)
         self.status.log_wanted.connect(self._show_log)
         self.status.anew_wanted.connect(lambda: self.anew_wanted.emit(self.run_id))
-        feeds.updated.connect(self._on_updated)
-        feeds.failed.connect(self._on_failed)
         client.progress_changed.connect(self._on_run_changed)
         client.entry_changed.connect(self._on_run_changed)
         client.entry_removed.connect(self._on_run_changed)
@@ -72,35 +73,22 @@ class MonitorPage(QWidget):
     @property
     def run_id(self) -> str:
         """The run in view; empty without one."""
-        return self._run.run_id if self._run is not None else ""
+        return self._run.run_id
 
     @property
     def is_read(self) -> bool:
         """Whether nothing of the run in view is still to be read for the first time."""
-        return self._run is None or self._run.summary is not None or not self.problem.isHidden()
+        return self._model is None or self._model.is_read
 
     def show_run(self, run_id: str) -> None:
         """Watch this run."""
-        if run_id == self.run_id:
-            return
-        self._leave()
-        self._run = RunData(run_id)
-        self._logged = 0
-        self.board.clear()
-        self.images.set_pictures({})
-        self.log.clear()
-        self.results.show_results({})
-        self.problem.silence()
-        self._stack.setCurrentWidget(self._content)
-        self._show_standing()
-        self._show_waiting()
-        self._feeds.subscribe(run_id)
+        if run_id != self.run_id:
+            self._turn_to(self._feeds.run(run_id))
+            self._stack.setCurrentWidget(self._content)
 
     def show_nothing(self) -> None:
         """Forget the run, for instance because it was removed."""
-        self._leave()
-        self._run = None
-        self._clock.stop()
+        self._turn_to(None)
         self._stack.setCurrentWidget(self._empty)
 
     # ------------------------------------------------------------------ building
@@ -188,44 +176,35 @@ class MonitorPage(QWidget):
 
     # ------------------------------------------------------------------ news
 
-    def _on_updated(self, run_id: str, update: FeedUpdate) -> None:
-        run = self._run
-        if run is None or run_id != run.run_id:
-            return
-        is_first = run.summary is None
-        run.apply(update)
-        self.problem.silence()
-        if run.generation != self._generation:
-            self._generation = run.generation
-            self._logged = 0
-            self.board.clear()
-            self.log.clear()
-        self.log.append(run.log[self._logged :])
-        self._logged = len(run.log)
-        self._show_standing()
-        if update.metrics or update.curves or update.reset:
-            self.board.show_run(run)
-        if update.pictures or update.reset:
-            self.images.set_pictures(run.pictures)
-        self.results.show_results(run.results)
-        self._results_stack.setCurrentIndex(1 if run.results else 0)
-        self.spec.show_run(update.summary)
-        self._name_tabs(run)
-        self._show_waiting()
-        if is_first and self.tabs.currentIndex() == 0 and run.pictures and not (run.metrics or run.curves):
-            self.tabs.setCurrentIndex(1)
+    def _turn_to(self, model: RunModel | None) -> None:
+        """Let go of the run in view, and draw another one or none: nothing of the last one stays until the next one is read."""
+        left, self._model = self._model, None
+        if left is not None:
+            left.changed.disconnect(self._on_changed)
+            left.failed.disconnect(self._on_failed)
+            self._feeds.release(left)
+        self.board.clear()
+        self._draw_all()
+        self._is_opened = False
+        if model is not None:
+            self._model = model
+            model.changed.connect(self._on_changed)
+            model.failed.connect(self._on_failed)
+            self._draw_all()
 
-    def _on_failed(self, run_id: str, message: str) -> None:
-        if self._run is None or run_id != self._run.run_id:
+    def _on_changed(self, _run_id: str, update: FeedUpdate) -> None:
+        if update.reset:
+            self._draw_all()
             return
-        entry = self._client.mirror.entries.get(run_id)
-        if entry is not None and self._run.summary is None and not entry.state.is_end:
-            return
-        listed = self._feeds.summary_of(run_id)
-        mend = RECOVER if listed and listed.damaged else ""
-        self._show_log_ended(False)
-        self.problem.say("bad", "Cannot be read", message, advice=mend)
-        self._show_waiting()
+        self.log.append(update.log)
+        if update.metrics or update.curves:
+            self.board.show_run(self._run)
+        if update.pictures:
+            self.images.set_pictures(self._run.pictures)
+        self._draw_summary()
+
+    def _on_failed(self, _run_id: str, _message: str) -> None:
+        self._draw_summary()
 
     def _on_run_changed(self, run_id: str) -> None:
         if run_id == self.run_id:
@@ -241,10 +220,36 @@ class MonitorPage(QWidget):
 
     # ------------------------------------------------------------------ showing
 
+    @property
+    def _run(self) -> RunData:
+        """What is known of the run in view; nothing without one."""
+        return self._model.data if self._model is not None else RunData("")
+
+    def _draw_all(self) -> None:
+        """Everything of the run in view, in place of all that stood here."""
+        run = self._run
+        self.log.clear()
+        self.log.append(run.log)
+        self.board.show_run(run)
+        self.images.set_pictures(run.pictures)
+        self._draw_summary()
+        if run.summary is not None and not self._is_opened:
+            self._is_opened = True
+            if self.tabs.currentIndex() == 0 and run.pictures and not (run.metrics or run.curves):
+                self.tabs.setCurrentIndex(1)
+
+    def _draw_summary(self) -> None:
+        run = self._run
+        self.results.show_results(run.results)
+        self._results_stack.setCurrentIndex(1 if run.results else 0)
+        self.spec.show_run(run.summary)
+        self._name_tabs(run)
+        self._show_standing()
+        self._show_problem()
+        self._show_waiting()
+
     def _standing(self) -> RunStanding | None:
         """The queue knows the state of a run first, its file everything else."""
-        if self._run is None:
-            return None
         run_id, summary = self._run.run_id, self._run.summary
         entry = self._client.mirror.entries.get(run_id)
         live = self._client.mirror.progress.get(run_id)
@@ -283,19 +288,29 @@ class MonitorPage(QWidget):
     def _show_standing(self) -> None:
         standing = self._standing()
         if standing is None:
-            self.status.hide()
-            return
-        self.status.show()
-        self.status.show_standing(standing)
-        self.board.set_growing(standing.state.is_live)
-        self._show_log_ended(standing.state.is_end)
+            self.status.clear()
+        else:
+            self.status.show()
+            self.status.show_standing(standing)
+        self.board.set_growing(standing is not None and standing.state.is_live)
+        self._show_log_ended(standing is not None and standing.state.is_end)
         self._run_clock()
+
+    def _show_problem(self) -> None:
+        """Why the run cannot be read. One that waits in the queue has no file so far, which is as it should be."""
+        run = self._run
+        message = self._model.problem if self._model is not None else ""
+        entry = self._client.mirror.entries.get(run.run_id)
+        if not message or (entry is not None and run.summary is None and not entry.state.is_end):
+            self.problem.silence()
+            return
+        listed = self._feeds.summary_of(run.run_id)
+        self.problem.say("bad", "Cannot be read", message, advice=RECOVER if listed and listed.damaged else "")
 
     def _show_log_ended(self, ended: bool) -> None:
         """The log of an ended run without lines takes one line; with the next run that has some its height comes back."""
-        run = self._run
-        if ended and (run is None or run.summary is None):
-            return  # its lines are still to be read
+        is_whole = self._run.summary is not None and self._model is not None and not self._model.problem
+        ended = ended and is_whole  # else there may be lines that are still to be read
         was_quiet = self.log.is_quiet
         if not was_quiet:
             self._heights = self.splitter.sizes()
@@ -308,15 +323,14 @@ class MonitorPage(QWidget):
 
     def _show_waiting(self) -> None:
         """What stands in place of curves that are not there."""
-        run = self._run
-        if run is None:
-            return
-        filled = bool(run.metrics or run.curves)
+        filled = bool(self._run.metrics or self._run.curves)
         self._charts_stack.setCurrentIndex(1 if filled else 0)
         if filled:
             return
         standing = self._standing()
-        if standing is None:
+        if standing is None and self.is_read:
+            message = ("monitor", "No curves to show", "What the run recorded cannot be read.")
+        elif standing is None:
             message = ("clock", "Reading the run", "Its file is being opened.")
         elif standing.state is RunState.QUEUED:
             message = ("clock", "Waiting in the queue", "Its curves appear here as soon as it runs.")
@@ -336,10 +350,10 @@ class MonitorPage(QWidget):
     # ------------------------------------------------------------------ doing
 
     def _on_stop(self, grade: str) -> None:
-        self._client.call("stop", self._tell, run_id=self.run_id, grade=grade)
+        self._client.call("stop", self._told(), run_id=self.run_id, grade=grade)
 
     def _on_resume(self) -> None:
-        self._client.call("resume", self._tell, run_id=self.run_id)
+        self._client.call("resume", self._told(), run_id=self.run_id)
 
     def _show_log(self) -> None:
         if not self.splitter.sizes()[1]:
@@ -349,13 +363,17 @@ class MonitorPage(QWidget):
         self.log.go_to_end()
         self.log.text.setFocus()
 
-    def _tell(self, _result: Any, error: str | None) -> None:
-        if error is not None:
-            self.problem.say("bad", "Not done", error)
+    def _told(self) -> Callable[[Any, str | None], None]:
+        """What hears how an order for the run in view went: the answer may come when another one is in view."""
+        run_id = self.run_id
 
-    def _leave(self) -> None:
-        if self._run is not None:
-            self._feeds.unsubscribe(self._run.run_id)
+        def done(_result: Any, error: str | None) -> None:
+            if error is not None and run_id == self.run_id:
+                self.problem.say("bad", "Not done", error)
+            elif error is not None:
+                self.failed.emit(f"{run_id}: {error}")
+
+        return done
 
     # ------------------------------------------------------------------ clock
 

@@ -7,10 +7,10 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from difrob.quantities import Place, quantity_of
 from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
-from difrob_gui.charts.series_data import XAxis
+from difrob_gui.charts.series_data import SeriesData, XAxis
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.models.chart_plans import plan_charts, scale_of
-from difrob_gui.models.run_data import RunData, curve_data
+from difrob_gui.models.run_data import RunData
 from difrob_gui.widgets.chart_controls import ChartControls
 from difrob_gui.widgets.responsive_grid import ResponsiveGrid
 
@@ -21,7 +21,9 @@ class ChartBoard(QWidget):
     Curves of one moment of a training (accuracy by class, attack success by step, spectrum of the features) come last: its
     metrics say how it goes.
 
-    Charts are used again for the next run: making one costs more than filling it.
+    Charts are used again for the next run: making one costs more than filling it. What was hidden stays hidden, and what was
+    zoomed stays zoomed, until the board is cleared for another run: also when this one is read anew, or groups its metrics
+    otherwise.
     """
 
     def __init__(self, controls: ChartControls, parent: QWidget | None = None) -> None:
@@ -29,7 +31,7 @@ class ChartBoard(QWidget):
         self._controls = controls
         self._charts: dict[str, Chart] = {}
         self._shown: dict[str, Chart] = {}
-        self._drawn: dict[str, Curve] = {}
+        self._hidden: set[str] = set()
         self._growing = False
         self.grid = ResponsiveGrid()
         layout = QVBoxLayout(self)
@@ -44,10 +46,10 @@ class ChartBoard(QWidget):
         return dict(self._shown)
 
     def clear(self) -> None:
-        """Show no charts."""
-        for chart in self._shown.values():
+        """Show no charts, and forget how they were looked at."""
+        for chart in self._charts.values():
             chart.clear()
-        self._shown, self._drawn = {}, {}
+        self._shown, self._hidden = {}, set()
         self.grid.set_widgets([])
 
     def set_growing(self, growing: bool) -> None:
@@ -65,7 +67,7 @@ class ChartBoard(QWidget):
             key = f"curve:{name}"
             is_of_a_moment = quantity_of(name, curve).place is Place.MOMENT
             (of_a_moment if is_of_a_moment else wanted).append(key)
-            self._show_curve(key, curve)
+            self._show_curve(key, curve, run.drawn_curves[name])
         for plan in plan_charts(run.quantities):
             key = f"metric:{plan.key}"
             wanted.append(key)
@@ -80,21 +82,27 @@ class ChartBoard(QWidget):
                     chart.add_curve(
                         name, quantity.legend, data, style, interval=run.interval(name), hint=quantity.heading
                     )
+                    chart.set_curve_shown(name, f"metric:{name}" not in self._hidden)
             chart.touch()
-        self._shown = {key: self._charts[key] for key in [*wanted, *of_a_moment]}
+        shown = {key: self._charts[key] for key in [*wanted, *of_a_moment]}
+        for key in self._shown.keys() - shown.keys():
+            for name in list(self._charts[key].curves):
+                self._charts[key].remove_curve(name)
+        self._shown = shown
         self._controls.set_axis_shown(bool(run.metrics))
         self.grid.set_widgets(list(self._shown.values()))
 
-    def _show_curve(self, key: str, curve: Curve) -> None:
-        if self._drawn.get(key) is curve:
+    def _show_curve(self, key: str, curve: Curve, data: SeriesData) -> None:
+        known = self._charts[key].curves.get(curve.name) if key in self._charts else None
+        if known is not None and known.data is data:
             return
-        self._drawn[key] = curve
         quantity = quantity_of(curve.name, curve)
         chart = self._chart(key, quantity.heading, scale_of(quantity), Scale.NUMBER, curve.x_label)
         chart.add_curve(
-            curve.name, curve.y_label or quantity.heading, curve_data(curve), 0,
+            curve.name, curve.y_label or quantity.heading, data, 0,
             interval=curve.interval, hint=f"{quantity.heading} as of step {curve.step:,}",
         )  # fmt: skip
+        chart.set_curve_shown(curve.name, key not in self._hidden)
 
     def _chart(self, key: str, title: str, y_scale: Scale, x_scale: Scale, x_label: str) -> Chart:
         chart = self._charts.get(key)
@@ -102,6 +110,7 @@ class ChartBoard(QWidget):
             chart = self._charts[key] = Chart(title, y_scale=y_scale, x_scale=x_scale, x_label=x_label, parent=self)
             chart.hide()
             chart.cursor_moved.connect(lambda x, moved=key: self._on_cursor(moved, x))
+            chart.legend.toggled.connect(lambda name, key=key: self._on_toggled(key, name))
         chart.set_axes(x_label, x_scale, y_scale)
         chart.set_smoothing(self._controls.smoothing)
         chart.set_x_axis(self._controls.x_axis)
@@ -115,6 +124,11 @@ class ChartBoard(QWidget):
     def _on_axis(self, axis: XAxis) -> None:
         for chart in self._shown.values():
             chart.set_x_axis(axis)
+
+    def _on_toggled(self, key: str, name: str) -> None:
+        """Remember what was hidden by name: a metric can come back, or move to another chart."""
+        mark = f"{key.partition(':')[0]}:{name}"
+        (self._hidden.discard if self._charts[key].curves[name].shown else self._hidden.add)(mark)
 
     def _on_cursor(self, moved: str, x: float | None) -> None:
         """Charts over training move their read-outs together."""

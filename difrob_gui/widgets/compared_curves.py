@@ -7,11 +7,10 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QStac
 
 from difrob.comparison import shared_names, without
 from difrob.quantities import Quantity, quantity_of
-from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.models.chart_plans import scale_of
-from difrob_gui.models.run_data import RunData, curve_data
+from difrob_gui.models.run_data import RunData
 from difrob_gui.theme import set_role
 from difrob_gui.widgets.chart_controls import ChartControls
 from difrob_gui.widgets.empty_state import EmptyState
@@ -156,7 +155,6 @@ class CurvesTab(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._charts: dict[str, Chart] = {}
-        self._drawn: dict[tuple[str, str], Curve] = {}
         self.grid = ResponsiveGrid(least_width=420, row_height=320, most_columns=2)
         self.missing = QLabel()
         self.missing.setWordWrap(True)
@@ -194,6 +192,8 @@ class CurvesTab(QWidget):
     def show_runs(self, runs: list[Compared]) -> None:
         """Show these runs: data, title, style, whether shown."""
         names = list(dict.fromkeys(name for run, *_ in runs for name in run.curves))
+        for name in self._charts.keys() - set(names):
+            self._charts[name].clear()
         shown_runs = [(run, label) for run, label, _, shown in runs if shown]
         notes = []
         for name in names:
@@ -220,16 +220,14 @@ class CurvesTab(QWidget):
                 lambda run_id, chart=chart: self.toggled.emit(run_id, chart.curves[run_id].shown)
             )
             self._charts[name] = chart
+        chart.set_axes(first.x_label, Scale.NUMBER, chart.y_scale)
         having = [(run, label, style, shown) for run, label, style, shown in runs if name in run.curves]
         for key in set(chart.curves) - {run.run_id for run, *_ in having}:
             chart.remove_curve(key)
-            self._drawn.pop((name, key), None)
         for run, label, style, shown in having:
-            curve = run.curves[name]
+            curve, data = run.curves[name], run.drawn_curves[name]
             known = chart.curves.get(run.run_id)
-            fresh = self._drawn.get((name, run.run_id)) is not curve
-            if known is None or fresh or (known.label, known.style) != (label, style):
-                self._drawn[name, run.run_id] = curve
+            if known is None or (known.data, known.label, known.style) != (data, label, style):
                 hint = f"{run.run_id}, as of step {curve.step:,}"
-                chart.add_curve(run.run_id, label, curve_data(curve), style, interval=curve.interval, hint=hint)
+                chart.add_curve(run.run_id, label, data, style, interval=curve.interval, hint=hint)
             chart.set_curve_shown(run.run_id, shown)

@@ -108,6 +108,11 @@ class RunStatus(QFrame):
         self._show_buttons(state)
         self._show_explanation(standing, now)
 
+    def clear(self) -> None:
+        """Hide: nothing is known of the run so far."""
+        self._standing = None
+        self.hide()
+
     def tick(self, now: float | None = None) -> None:
         """Let the clocks of a live run go on."""
         if self._standing is not None and self._standing.state.is_live:

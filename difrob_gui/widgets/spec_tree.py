@@ -32,8 +32,12 @@ class SpecTree(QTreeView):
         self.header().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.header().setStretchLastSection(True)
 
-    def show_run(self, summary: RunSummary) -> None:
-        """Show the facts of this run; nothing happens when they are shown already."""
+    def show_run(self, summary: RunSummary | None) -> None:
+        """Show the facts of this run, nothing for None; nothing happens when they are shown already."""
+        if summary is None:
+            self._shown = ()
+            self._model.clear()
+            return
         key = (summary.run_id, summary.spec, summary.state, summary.host, summary.device, summary.parents)
         if key == self._shown:
             return

@@ -1,18 +1,21 @@
-"""The reader thread: who reads, when it reads, and that nothing is lost."""
+"""The hub: who reads, when it is read, that a run is read once however many watch it, and that nothing is lost."""
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
+from PySide6.QtCore import QCoreApplication
 from pytestqt.qtbot import QtBot
-from support.fake_workspace import FakeWorkspace, make_summary
+from support.fake_workspace import FakeWorkspace, make_series, make_summary
 
 from difrob.errors import UserError
 from difrob.runs import FeedUpdate, RunState, Workspace
-from difrob_gui import feeds as feeds_module
-from difrob_gui.feeds import FeedHub, _Reader
+from difrob_gui import feed_reader
+from difrob_gui.feeds import FeedHub
 
 
 @pytest.fixture
@@ -25,31 +28,30 @@ def fake() -> FakeWorkspace:
 
 @pytest.fixture
 def hub(qtbot: QtBot, fake: FakeWorkspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[FeedHub]:
-    monkeypatch.setattr(feeds_module, "TICK_MS", 20)
-    monkeypatch.setattr(feeds_module, "LIST_SECONDS", 0.05)
-    monkeypatch.setattr(feeds_module, "ABSENT_SECONDS", 0.05)
+    monkeypatch.setattr(feed_reader, "TICK_MS", 20)
+    monkeypatch.setattr(feed_reader, "LIST_SECONDS", 0.05)
+    monkeypatch.setattr(feed_reader, "ABSENT_SECONDS", 0.05)
     hub = FeedHub(fake)
     yield hub
     hub.close()
 
 
 class Collector:
-    """Puts the updates of one run together as a page does."""
+    """Holds a run as a page does, and remembers its news."""
 
     def __init__(self, hub: FeedHub, run_id: str) -> None:
-        self.run_id = run_id
+        self.model = hub.run(run_id)
         self.updates: list[FeedUpdate] = []
-        self.values: list[float] = []
-        hub.updated.connect(self.take)
+        self.model.changed.connect(self.take)
+
+    @property
+    def values(self) -> list[float]:
+        """What was read so far."""
+        return self.model.data.metrics["loss"].value.tolist() if "loss" in self.model.data.metrics else []
 
     def take(self, run_id: str, update: FeedUpdate) -> None:
-        if run_id != self.run_id:
-            return
+        assert run_id == self.model.run_id
         self.updates.append(update)
-        if update.reset:
-            self.values = []
-        if "loss" in update.metrics:
-            self.values += update.metrics["loss"].value.tolist()
 
 
 def test_the_list_is_told_once_and_again_only_when_it_changes(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
@@ -66,7 +68,7 @@ def test_the_list_is_told_once_and_again_only_when_it_changes(qtbot: QtBot, fake
 
 def test_all_reading_happens_in_the_reader_thread(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
     where: list[int] = []
-    hub.subscribe("live")
+    hub.run("live")
     hub.submit(lambda workspace: where.append(threading.get_ident()))
     qtbot.waitUntil(lambda: bool(where) and "live" in fake.polls)
     assert threading.get_ident() not in fake.threads | set(where)
@@ -74,7 +76,6 @@ def test_all_reading_happens_in_the_reader_thread(qtbot: QtBot, fake: FakeWorksp
 
 def test_a_watched_run_gives_everything_then_the_news(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
     live = Collector(hub, "live")
-    hub.subscribe("live")
     qtbot.waitUntil(lambda: live.values == [3.0, 2.0])
     assert live.updates[0].reset
     for value in (1.5, 1.0, 0.5):
@@ -91,7 +92,6 @@ def test_an_ended_run_is_read_once_and_again_when_the_list_says_it_changed(
     qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub
 ) -> None:
     done = Collector(hub, "done")
-    hub.subscribe("done")
     qtbot.waitUntil(lambda: len(done.updates) == 1)
     listings = fake.listings
     qtbot.waitUntil(lambda: fake.listings > listings + 4)
@@ -104,43 +104,57 @@ def test_an_ended_run_is_read_once_and_again_when_the_list_says_it_changed(
     qtbot.waitUntil(lambda: done.values == [1.0, 0.1])
 
 
-def test_subscriptions_are_counted_and_a_late_one_gets_everything(
-    qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub
-) -> None:
+def test_a_run_is_read_once_however_many_hold_it(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
     first = Collector(hub, "live")
-    hub.subscribe("live")
     qtbot.waitUntil(lambda: first.values == [3.0, 2.0])
     late = Collector(hub, "live")
-    hub.subscribe("live")
-    qtbot.waitUntil(lambda: late.values == [3.0, 2.0] and late.updates[0].reset)
-    assert first.values == [3.0, 2.0], "a reset replaces, it does not double"
-    hub.unsubscribe("live")
+    assert late.model is first.model and late.values == [3.0, 2.0], "who joins has at once what was read"
+    hub.release(late.model)
     fake.values["live"].append(1.0)
     qtbot.waitUntil(lambda: first.values == [3.0, 2.0, 1.0])
-    hub.unsubscribe("live")
+    assert len(fake.feeds) == 1 and sum(update.reset for update in first.updates) == 1
+    hub.release(first.model)
     qtbot.waitUntil(lambda: fake.feeds[-1].closed)
     polls = fake.polls["live"]
     listings = fake.listings
     qtbot.waitUntil(lambda: fake.listings > listings + 3)
     assert fake.polls["live"] == polls
-    hub.unsubscribe("live")  # once too often does no harm
+    hub.release(first.model)  # once too often does no harm
+    assert hub.run("live") is not first.model
 
 
-def test_request_full(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
-    live = Collector(hub, "live")
-    hub.subscribe("live")
-    qtbot.waitUntil(lambda: live.values == [3.0, 2.0])
-    hub.request_full("live")
-    qtbot.waitUntil(lambda: sum(update.reset for update in live.updates) == 2)
-    assert live.values == [3.0, 2.0]
+def test_the_last_one_to_let_go_frees_the_model(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    held = [hub.run("live"), hub.run("live")]
+    assert held[0] is held[1]
+    qtbot.waitUntil(lambda: held[0].is_read)
+    data = held[0].data
+    parts = [weakref.ref(part) for part in (held[0], data, data.metrics["loss"])]
+    del data
+    hub.release(held.pop())
+    gc.collect()
+    assert None not in [part() for part in parts], "somebody holds it still"
+    hub.release(held.pop())
+    gc.collect()
+    assert [part() for part in parts] == [None] * 3
+
+
+def test_news_of_an_earlier_watch_are_left_out(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
+    """They were on their way while the run was let go and taken again."""
+    first = hub.run("live")
+    qtbot.waitUntil(lambda: first.is_read)
+    hub.release(first)
+    again = Collector(hub, "live")
+    hub._on_updated("live", FeedUpdate(fake.runs["live"], metrics={"loss": make_series([9.0])}))
+    assert not again.model.is_read and again.updates == []
+    qtbot.waitUntil(lambda: again.values == [3.0, 2.0])
 
 
 def test_a_failure_is_told_once_and_mends_itself(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
     told: list[tuple[str, str]] = []
     hub.failed.connect(lambda run_id, message: told.append((run_id, message)))
     later = Collector(hub, "later")
-    hub.subscribe("later")
     qtbot.waitUntil(lambda: told == [("later", "there is no run 'later'")])
+    assert later.model.is_read and later.model.problem == "there is no run 'later'", "whoever joins is told as well"
     listings = fake.listings
     qtbot.waitUntil(lambda: fake.listings > listings + 4)
     assert len(told) == 1
@@ -153,6 +167,7 @@ def test_a_failure_is_told_once_and_mends_itself(qtbot: QtBot, fake: FakeWorkspa
     fake.broken.clear()
     fake.values["later"].append(8.0)
     qtbot.waitUntil(lambda: later.values == [9.0, 8.0])
+    assert later.model.problem == ""
 
 
 def test_tasks_answer_in_the_gui_thread(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
@@ -180,24 +195,6 @@ def test_tasks_answer_in_the_gui_thread(qtbot: QtBot, fake: FakeWorkspace, hub: 
     assert told.args == ["", "that run is live; stop it first"]
 
 
-def test_a_busy_window_delays_news_but_loses_none(qtbot: QtBot, fake: FakeWorkspace) -> None:
-    reader = _Reader(fake)
-    told: list[FeedUpdate] = []
-    reader.updated.connect(lambda _run_id, update: told.append(update))
-    reader.subscribe("live")
-    for value in (1.0, 0.5):
-        fake.values["live"].append(value)
-        reader.tick()
-    assert len(told) == 1, "the next update waits until this one was taken"
-    reader.acknowledge("live")
-    reader.tick()
-    assert told[1].metrics["loss"].value.tolist() == [1.0, 0.5]
-    reader.request_full("live")
-    assert len(told) == 2
-    reader.acknowledge("live")
-    assert told[2].reset and told[2].metrics["loss"].value.tolist() == [3.0, 2.0, 1.0, 0.5]
-
-
 def test_presets_come_from_the_reader(qtbot: QtBot, hub: FeedHub) -> None:
     qtbot.waitUntil(lambda: bool(hub.presets))
     assert {preset.kind for preset in hub.presets} >= {"train_denoiser", "train_classifier"}
@@ -205,16 +202,15 @@ def test_presets_come_from_the_reader(qtbot: QtBot, hub: FeedHub) -> None:
 
 def test_close_joins_the_thread(qtbot: QtBot, fake: FakeWorkspace) -> None:
     hub = FeedHub(fake)
-    hub.subscribe("live")
+    live = Collector(hub, "live")
     qtbot.waitUntil(lambda: "live" in fake.polls)
-    told: list[str] = []
-    hub.updated.connect(lambda run_id, _update: told.append(run_id))
+    told = len(live.updates)
     hub.close()
     hub.close()
     assert hub._thread.isFinished()
     fake.values["live"].append(1.0)
-    hub.subscribe("live")
-    assert not told
+    QCoreApplication.processEvents()
+    assert len(live.updates) == told and not hub.run("done").is_read
 
 
 def test_a_hub_that_never_saw_the_event_loop_closes_too(qtbot: QtBot, fake: FakeWorkspace) -> None:
@@ -229,7 +225,7 @@ def test_a_real_workspace(qtbot: QtBot, workspace: Workspace) -> None:
     try:
         told: list[str] = []
         hub.failed.connect(lambda _run_id, message: told.append(message))
-        hub.subscribe("20260101T000000Z-none-abcdef")
+        hub.run("20260101T000000Z-none-abcdef")
         qtbot.waitUntil(lambda: bool(told))
         assert "there is no run" in told[0]
         assert hub.summaries == []

@@ -11,34 +11,40 @@ from PySide6.QtCore import QObject, Signal
 
 from difrob.runs import Curve, FeedUpdate, LogLine, Measure, Pictures, Progress, RunState, RunSummary, Series
 from difrob_gui.mirror import QueueMirror
+from difrob_gui.models.run_model import RunModel
 
 
 class FakeHub(QObject):
-    """Remembers who watches what; a test sends the updates."""
+    """Remembers how often each run is held; a test sends the updates. What is in ``runs`` has been read already."""
 
-    updated = Signal(str, object)
     summaries_changed = Signal(object)
     failed = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
         self.watched: Counter[str] = Counter()
+        self.models: dict[str, RunModel] = {}
         self.runs: dict[str, FeedUpdate] = {}
         self.summaries: list[RunSummary] = []
 
-    def subscribe(self, run_id: str) -> None:
+    def run(self, run_id: str) -> RunModel:
         self.watched[run_id] += 1
-        if run_id in self.runs:
-            self.updated.emit(run_id, self.runs[run_id])
+        if run_id not in self.models:
+            self.models[run_id] = RunModel(run_id)
+            if run_id in self.runs:
+                self.models[run_id].take(self.runs[run_id])
+        return self.models[run_id]
 
-    def unsubscribe(self, run_id: str) -> None:
-        self.watched[run_id] -= 1
-        if not self.watched[run_id]:
-            del self.watched[run_id]
+    def release(self, model: RunModel) -> None:
+        self.watched[model.run_id] -= 1
+        if not self.watched[model.run_id]:
+            del self.watched[model.run_id], self.models[model.run_id]
 
-    def request_full(self, run_id: str) -> None:
-        if run_id in self.runs:
-            self.updated.emit(run_id, self.runs[run_id])
+    def send(self, update: FeedUpdate) -> None:
+        self.models[update.summary.run_id].take(update)
+
+    def fail(self, run_id: str, message: str) -> None:
+        self.models[run_id].fail(message)
 
     def summary_of(self, run_id: str) -> RunSummary | None:
         return next((s for s in self.summaries if s.run_id == run_id), None)

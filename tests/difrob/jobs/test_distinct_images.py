@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -221,7 +222,7 @@ def test_a_checkpoint_keeps_the_place_where_nothing_is_kept(
     drawers: list[FewImages], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generate, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr("test_distinct_images.candidate", lambda index: np.full(SHAPE, index % 3, dtype=np.uint8))
+    monkeypatch.setattr(sys.modules[__name__], "candidate", lambda index: np.full(SHAPE, index % 3, dtype=np.uint8))
     spec = spec_of(images=30, batch_size=5, selection={"duplicates": "exact"})
     whole = run(spec)
     assert len(whole.column("index")) == 3 and dropped_in(whole) == [whole.attributes["candidates"] - 3, 0, 0]
@@ -241,7 +242,7 @@ def test_rows_after_a_checkpoint_count(drawers: list[FewImages], monkeypatch: py
     images = {
         i: np.random.default_rng(i % 20 if barren(i) else i).integers(0, 256, SHAPE, np.uint8) for i in range(400)
     }
-    monkeypatch.setattr("test_distinct_images.candidate", lambda index: images[index])
+    monkeypatch.setattr(sys.modules[__name__], "candidate", lambda index: images[index])
     spec = spec_of(images=60, batch_size=3, selection={"duplicates": "exact"})
     whole = run(spec)
     assert whole.checkpoints and whole.column("index")[-1] > whole.last_checkpoint.step
@@ -263,7 +264,7 @@ def test_a_set_that_cannot_be_filled_says_so(drawers: list[FewImages], monkeypat
     (warning,) = [text for level, text in recorder.notes if level == "warning"]
     assert f"the set has {len(kept)} of 90 images" in warning and "selection.most_candidates" in warning
     training = load_split(DataSpec(train_size=60), "train").images
-    monkeypatch.setattr("test_distinct_images.candidate", lambda index: training[index % 60])
+    monkeypatch.setattr(sys.modules[__name__], "candidate", lambda index: training[index % 60])
     with pytest.raises(UserError, match="all 180 candidates were dropped as memories"):
         run(spec_of(selection={"most_candidates": 2, "memories": "drop", "duplicates": "keep"}))
 

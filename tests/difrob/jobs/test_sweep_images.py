@@ -46,8 +46,8 @@ class SoFar:
         self.noise.add(rows["noise"][:, 1])
 
     def record(self, done: int) -> None:
-        self.right.record(self.recorder, "right", done)
-        self.noise.record(self.recorder, "noise", done)
+        self.right.record(self.recorder, "clean_accuracy", done)
+        self.noise.record(self.recorder, "loss", done)
 
 
 def swept(
@@ -199,18 +199,18 @@ def test_running_totals_are_those_of_all_rows() -> None:
         recorder, share = MemoryRecorder(), RunningShare()
         for part in np.split(values > 3.5, [1, 9, 40]):
             share.add(part)
-        share.record(recorder, "share", 57, exact=exact)
-        (point,), expected = recorder.metrics["share"], share_measure(values > 3.5, "", exact=exact)
+        share.record(recorder, "abstentions", 57, exact=exact)
+        (point,), expected = recorder.metrics["abstentions"], share_measure(values > 3.5, exact=exact)
         assert (point.value, point.low, point.high, point.interval) == (
             expected.value, expected.low, expected.high, expected.interval,
         )  # fmt: skip
     recorder, mean = MemoryRecorder(), RunningMean()
     for part in np.split(values, [1, 9, 40]):
         mean.add(part)
-        mean.record(recorder, "mean", mean.count)
-    assert recorder.metrics["mean"][0].low is None  # of a single value there is no interval
-    for point in recorder.metrics["mean"][1:]:
-        expected = mean_measure(values[: point.step], "", unit="")
+        mean.record(recorder, "loss", mean.count)
+    assert recorder.metrics["loss"][0].low is None  # of a single value there is no interval
+    for point in recorder.metrics["loss"][1:]:
+        expected = mean_measure(values[: point.step], unit="")
         assert (point.value, point.low, point.high) == pytest.approx(
             (expected.value, expected.low, expected.high), rel=1e-12
         )

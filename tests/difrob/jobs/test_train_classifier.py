@@ -68,7 +68,7 @@ def test_it_learns_and_reports() -> None:
 
     best = recorder.results["best_validation_robust_accuracy"]
     assert best.value == max(robust) and best.n == 197 and best.interval == "Wilson 95 %"
-    assert "linf" in best.sentence and "0.1" in best.sentence and "PGD-3" in best.sentence
+    assert "linf" in best.sentence and "0.1" in best.sentence and "3 steps" in best.sentence
     assert recorder.results["last_validation_robust_accuracy"].value == robust[-1]
     gap, lost = recorder.results["robust_generalisation_gap"], recorder.results["robust_overfitting"]
     assert gap.value == pytest.approx(recorder.values("robust_generalisation_gap")[-1])

@@ -220,6 +220,36 @@ def test_zoom_and_pan_by_keys_stop_following_until_home(qtbot) -> None:
     assert chart.follows and chart.area.x_range[1] > 5000
 
 
+def test_counts_that_get_another_word_keep_the_zoom_and_another_quantity_does_not(qtbot) -> None:
+    chart = shown(qtbot, Chart("Loss", x_label="step"))
+    chart.add_curve("loss", "loss", data_of(range(100)))
+    settle()
+    chart.area.setFocus()
+    qtbot.keyClick(chart.area, Qt.Key.Key_Plus)
+    view = chart.area.x_range
+    chart.set_axes("images", Scale.COUNT, Scale.NUMBER)
+    settle()
+    assert chart.area.x_range == view and not chart.follows
+    assert chart.area.getPlotItem().getAxis("bottom").labelText == "images"
+    chart.set_axes("images", Scale.COUNT, Scale.SHARE)
+    assert chart.follows
+
+
+def test_a_curve_that_is_taken_away_leaves_the_legend_at_once(qtbot) -> None:
+    chart = shown(qtbot, Chart("Loss"))
+    for key in ("a", "b"):
+        chart.add_curve(key, f"curve {key}", data_of([3, 2, 1], half=0.1), interval="Wilson 95 %")
+    chart.set_cursor(10.0)
+    settle()
+    assert chart.position_text and chart.legend.note
+    chart.remove_curve("a")
+    assert [entry.key for entry in chart.legend.entries] == ["b"]
+    assert "curve a" not in chart.area.accessibleDescription()
+    chart.clear()
+    assert chart.legend.entries == [] and chart.legend.note == chart.position_text == ""
+    assert chart.area.accessibleDescription() == ""
+
+
 def test_the_wheel_scrolls_the_page_unless_ctrl_is_held(qtbot) -> None:
     chart = shown(qtbot, Chart("Loss"))
     chart.add_curve("a", "a", data_of(np.arange(100.0)))

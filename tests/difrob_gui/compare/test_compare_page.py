@@ -205,7 +205,7 @@ def test_live_runs_grow_in_view(scene: Scene) -> None:
     chart = scene.page.metrics.chart
     before = len(chart.curves["live"].data)
     value = series(np.array([350]), np.array([0.7]), 0.05)
-    scene.hub.updated.emit("live", FeedUpdate(summary=live.summary, metrics={"validation/robust_accuracy": value}))
+    scene.hub.send(FeedUpdate(summary=live.summary, metrics={"validation/robust_accuracy": value}))
     scene.settle()
     assert len(chart.curves["live"].data) == before + 1
     assert chart.legend.entries[1].value == "70.0 %"
@@ -214,7 +214,7 @@ def test_live_runs_grow_in_view(scene: Scene) -> None:
 def test_a_run_read_again_does_not_double(scene: Scene) -> None:
     scene.show("t0", "t1")
     before = len(scene.page.metrics.chart.curves["t0"].data)
-    scene.hub.request_full("t0")
+    scene.hub.send(scene.hub.runs["t0"])
     scene.settle()
     assert len(scene.page.metrics.chart.curves["t0"].data) == before
 
@@ -242,10 +242,11 @@ def test_runs_without_training_are_compared_by_their_curves_first(scene: Scene) 
 
 def test_an_unreadable_run_is_named(scene: Scene) -> None:
     scene.show("t0", "gone")
-    scene.hub.failed.emit("gone", "there is no run 'gone' any more; untick it")
+    scene.hub.fail("gone", "there is no run 'gone' any more; untick it")
     assert scene.page.problem.message == "gone cannot be read. there is no run 'gone' any more; untick it"
     assert scene.page.runs.index(1, 3).data() == "reading …"
-    scene.hub.failed.emit("other", "something else")
+    scene.hub.run("other")
+    scene.hub.fail("other", "something else")
     assert "something else" not in scene.page.problem.message
 
 

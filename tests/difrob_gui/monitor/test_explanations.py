@@ -86,10 +86,10 @@ def test_a_run_that_is_being_stopped_counts_down_to_the_next_grade(scene: Scene)
 def test_a_damaged_run_says_what_salvages_it(scene: Scene) -> None:
     scene.hub.summaries = [summary("d1", state=RunState.FAILED, damaged=True, reason="bad object header")]
     scene.page.show_run("d1")
-    scene.hub.failed.emit("d1", "'d1.h5' is damaged")
+    scene.hub.fail("d1", "'d1.h5' is damaged")
     assert (
         scene.page.problem.message
         == "Cannot be read 'd1.h5' is damaged 'difrob runs recover' salvages what can be read."
     )
-    scene.hub.updated.emit("d1", FeedUpdate(summary=scene.hub.summaries[0], reset=True))
+    scene.hub.send(FeedUpdate(summary=scene.hub.summaries[0], reset=True))
     assert scene.page.status.reason.message.startswith("Damaged Bad object header. 'difrob runs recover'")

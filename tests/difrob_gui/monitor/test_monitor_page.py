@@ -65,7 +65,7 @@ def test_further_values_arrive_in_the_same_charts(scene: Scene) -> None:
         },
         log=[LogLine(1.7e9, "error", "something new")],
     )
-    scene.hub.updated.emit("t1", more)
+    scene.hub.send(more)
     scene.settle()
     assert scene.page.board.charts["metric:loss"] is chart
     assert len(chart.curves["loss"].data) == before + 1
@@ -88,14 +88,15 @@ def test_an_empty_log_gives_its_height_to_the_charts_until_there_are_lines(scene
     scene.show(spoken)
     assert not page.log.is_quiet and page.splitter.sizes() == before
     scene.show(silent)
-    scene.hub.failed.emit("t2", "the file is damaged")
+    scene.hub.fail("t2", "the file is damaged")
     assert not page.log.is_quiet, "what cannot be read may have held lines"
 
 
 def test_updates_of_other_runs_change_nothing(scene: Scene) -> None:
     scene.show(training("t1"))
     lines = scene.page.log.count.text()
-    scene.hub.updated.emit("t2", training("t2"))
+    scene.hub.run("t2")
+    scene.hub.send(training("t2"))
     assert scene.page.log.count.text() == lines
     assert scene.page.run_id == "t1"
 
@@ -105,7 +106,7 @@ def test_moments_of_a_training_stand_behind_its_metrics(scene: Scene) -> None:
     classes, right = np.arange(10.0), np.full(10, 0.5)
     curve = Curve("validation/robust_accuracy_by_class", 600, classes, right, right, right, "class", "robust accuracy")
     other = Curve("certified_accuracy", 600, classes, right, right, right, "radius", "certified accuracy")
-    scene.hub.updated.emit("t1", FeedUpdate(summary=summary("t1"), curves=[curve, other]))
+    scene.hub.send(FeedUpdate(summary=summary("t1"), curves=[curve, other]))
     scene.settle()
     shown = list(scene.page.board.charts)
     assert shown[:2] == ["curve:certified_accuracy", "metric:accuracy"]
@@ -116,7 +117,7 @@ def test_a_second_full_update_does_not_double_anything(scene: Scene) -> None:
     scene.show(training("t1"))
     data = len(scene.page.board.charts["metric:loss"].curves["loss"].data)
     lines = scene.page.log.count.text()
-    scene.hub.request_full("t1")
+    scene.hub.send(scene.hub.runs["t1"])
     scene.settle()
     assert len(scene.page.board.charts["metric:loss"].curves["loss"].data) == data
     assert scene.page.log.count.text() == lines
@@ -266,7 +267,7 @@ def test_unknown_length_is_shown_as_such(scene: Scene) -> None:
 def test_a_queued_run_without_a_file_waits(scene: Scene) -> None:
     scene.enter("q1", RunState.QUEUED, reason="waits for generate-1")
     scene.page.show_run("q1")
-    scene.hub.failed.emit("q1", "there is no run 'q1'")
+    scene.hub.fail("q1", "there is no run 'q1'")
     page = scene.page
     assert page.problem.message == ""
     assert page.status.reason.message == "Waiting waits for generate-1"
@@ -276,9 +277,11 @@ def test_a_queued_run_without_a_file_waits(scene: Scene) -> None:
 
 def test_an_unreadable_run_is_named(scene: Scene) -> None:
     scene.page.show_run("broken")
-    scene.hub.failed.emit("broken", "'broken.h5' is not a run file; restore it from a backup")
+    assert "Its file is being opened" in scene.page._no_curves.text
+    scene.hub.fail("broken", "'broken.h5' is not a run file; restore it from a backup")
     assert "restore it from a backup" in scene.page.problem.message
-    scene.hub.updated.emit("broken", training("broken"))
+    assert "cannot be read" in scene.page._no_curves.text
+    scene.hub.send(training("broken"))
     assert scene.page.problem.message == ""
 
 
@@ -315,7 +318,7 @@ def test_meters_come_from_the_client(scene: Scene) -> None:
 def test_results_that_change_are_shown(scene: Scene) -> None:
     scene.show(training("t1"))
     new = summary("t1", results={"robust_accuracy": share(0.5), "best_step": Measure(450, unit="steps")})
-    scene.hub.updated.emit("t1", FeedUpdate(summary=new))
+    scene.hub.send(FeedUpdate(summary=new))
     assert scene.page.results.rowCount() == 2
     assert scene.page.results.index(1, 1).data() == "450 steps"
     assert scene.page.tabs.tabText(2) == "Results  2"
@@ -392,10 +395,34 @@ def test_metrics_that_arrive_late_may_regroup_the_charts_but_draw_nothing_twice(
     early = {name: series(steps, values) for name in ("loss", "loss/sigma_low", "loss/sigma_high")}
     scene.show(FeedUpdate(summary=summary("a"), reset=True, metrics=early))
     assert {key: set(chart.curves) for key, chart in scene.page.board.charts.items()} == {"metric:loss": set(early)}
-    scene.hub.updated.emit("a", FeedUpdate(summary=summary("a"), metrics={"loss/sigma_mid": series(steps, values)}))
+    scene.hub.send(FeedUpdate(summary=summary("a"), metrics={"loss/sigma_mid": series(steps, values)}))
     scene.settle()
     drawn = {key: set(chart.curves) for key, chart in scene.page.board.charts.items()}
     assert drawn == {
         "metric:loss": {"loss"},
         "metric:loss_parts": {"loss/sigma_low", "loss/sigma_mid", "loss/sigma_high"},
     }
+
+
+def test_a_hidden_metric_stays_hidden_in_whatever_chart_until_another_run_comes(scene: Scene) -> None:
+    steps, values = np.arange(1, 11), np.linspace(1, 0.5, 10)
+    early = {name: series(steps, values) for name in ("loss", "loss/sigma_low", "loss/sigma_high")}
+    scene.show(FeedUpdate(summary=summary("a"), reset=True, metrics=early))
+    scene.page.board.charts["metric:loss"].legend.toggled.emit("loss/sigma_low")
+    scene.hub.send(FeedUpdate(summary=summary("a"), metrics={"loss/sigma_mid": series(steps, values)}))
+    scene.settle()
+
+    def hidden() -> list[str]:
+        charts = scene.page.board.charts.values()
+        return [name for chart in charts for name, curve in chart.curves.items() if not curve.shown]
+
+    assert hidden() == ["loss/sigma_low"] and "loss/sigma_low" not in scene.page.board.charts["metric:loss"].curves
+    scene.hub.send(FeedUpdate(summary=summary("a"), reset=True))
+    scene.hub.send(FeedUpdate(summary=summary("a"), metrics=early))
+    assert hidden() == ["loss/sigma_low"], "it was gone for a moment"
+    scene.page.board.charts["metric:loss"].legend.toggled.emit("loss/sigma_low")
+    scene.hub.send(FeedUpdate(summary=summary("a"), reset=True, metrics=early))
+    assert hidden() == []
+    scene.page.board.charts["metric:loss"].legend.toggled.emit("loss/sigma_high")
+    scene.show(FeedUpdate(summary=summary("b"), reset=True, metrics=early))
+    assert hidden() == []

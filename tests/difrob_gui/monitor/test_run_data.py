@@ -6,7 +6,7 @@ import numpy as np
 from support.gui_fakes import series, summary
 
 from difrob.runs import Curve, FeedUpdate, LogLine, Pictures
-from difrob_gui.models.run_data import RunData, curve_data
+from difrob_gui.models.run_data import RunData
 
 
 def update(reset: bool = False, **parts) -> FeedUpdate:
@@ -33,11 +33,10 @@ def test_metrics_are_appended_and_keep_their_object() -> None:
 def test_a_reset_begins_anew_with_new_objects() -> None:
     run = RunData("r")
     run.apply(update(True, metrics={"loss": series(np.arange(3), np.ones(3))}, log=[LogLine(0, "info", "a")]))
-    loss, generation = run.metrics["loss"], run.generation
+    loss = run.metrics["loss"]
     run.apply(update(True, metrics={"loss": series(np.arange(2), np.ones(2))}, log=[LogLine(0, "info", "b")]))
     assert run.metrics["loss"] is not loss and len(run.metrics["loss"]) == 2
     assert [line.text for line in run.log] == ["b"]
-    assert run.generation == generation + 1
 
 
 def test_curves_replace_pictures_and_lines_append() -> None:
@@ -54,9 +53,13 @@ def test_curves_replace_pictures_and_lines_append() -> None:
     assert run.curves["certified"].step == 2
     assert [batch.step for batch in run.pictures["generated"]] == [1, 2]
     assert [line.text for line in run.log] == ["1", "2"]
-    data = curve_data(run.curves["certified"])
+    data = run.drawn_curves["certified"]
     np.testing.assert_array_equal(data.value, [0, 1, 2])
     assert data.has_band
+    run.apply(update(log=[LogLine(3, "info", "3")]))
+    assert run.drawn_curves["certified"] is data, "charts tell by it that they have drawn it"
+    run.apply(update(curves=[Curve("certified", 3, x, x, x, x)]))
+    assert run.drawn_curves["certified"] is not data
 
 
 def test_pictures_of_a_step_replace_earlier_ones_of_that_step() -> None:
