@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from difrob_gui import window_dialogs
-from difrob_gui.theme import THEMES
+from difrob_gui.themes import THEMES
 
 if TYPE_CHECKING:
     from difrob_gui.main_window import MainWindow

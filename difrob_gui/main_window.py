@@ -25,7 +25,8 @@ from difrob_gui.pages.queue import QueuePage
 from difrob_gui.run_commands import RunCommands
 from difrob_gui.session import Session
 from difrob_gui.settings import WindowSettings
-from difrob_gui.theme import THEMES, apply_theme, icon, system_theme_name
+from difrob_gui.theme import apply_theme, icon, system_theme_name
+from difrob_gui.themes import THEMES
 from difrob_gui.widgets.command_palette import CommandPalette
 from difrob_gui.widgets.nav_bar import NavBar
 from difrob_gui.widgets.run_picker import RunOption

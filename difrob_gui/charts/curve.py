@@ -13,7 +13,7 @@ from difrob_gui.charts.items import FEW, BandItem, MarkerItem, lone_samples
 from difrob_gui.charts.pens import is_calm, line_pen
 from difrob_gui.charts.ranges import Range
 from difrob_gui.charts.series_data import Line, SeriesData, XAxis
-from difrob_gui.theme import Theme
+from difrob_gui.themes import Theme
 
 MOST_DOTS = 32
 MANY = 8

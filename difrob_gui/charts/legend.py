@@ -12,7 +12,8 @@ from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainte
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from difrob_gui.charts.pens import line_pen
-from difrob_gui.theme import Dash, current_theme
+from difrob_gui.theme import current_theme
+from difrob_gui.themes import Dash
 
 SWATCH = 22.0
 SWATCH_GAP = 6.0

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import QWidget
 
 from difrob_gui.charts.items import GridItem
 from difrob_gui.charts.ticks import Scale, ticks
-from difrob_gui.theme import Theme
+from difrob_gui.themes import Theme
 
 WAITING = "reading …"
 _KEY_MOVES = {

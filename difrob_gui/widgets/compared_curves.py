@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QStac
 from difrob.comparison import shared_names, without
 from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
+from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.models.metric_groups import full_name, scale_of, words
 from difrob_gui.models.run_data import RunData, curve_data
@@ -38,6 +39,7 @@ class MetricsTab(QWidget):
         self.chooser.setMaximumWidth(self.fontMetrics().averageCharWidth() * 44)
         self.controls = ChartControls()
         self.chart = Chart("")
+        self.chart.set_menu(ChartMenu(self.chart))
         self.missing = QLabel()
         self.missing.setWordWrap(True)
         set_role(self.missing, "caption")
@@ -204,6 +206,7 @@ class CurvesTab(QWidget):
         if chart is None:
             share = Scale.SHARE if "accuracy" in name or "accuracy" in first.y_label else Scale.NUMBER
             chart = Chart(words(name), y_scale=share, x_scale=Scale.NUMBER, x_label=first.x_label, parent=self)
+            chart.set_menu(ChartMenu(chart))
             chart.hide()
             chart.legend.toggled.connect(
                 lambda run_id, chart=chart: self.toggled.emit(run_id, chart.curves[run_id].shown)
