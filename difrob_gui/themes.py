@@ -59,7 +59,8 @@ class Theme:
     def mix(self, first: str, second: str, share: float) -> str:
         """A colour between two: ``share`` = 0 is the first, 1 the second."""
         a, b = QColor(first), QColor(second)
-        parts = ((1 - share) * x + share * y for x, y in zip(a.getRgb()[:3], b.getRgb()[:3], strict=True))
+        pairs = ((a.red(), b.red()), (a.green(), b.green()), (a.blue(), b.blue()))
+        parts = ((1 - share) * x + share * y for x, y in pairs)
         return "#{:02x}{:02x}{:02x}".format(*(round(part) for part in parts))
 
 

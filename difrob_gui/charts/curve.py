@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyqtgraph
@@ -54,7 +53,7 @@ class Curve:
     faint: pyqtgraph.PlotCurveItem = field(default_factory=lambda: pyqtgraph.PlotCurveItem())
     band: BandItem = field(default_factory=BandItem)
     dots: MarkerItem = field(default_factory=MarkerItem)
-    drawn: tuple[Any, ...] = ()
+    drawn: tuple[object, ...] = ()
 
     @property
     def items(self) -> tuple[pyqtgraph.GraphicsObject, ...]:

@@ -75,7 +75,7 @@ class MetricsTab(QWidget):
         self.chart.legend.toggled.connect(self._on_toggled)
 
     @property
-    def metric(self) -> str:
+    def chosen_metric(self) -> str:
         """The metric in view; empty without one."""
         return str(self.chooser.currentData() or "")
 
@@ -104,7 +104,7 @@ class MetricsTab(QWidget):
             self._on_chosen()
 
     def _on_chosen(self) -> None:
-        self._wanted = self.metric
+        self._wanted = self.chosen_metric
         self.chart.clear()
         self._draw()
 
@@ -112,7 +112,7 @@ class MetricsTab(QWidget):
         self.toggled.emit(run_id, self.chart.curves[run_id].shown)
 
     def _draw(self) -> None:
-        name = self.metric
+        name = self.chosen_metric
         if not name:
             self.chart.clear()
             return

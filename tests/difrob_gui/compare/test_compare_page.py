@@ -74,7 +74,7 @@ def test_one_metric_of_all_runs_in_one_chart(scene: Scene) -> None:
     scene.show("t0", "t1")
     chart = scene.page.metrics.chart
     assert isinstance(chart.menu, ChartMenu)
-    assert scene.page.metrics.metric == "validation/robust_accuracy", "what matters most comes first"
+    assert scene.page.metrics.chosen_metric == "validation/robust_accuracy", "what matters most comes first"
     assert list(chart.curves) == ["t0", "t1"]
     assert chart.legend.note == "band: Wilson 95 %"
     for run_id in ("t0", "t1"):

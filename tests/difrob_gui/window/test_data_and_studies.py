@@ -31,13 +31,13 @@ def test_both_pages_are_read_and_their_actions_follow(qtbot: QtBot, window: Main
 def test_a_data_set_is_filled_into_a_form_that_takes_it(qtbot: QtBot, window: MainWindow) -> None:
     qtbot.waitUntil(lambda: window.more.shelf.is_read, timeout=30_000)
     window.launch.choose_kind("train_classifier")
-    window.more.use("digits")
+    window.more.use_wanted.emit("digits")
     assert window.page == "launch" and window.launch.kind == "train_classifier"
-    window.more.use("toy-ring")
+    window.more.use_wanted.emit("toy-ring")
     assert window.launch.kind == "train_denoiser", "only a diffusion model learns from points"
     assert window.launch.form.rows["data.dataset"].editor.value() == "toy-ring"
     window.launch.choose_kind("evaluate")
-    window.more.use("digits")
+    window.more.use_wanted.emit("digits")
     assert window.launch.form.changed_paths() == [] and window.launch.kind == "train_denoiser"
     assert window.launch.form.validate()
 
@@ -49,8 +49,9 @@ def test_corrupted_images_are_filled_into_an_evaluation(qtbot: QtBot, window: Ma
     test = digits.splits["test"]
     splits = {f"fog-{severity}": test for severity in range(1, 6)}
     window.more.shelf.records.append(replace(digits, name="digits-c", splits=splits))
+    window.more.shelf.changed.emit()
     window.launch.choose_kind("train_classifier")
-    window.more.use("digits-c")
+    window.more.use_wanted.emit("digits-c")
     assert window.page == "launch" and window.launch.kind == "evaluate"
     assert window.launch.form.rows["corruptions"].editor.value() == "digits-c"
     assert window.launch.form.changed_paths() == ["corruptions"]
