@@ -372,7 +372,7 @@ class LaunchPage(QWidget):
         changes = f"; {words.plural(changed, 'setting')} changed" if changed else ""
         return f"Will submit {what} on {lane}{after}{changes}."
 
-    def _on_submitted(self, result: Any, error: str | None) -> None:
+    def _on_submitted(self, result: object, error: str | None) -> None:
         self._busy = False
         self._describe()
         if error is not None:
@@ -383,7 +383,7 @@ class LaunchPage(QWidget):
         run_ids = result.get("run_ids", []) if isinstance(result, dict) else []
         self.submitted.emit([str(run_id) for run_id in run_ids])
 
-    def _on_saved(self, _result: Any, error: str | None) -> None:
+    def _on_saved(self, _result: object, error: str | None) -> None:
         self._busy = False
         run_id = self._editing
         if error is not None:
