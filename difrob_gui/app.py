@@ -162,6 +162,7 @@ def compose_window(
     bindings.bind_runs(actions, window, runs, window.commands)
     bindings.bind_queue(actions, window.queue)
     bindings.bind_views(actions, window, runs, choice)
+    window.more.bind()
     session = Session(
         settings, window, frame=window, splitter=window.splitter, runs=runs, feeds=window.feeds, theme=choice
     )

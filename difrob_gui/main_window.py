@@ -253,7 +253,6 @@ class MainWindow(QMainWindow):
         self.more.use_wanted.connect(self._use_data_set)
         self.more.compare_wanted.connect(self._compare_these)
         self.more.shelf.changed.connect(lambda: self.launch.set_data_sets(self.more.shelf.records))
-        self.more.bind()
 
     # ------------------------------------------------------------------ news
 
