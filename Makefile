@@ -27,7 +27,7 @@ lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP) ## mypy on the engine
+types: $(STAMP) ## mypy on the engine and the window
 	$(BIN)/mypy
 
 test: lint types ## lint, types, and the tests that take minutes

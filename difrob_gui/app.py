@@ -14,9 +14,15 @@ from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from difrob.errors import UserError
 from difrob.system import install_command, qt_libraries
+
+if TYPE_CHECKING:
+    from difrob.runs import Workspace
+    from difrob_gui.main_window import MainWindow
+    from difrob_gui.settings import WindowSettings
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +118,6 @@ def _run(workspace: str | None, theme: str | None, follow: bool) -> int:
     from PySide6.QtWidgets import QApplication
 
     from difrob.runs import Workspace, default_workspace
-    from difrob_gui.main_window import MainWindow
     from difrob_gui.settings import WindowSettings
 
     place = Workspace(workspace or default_workspace())
@@ -120,7 +125,7 @@ def _run(workspace: str | None, theme: str | None, follow: bool) -> int:
     app = QApplication(sys.argv[:1])
     app.setApplicationName("difrob")
     app.setDesktopFileName("difrob")
-    window = MainWindow(place, WindowSettings.of_workspace(place.root), theme=theme)
+    window = compose_window(place, WindowSettings.of_workspace(place.root), theme=theme)
     restore = install_excepthook(window.tell_crash)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     window.show()
@@ -131,6 +136,40 @@ def _run(workspace: str | None, theme: str | None, follow: bool) -> int:
         return app.exec()
     finally:
         restore()
+
+
+def compose_window(
+    workspace: Workspace, settings: WindowSettings, *, autostart: bool = True, theme: str | None = None
+) -> MainWindow:
+    """The window with all that belongs to it: its colours, what its actions call, and how it was left.
+
+    Args:
+        workspace: the workspace to show.
+        settings: where the window remembers itself.
+        autostart: whether a supervisor is started when none runs.
+        theme: colours for this session instead of the remembered ones.
+    """
+    from difrob_gui import bindings
+    from difrob_gui.main_window import MainWindow
+    from difrob_gui.session import Session
+    from difrob_gui.theme_choice import ThemeChoice
+
+    choice = ThemeChoice(theme or settings.theme, for_this_session=theme is not None)
+    window = MainWindow(workspace, autostart=autostart)
+    choice.setParent(window)
+    actions, runs = window.actions_table, window.runs
+    bindings.bind_workspace(actions, window, workspace.root, window.client, window.tell)
+    bindings.bind_runs(actions, window, runs, window.commands)
+    bindings.bind_queue(actions, window.queue)
+    bindings.bind_views(actions, window, runs, choice)
+    window.more.bind()
+    session = Session(
+        settings, window, frame=window, splitter=window.splitter, runs=runs, feeds=window.feeds, theme=choice
+    )
+    window.seen.connect(session.split)
+    window.closing.connect(session.close)
+    session.restore()
+    return window
 
 
 def install_excepthook(tell: Callable[[str], None]) -> Callable[[], None]:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,11 +23,11 @@ from PySide6.QtNetwork import QLocalSocket
 from difrob.errors import UserError
 from difrob.worker.messages import MAX_LINE, QueueState, decode, encode, refusal_text
 from difrob_gui.mirror import QueueMirror
+from difrob_gui.supervisor_like import Answered
 
 log = logging.getLogger(__name__)
 
 NO_SUPERVISOR = "no supervisor is running"
-Callback = Callable[[Any, str | None], None]
 
 
 class Link(Enum):
@@ -44,7 +43,7 @@ class Link(Enum):
 @dataclass
 class _Pending:
     name: str
-    callback: Callback | None
+    callback: Answered | None
     deadline: float
 
 
@@ -97,7 +96,7 @@ class SupervisorClient(QObject):
         self._mirror = QueueMirror()
         self._buffer = bytearray()
         self._pending: dict[int, _Pending] = {}
-        self._waiting: list[tuple[str, dict[str, Any], Callback | None, float]] = []
+        self._waiting: list[tuple[str, dict[str, Any], Answered | None, float]] = []
         self._next_id = 0
         self._link = Link.CLOSED
         self._reason = ""
@@ -165,7 +164,7 @@ class SupervisorClient(QObject):
             self._complaints.close()
             self._complaints = None
 
-    def call(self, name: str, callback: Callback | None = None, **args: Any) -> None:
+    def call(self, name: str, callback: Answered | None = None, **args: Any) -> None:
         """Ask the supervisor for something; see the class for the callback."""
         if self._link is Link.CONNECTED:
             self._send(name, args, callback)
@@ -190,7 +189,7 @@ class SupervisorClient(QObject):
     def _on_connected(self) -> None:
         self._send("watch", {}, self._on_watching)
 
-    def _on_watching(self, _result: Any, error: str | None) -> None:
+    def _on_watching(self, _result: object, error: str | None) -> None:
         if error is not None and not self._closed:
             self._reason = f"the supervisor refused to be watched: {error}"
             self._socket.abort()
@@ -342,7 +341,7 @@ class SupervisorClient(QObject):
 
     # ------------------------------------------------------------------ calls
 
-    def _send(self, name: str, args: dict[str, Any], callback: Callback | None) -> None:
+    def _send(self, name: str, args: dict[str, Any], callback: Answered | None) -> None:
         self._next_id += 1
         try:
             line = encode({"id": self._next_id, "call": name, "args": args})
@@ -370,7 +369,7 @@ class SupervisorClient(QObject):
         else:
             self._finish(pending.name, pending.callback, None, refusal_text(message, self.state.pid))
 
-    def _finish(self, name: str, callback: Callback | None, result: Any, error: str | None) -> None:
+    def _finish(self, name: str, callback: Answered | None, result: Any, error: str | None) -> None:
         if callback is not None:
             callback(result, error)
         elif error is not None:

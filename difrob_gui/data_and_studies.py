@@ -1,14 +1,17 @@
-"""The Data and Studies pages in a window: what they read from, and what they ask of the other pages."""
+"""The Data and Studies pages: what they read from, their actions, and what they ask of the other pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 
+from difrob_gui.actions import ActionTable
+from difrob_gui.client import SupervisorClient
 from difrob_gui.data_work import DataWork
+from difrob_gui.feeds import FeedHub
 from difrob_gui.models.data_shelf import DataShelf
 from difrob_gui.models.study_shelf import StudyShelf
 from difrob_gui.pages.data import DataPage
@@ -16,31 +19,47 @@ from difrob_gui.pages.studies import StudiesPage
 from difrob_gui.widgets.file_drop import dropped_paths
 from difrob_gui.widgets.toasts import Tone
 
-if TYPE_CHECKING:
-    from difrob_gui.main_window import MainWindow
-
 _TONES = {"info": Tone.INFO, "good": Tone.GOOD, "bad": Tone.BAD}
 
 
 class DataAndStudies(QObject):
-    """Makes both pages and holds them together with the window."""
+    """Makes both pages and holds them together.
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
-        self.shelf = DataShelf(window.feeds, self)
-        self.work = DataWork(window.workspace.root, parent=self)
-        self.data = DataPage(window.feeds, self.shelf, self.work)
-        self.studies = StudiesPage(window.feeds, window.client, StudyShelf(window.feeds, self))
+    Signals:
+        notice: ``(text, Tone, (label, function) or None)``.
+        page_wanted: the page of this name should be on show.
+        use_wanted: the data set of this name should be filled into a form.
+        compare_wanted: these runs should be seen side by side.
+    """
+
+    notice = Signal(str, object, object)
+    page_wanted = Signal(str)
+    use_wanted = Signal(str)
+    compare_wanted = Signal(list)
+
+    def __init__(
+        self,
+        feeds: FeedHub,
+        client: SupervisorClient,
+        actions: ActionTable,
+        root: Path,
+        parent: QObject | None = None,
+    ) -> None:
+        """Nothing is read yet; ``root`` is the folder of the workspace."""
+        super().__init__(parent)
+        self._actions = actions
+        self.shelf = DataShelf(feeds, self)
+        self.work = DataWork(root, parent=self)
+        self.data = DataPage(feeds, self.shelf, self.work)
+        self.studies = StudiesPage(feeds, client, StudyShelf(feeds, self))
         for page in (self.data, self.studies):
-            page.notice.connect(lambda text, tone, action: window.tell(text, _TONES[tone], action))
+            page.notice.connect(lambda text, tone, action: self.notice.emit(text, _TONES[tone], action))
             page.changed.connect(self.enable)
-        self.data.use_wanted.connect(self.use)
-        self.studies.compare_wanted.connect(self._compare)
+        self.data.use_wanted.connect(self.use_wanted)
+        self.studies.compare_wanted.connect(self.compare_wanted)
 
     def start(self) -> None:
         """Read the data sets, for the forms to know them; studies are read when their page is first shown."""
-        self.shelf.changed.connect(lambda: self._window.launch.set_data_sets(self.shelf.records))
         self.data.begin()
 
     def close(self) -> None:
@@ -57,9 +76,9 @@ class DataAndStudies(QObject):
 
     def bind(self) -> None:
         """Give the actions of both pages their handlers."""
-        bind = self._window.actions_table.bind
+        bind = self._actions.bind
         bind("data.add", self.add)
-        bind("data.use", lambda: self.use(self.data.current))
+        bind("data.use", lambda: self.use_wanted.emit(self.data.current))
         bind("data.check", self._on_page("data", self.data.check))
         bind("data.remove", self._on_page("data", self.data.remove))
         bind("study.run", self._on_page("studies", self.studies.view.begin))
@@ -69,33 +88,15 @@ class DataAndStudies(QObject):
 
     def enable(self) -> None:
         """Only what makes sense now can be chosen."""
-        table = self._window.actions_table
-        table.enable(
+        self._actions.enable(
             "data", lambda action: bool(self.data.current) if action == "data.use" else self.data.allows(action)
         )
-        table.enable("study", self.studies.allows)
+        self._actions.enable("study", self.studies.allows)
 
     def add(self, paths: list[str] | None = None) -> None:
         """Show the card for adding a data set."""
-        self._window.show_page("data")
+        self.page_wanted.emit("data")
         self.data.add(paths)
-
-    def use(self, name: str) -> None:
-        """Fill a data set into a form: corrupted images into that of an evaluation, which takes them beside its classifier;
-        points into that of a diffusion model; others into what is chosen there, or else that of a diffusion model."""
-        record, launch = self.shelf.get(name), self._window.launch
-        self._window.show_page("launch")
-        field = "data.dataset"
-        if record is not None and record.is_corrupted:
-            field = "corruptions"
-            launch.choose_kind("evaluate")
-        elif (record is not None and record.is_points) or field not in launch.form.rows:
-            launch.choose_kind("train_denoiser")
-        row = launch.form.rows[field]
-        row.set_value(name)
-        row.edited.emit(row.path)
-        launch.form.validate()
-        row.editor.setFocus()
 
     def drag_enter(self, event: QDragEnterEvent) -> None:
         """Files may be dropped anywhere on the window."""
@@ -113,12 +114,7 @@ class DataAndStudies(QObject):
         """What is done to the chosen thing of a page is done in its sight."""
 
         def handler() -> None:
-            if self._window.page != page:
-                self._window.show_page(page)
+            self.page_wanted.emit(page)
             act()
 
         return handler
-
-    def _compare(self, run_ids: list[str]) -> None:
-        self._window.runs.model.set_checked_ids(run_ids)
-        self._window.show_page("compare")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMainWindow, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from difrob import words
 from difrob.runs import RunState, Workspace
 from difrob.worker.messages import Entry
 from difrob_gui.actions import ACTIONS, BY_ID, ActionTable
 from difrob_gui.auto_turn import AutoTurn
-from difrob_gui.bindings import bind_actions
 from difrob_gui.client import Link, SupervisorClient
 from difrob_gui.data_and_studies import DataAndStudies
 from difrob_gui.endings import Endings
@@ -23,42 +22,43 @@ from difrob_gui.pages.launch import LaunchPage
 from difrob_gui.pages.monitor import MonitorPage
 from difrob_gui.pages.queue import QueuePage
 from difrob_gui.run_commands import RunCommands
-from difrob_gui.session import Session
-from difrob_gui.settings import WindowSettings
-from difrob_gui.theme import THEMES, apply_theme, icon, system_theme_name
+from difrob_gui.runs_news import RunsNews
+from difrob_gui.theme import icon
 from difrob_gui.widgets.command_palette import CommandPalette
 from difrob_gui.widgets.nav_bar import NavBar
 from difrob_gui.widgets.run_picker import RunOption
 from difrob_gui.widgets.runs_panel import RunsPanel
 from difrob_gui.widgets.status_strip import StatusStrip
-from difrob_gui.widgets.toasts import ToastArea, Tone
+from difrob_gui.widgets.toasts import ToastArea, Tone, Way
+from difrob_gui.window_dialogs import palette_commands
 
-FLUSH_MS = 250
+COMPARE_MS = 250
 
 
 class MainWindow(QMainWindow):
-    """One window on one workspace. It owns its link and its reader, and no run."""
+    """One window on one workspace. It owns its link and its reader, and no run.
 
-    def __init__(
-        self, workspace: Workspace, settings: WindowSettings, *, autostart: bool = True, theme: str | None = None
-    ) -> None:
+    Its actions have handlers, and it looks as it was left, once :func:`difrob_gui.app.compose_window` has put it together.
+
+    Signals:
+        seen: it has come onto the screen.
+        closing: it is about to let go of everything, and still has it.
+    """
+
+    seen = Signal()
+    closing = Signal()
+
+    def __init__(self, workspace: Workspace, *, autostart: bool = True) -> None:
         """Build everything; news starts with :meth:`start`.
 
         Args:
             workspace: the workspace to show.
-            settings: where the window remembers itself.
             autostart: whether a supervisor is started when none runs.
-            theme: colours for this session instead of the remembered ones.
         """
         super().__init__()
         self.workspace = workspace
-        self._theme_choice = theme or settings.theme
-        self._session_theme = theme is not None
         self._closing = False
-        self._changed_runs: set[str] = set()
-        self._list_changed = False
         self._options_stale = True
-        self._paint_theme()
         self.setWindowTitle(f"difrob: {workspace.root.name}")
         self.setWindowIcon(icon("difrob", "accent"))
         self.setMinimumSize(860, 560)
@@ -74,15 +74,10 @@ class MainWindow(QMainWindow):
         self._build()
         self.toasts = ToastArea(self.centralWidget())
         self.palette_sheet = CommandPalette(self.centralWidget())
-        self._flush_clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
-        self._flush_clock.timeout.connect(self.flush)
-        self._compare_clock = QTimer(self, singleShot=True, interval=FLUSH_MS)
+        self.news = RunsNews(self.feeds, self.client, self.runs, self.status, self.nav, self.actions_table, self)
+        self._compare_clock = QTimer(self, singleShot=True, interval=COMPARE_MS)
         self._compare_clock.timeout.connect(self._show_checked)
-        bind_actions(self)
         self._connect()
-        self.actions_table[f"view.theme_{self._theme_choice}"].setChecked(True)
-        self.session = Session(self, settings)
-        self.session.restore()
 
     def start(self) -> None:
         """Look for the supervisor, and for data sets and studies."""
@@ -102,7 +97,7 @@ class MainWindow(QMainWindow):
             if info.choice == "page":
                 self.actions_table[info.id].setChecked(info.id == action)
         if name == "monitor" and self.runs.current is not None:
-            self.monitor.show_run(self.runs.current.run_id)
+            self.show_current()
         elif name == "monitor" and (newest := self._newest()):
             self.show_run(newest)
         elif name == "compare":
@@ -116,6 +111,16 @@ class MainWindow(QMainWindow):
     def page(self) -> str:
         """Name of the page on show."""
         return next(name for name, page in self.pages.items() if page is self._stack.currentWidget())
+
+    @property
+    def page_names(self) -> tuple[str, ...]:
+        """Names of all pages."""
+        return tuple(self.pages)
+
+    def show_current(self) -> None:
+        """Let the Monitor page, if it is on show, show the current run, if there is one."""
+        if self.page == "monitor" and self.runs.current is not None:
+            self.monitor.show_run(self.runs.current.run_id)
 
     def show_run(self, run_id: str) -> None:
         """Show a run on the Monitor page."""
@@ -160,6 +165,19 @@ class MainWindow(QMainWindow):
         self.auto_turn.turn(on)
         self.actions_table["view.follow"].setChecked(on)
 
+    def toggle_follow(self) -> None:
+        """Let the Monitor page turn to each run as it begins, or leave it alone, whichever it does not do now."""
+        self.follow(not self.auto_turn.is_on)
+
+    def show_palette(self) -> None:
+        """Show all actions and runs by name, to be found by a few letters."""
+        self.palette_sheet.open(palette_commands(self.actions_table, self.runs.model.rows(), self.show_run))
+
+    def refresh(self) -> None:
+        """Read runs, presets, data sets and studies anew."""
+        self.feeds.reload()
+        self.more.refresh()
+
     def show_panel(self, shown: bool) -> None:
         """Show or hide the table of runs."""
         self.runs.setVisible(shown)
@@ -172,7 +190,7 @@ class MainWindow(QMainWindow):
         self.queue = QueuePage(self.feeds, self.client, self.actions_table)
         self.monitor = MonitorPage(self.feeds, self.client)
         self.compare_page = ComparePage(self.feeds, self.client)
-        self.more = DataAndStudies(self)
+        self.more = DataAndStudies(self.feeds, self.client, self.actions_table, self.workspace.root, self)
         self.help = HelpPage()
         self.pages: dict[str, QWidget] = {
             "launch": self.launch, "queue": self.queue, "monitor": self.monitor, "compare": self.compare_page,
@@ -206,13 +224,9 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
 
     def _connect(self) -> None:
-        self.feeds.summaries_changed.connect(self._on_list)
+        self.news.shown.connect(self._on_news)
         self.feeds.failed.connect(self._on_read_failure)
         client = self.client
-        client.state_changed.connect(self._on_list)
-        client.entry_changed.connect(self._on_list)
-        client.entry_removed.connect(self._on_list)
-        client.progress_changed.connect(self._on_progress)
         client.meters_changed.connect(lambda: self.status.show_meters(client.mirror.meters))
         client.link_changed.connect(self._on_link)
         client.call_failed.connect(lambda name, error: self.tell(f"“{name}” failed: {error}", Tone.BAD))
@@ -235,44 +249,27 @@ class MainWindow(QMainWindow):
         self.runs.activated.connect(self.show_run)
         self.runs.compare_wanted.connect(self.compare)
         self.runs.model.checked_changed.connect(self._on_checked)
-        QApplication.styleHints().colorSchemeChanged.connect(self._on_system_theme)
+        self.more.notice.connect(self.tell)
+        self.more.page_wanted.connect(self._turn_to)
+        self.more.use_wanted.connect(self._use_data_set)
+        self.more.compare_wanted.connect(self._compare_these)
+        self.more.shelf.changed.connect(lambda: self.launch.set_data_sets(self.more.shelf.records))
 
     # ------------------------------------------------------------------ news
 
-    def _on_list(self, _what: object = None) -> None:
-        self._list_changed = True
-        if not self._flush_clock.isActive() and not self._closing:
-            self._flush_clock.start()
-
-    def _on_progress(self, run_id: str) -> None:
-        self._changed_runs.add(run_id)
-        if not self._flush_clock.isActive():
-            self._flush_clock.start()
-
     def flush(self) -> None:
-        """Bring the table of runs up to date, at most four times a second."""
-        mirror = self.client.mirror
-        if self._list_changed:
-            self.runs.set_runs(self.feeds.summaries, mirror.entries, mirror.progress, self.client.is_connected)
+        """Bring the table of runs up to date now."""
+        self.news.flush()
+
+    def _on_news(self, listed: bool) -> None:
+        if listed:
             self._options_stale = True
             if self.page == "launch":
                 self._update_options()
-            rows = self.runs.model.rows()
-            self.status.show_queue(
-                self.client.state, sum(row.state.is_live and row.run_id not in mirror.entries for row in rows)
-            )
-            waiting = sum(not entry.state.is_end for entry in mirror.entries.values())
-            self.nav.set_number("view.queue", waiting)
-            self.actions_table["queue.pause"].setChecked(mirror.paused)
-        elif self._changed_runs:
-            self.runs.model.update_live(self._changed_runs, mirror.progress)
-        self._list_changed = False
-        self._changed_runs = set()
         self._enable()
 
     def _on_link(self, link: Link) -> None:
         self.status.show_link(link, self.client.reason)
-        self._on_list()
         if link is Link.FAILED and not self.status.is_calm:
             self.tell(
                 f"No link to the supervisor: {self.client.reason}. 'difrob serve' starts one by hand.",
@@ -308,7 +305,7 @@ class MainWindow(QMainWindow):
         if not run_id:  # what is wrong with one run stands on the page that shows it
             self.tell(message[:1].upper() + message[1:], Tone.WARNING)
 
-    def tell(self, text: str, tone: Tone = Tone.INFO, action: object = None) -> None:
+    def tell(self, text: str, tone: Tone = Tone.INFO, action: Way | None = None) -> None:
         """Show a notice; ``action`` is ``(label, function)`` or None."""
         self.toasts.show_toast(text, tone, action)
 
@@ -339,36 +336,27 @@ class MainWindow(QMainWindow):
         rows = sorted(self.runs.model.rows(), key=lambda row: (row.state.is_live, row.created))
         return rows[-1].run_id if rows else ""
 
+    def _turn_to(self, page: str) -> None:
+        if self.page != page:
+            self.show_page(page)
+
+    def _use_data_set(self, name: str) -> None:
+        self.show_page("launch")
+        self.launch.use_data_set(name)
+
+    def _compare_these(self, run_ids: list[str]) -> None:
+        self.runs.model.set_checked_ids(run_ids)
+        self.show_page("compare")
+
     def _edit_entry(self, entry: Entry, title: str) -> None:
         self.show_page("launch")
         self.launch.edit(entry, title)
 
-    # ------------------------------------------------------------------ theme and session
-
-    def choose_theme(self, name: str) -> None:
-        """``system``, ``light``, ``dark`` or ``contrast``; remembered."""
-        self._theme_choice = name
-        self._session_theme = False
-        self._paint_theme()
-
-    def _on_system_theme(self, _scheme: object) -> None:
-        if self._theme_choice == "system":
-            self._paint_theme()
-
-    def _paint_theme(self) -> None:
-        name = system_theme_name() if self._theme_choice == "system" else self._theme_choice
-        app = QApplication.instance()
-        assert isinstance(app, QApplication)
-        apply_theme(app, THEMES[name])
-
-    @property
-    def theme_to_remember(self) -> str:
-        """The chosen theme; empty when it was given for this session only."""
-        return "" if self._session_theme else self._theme_choice
+    # ------------------------------------------------------------------ events
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self.session.split()
+        self.seen.emit()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         self.more.drag_enter(event)
@@ -380,9 +368,9 @@ class MainWindow(QMainWindow):
         """Let go of supervisor and reader; runs go on."""
         if not self._closing:
             self._closing = True
-            self.session.close()
-            for clock in (self._flush_clock, self._compare_clock):
-                clock.stop()
+            self.closing.emit()
+            self.news.close()
+            self._compare_clock.stop()
             self.toasts.clear()
             self.more.close()
             self.client.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
 from difrob.runs import RunState
 from difrob_gui.client import SupervisorClient
 from difrob_gui.models.queue_model import QueueModel, QueueRow
+from difrob_gui.supervisor_like import Answered
 
 LEAST_PRIORITY, MOST_PRIORITY = -100, 100
 MOST_SAID = 3
@@ -39,8 +39,8 @@ class QueueCommands(QObject):
         rows = self._chosen()
         waiting = [row for row in rows if row.state is RunState.QUEUED]
         if action_id in ("queue.up", "queue.down", "queue.top", "queue.bottom"):
-            step = action_id.partition(".")[2]
-            return self._model.target_for([row.run_id for row in waiting], step) is not None
+            way = action_id.partition(".")[2]
+            return self._model.target_for([row.run_id for row in waiting], way) is not None
         if action_id in ("queue.raise", "queue.lower"):
             step = 1 if action_id == "queue.raise" else -1
             return any(_stepped(row, step) != row.entry.priority for row in waiting)
@@ -112,7 +112,7 @@ class QueueCommands(QObject):
         if not self.allows("queue.remove"):
             return
 
-        def removed(_result: Any, error: str | None) -> None:
+        def removed(_result: object, error: str | None) -> None:
             if error is not None:
                 self.failed.emit(f"Not removed: {error}")
                 return
@@ -151,7 +151,7 @@ class QueueCommands(QObject):
             return
         done, back = ("Taken back", "redo") if call == "undo" else ("Done again", "undo")
 
-        def answered(result: Any, error: str | None) -> None:
+        def answered(result: object, error: str | None) -> None:
             if error is not None:
                 self.failed.emit(f"Not {done.lower()}: {error}")
                 return
@@ -163,8 +163,8 @@ class QueueCommands(QObject):
 
         self._client.call(call, answered)
 
-    def _told(self, failure: str) -> Callable[[Any, str | None], None]:
-        def done(_result: Any, error: str | None) -> None:
+    def _told(self, failure: str) -> Answered:
+        def done(_result: object, error: str | None) -> None:
             if error is not None:
                 self.failed.emit(f"{failure}: {error}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from PySide6.QtCore import QObject, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QGuiApplication
@@ -12,6 +11,7 @@ from difrob.runs import RunState, Workspace
 from difrob_gui.client import SupervisorClient
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.run_row import RunRow
+from difrob_gui.supervisor_like import Answered
 from difrob_gui.widgets.toasts import Tone
 
 _STOPPABLE = {RunState.STARTING, RunState.RUNNING, RunState.PAUSING, RunState.PAUSED}
@@ -109,7 +109,7 @@ class RunCommands(QObject):
             return
         run_id, title = row.run_id, row.title
 
-        def done(_result: Any, error: str | None) -> None:
+        def done(_result: object, error: str | None) -> None:
             if error is not None:
                 self.notice.emit(f"Not removed: {error}", Tone.BAD, None)
                 return
@@ -120,7 +120,7 @@ class RunCommands(QObject):
         self._feeds.submit(lambda workspace: workspace.remove_run(run_id), done)
 
     def _restore(self, run_id: str) -> None:
-        def done(_result: Any, error: str | None) -> None:
+        def done(_result: object, error: str | None) -> None:
             if error is not None:
                 self.notice.emit(f"Not taken out of the bin: {error}", Tone.BAD, None)
 
@@ -130,8 +130,8 @@ class RunCommands(QObject):
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(folder)):
             self.notice.emit(otherwise, Tone.INFO, None)
 
-    def _told(self, failure: str) -> Callable[[Any, str | None], None]:
-        def done(_result: Any, error: str | None) -> None:
+    def _told(self, failure: str) -> Answered:
+        def done(_result: object, error: str | None) -> None:
             if error is not None:
                 self.notice.emit(f"{failure}: {error}", Tone.BAD, None)
 

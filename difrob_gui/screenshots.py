@@ -96,7 +96,7 @@ def take(workspace_folder: Path, out: Path, wish: Wish) -> list[Path]:
     from PySide6.QtWidgets import QApplication
 
     from difrob.runs import Workspace
-    from difrob_gui.main_window import MainWindow
+    from difrob_gui.app import compose_window
     from difrob_gui.settings import WindowSettings
 
     if unknown := set(wish.pages) - set(PAGES):
@@ -112,7 +112,8 @@ def take(workspace_folder: Path, out: Path, wish: Wish) -> list[Path]:
     paths: list[Path] = []
     for theme in wish.themes:
         with tempfile.TemporaryDirectory() as folder:
-            window = MainWindow(workspace, WindowSettings(Path(folder) / "window.ini"), autostart=False, theme=theme)
+            settings = WindowSettings(Path(folder) / "window.ini")
+            window = compose_window(workspace, settings, autostart=False, theme=theme)
             try:
                 window.resize(*wish.size)
                 window.show()

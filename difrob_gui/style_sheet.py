@@ -1,17 +1,13 @@
 """The style sheet of the window, written from a theme.
 
-It sets spacing, corners and typographic steps; every colour in it is read from the :class:`~difrob_gui.theme.Theme`. Sizes of
+It sets spacing, corners and typographic steps; every colour in it is read from the :class:`~difrob_gui.themes.Theme`. Sizes of
 text are points relative to the system's font, so they follow the user's settings.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from difrob.resources import resource_path
-
-if TYPE_CHECKING:
-    from difrob_gui.theme import Theme
+from difrob_gui.themes import Theme
 
 
 def style_sheet(theme: Theme, points: float) -> str:

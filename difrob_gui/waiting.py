@@ -40,7 +40,8 @@ def waits_of(entry: Entry | None, known: Known) -> Waits:
     """What ``entry`` waits for. ``known(run id)`` gives title and state, the state None for a run that is gone."""
     if entry is None or entry.state is not RunState.QUEUED:
         return Waits()
-    coming, broken = [], []
+    coming: list[str] = []
+    broken: list[str] = []
     for run_id in entry.after:
         title, state = known(run_id)
         if state is RunState.FINISHED:

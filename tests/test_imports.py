@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections.abc import Container
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,34 @@ def imported_names(path: Path) -> list[str]:
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     return names
+
+
+def imported_modules(path: Path, modules: Container[str]) -> set[str]:
+    """Which of these modules a file imports, in functions and for types alone too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in modules else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name in modules}
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    paths = [path for package in ("difrob", "difrob_gui") for path in (ROOT / package).rglob("*.py")]
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths if path.name != "__init__.py"
+    }
+    order = TopologicalSorter({name: imported_modules(path, modules) for name, path in modules.items()})
+    assert {"difrob_gui.charts.chart", "difrob_gui.charts.exporting"} <= imported_modules(
+        modules["difrob_gui.charts.menu"], modules
+    )
+    try:
+        order.prepare()
+    except CycleError as circle:
+        pytest.fail(f"a circle of imports: {' -> '.join(circle.args[1])}")
 
 
 def test_the_engine_imports_with_qt_blocked() -> None:

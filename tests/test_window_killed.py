@@ -41,8 +41,8 @@ def open_window(workspace: Workspace, supervisor: int) -> psutil.Process:
 
 
 def test_training_goes_on_and_a_new_window_shows_no_gap(workspace: Workspace, tmp_path: Path, qtbot: QtBot) -> None:
+    from difrob_gui.app import compose_window
     from difrob_gui.charts.series_data import XAxis
-    from difrob_gui.main_window import MainWindow
     from difrob_gui.settings import WindowSettings
 
     with connect(workspace) as connection:
@@ -56,7 +56,7 @@ def test_training_goes_on_and_a_new_window_shows_no_gap(workspace: Workspace, tm
         wait_steps(workspace, "training", killed_at + 200)
         assert entry_of(connection, "training").state is RunState.RUNNING
 
-        second = MainWindow(workspace, WindowSettings(tmp_path / "window.ini"), autostart=False, theme="light")
+        second = compose_window(workspace, WindowSettings(tmp_path / "window.ini"), autostart=False, theme="light")
         try:
             second.show()
             second.start()

@@ -17,12 +17,12 @@ from difrob_gui.charts.chart_card import ChartCard
 from difrob_gui.charts.curve import Curve, Look
 from difrob_gui.charts.items import GridItem
 from difrob_gui.charts.legend import Entry
-from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.ranges import LEAST_WIDTH, Range, follow_x, follow_y
 from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import SeriesData, XAxis
 from difrob_gui.charts.ticks import Scale, value_text
-from difrob_gui.theme import Theme, current_theme, theme_signals
+from difrob_gui.theme import current_theme, theme_signals
+from difrob_gui.themes import Theme
 
 # A long smoothing is spread over several pictures, so that switching it on never blocks the window.
 SMOOTHED_AT_ONCE = 150_000
@@ -34,11 +34,9 @@ class Chart(ChartCard):
 
     Signals:
         cursor_moved: the read-out stands at this position of the x axis, or None; for charts that move together.
-        exported: ``(path, error)``, error empty when the file was written.
     """
 
     cursor_moved = Signal(object)
-    exported = Signal(str, str)
 
     def __init__(
         self,
@@ -72,8 +70,6 @@ class Chart(ChartCard):
         self._cross = GridItem()
         self._cross.setZValue(50)
         self.area.add(self._cross)
-        self.menu = ChartMenu(self)
-        self._menu_button.setMenu(self.menu)
         self._log_button.setVisible(y_scale is not Scale.SHARE)
         self._log_button.setChecked(self._log)
         self._log_button.clicked.connect(self.set_log_y)
@@ -84,7 +80,6 @@ class Chart(ChartCard):
         self.area.fit_wanted.connect(self.fit)
         self.area.pointed.connect(self._on_pointed)
         self.area.step_wanted.connect(self._on_step)
-        self.area.menu_wanted.connect(self.menu.popup)
         self.legend.toggled.connect(self._on_toggled)
         self.legend.highlighted.connect(self._on_highlighted)
         theme_signals.changed.connect(self._apply_theme)

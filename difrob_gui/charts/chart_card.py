@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from difrob_gui.charts.legend import Legend
 from difrob_gui.charts.plot_area import PlotArea
@@ -24,6 +24,7 @@ class ChartCard(QFrame):
         self._menu_button = self._tool("", "Axes and export of this chart", "more")
         self._menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._fit_button.hide()
+        self._menu_button.hide()
         set_role(self, "card")
         set_role(self._title, "strong")
         set_role(self._where, "caption")
@@ -44,6 +45,17 @@ class ChartCard(QFrame):
         """Change the heading."""
         self._title.setText(title)
         self._name(title)
+
+    @property
+    def menu(self) -> QMenu | None:
+        """What its button opens; None for a chart without a menu."""
+        return self._menu_button.menu()
+
+    def set_menu(self, menu: QMenu) -> None:
+        """Open this menu from the button and by a right click on the plot; whoever makes a chart gives it one."""
+        self._menu_button.setMenu(menu)
+        self._menu_button.show()
+        self.area.menu_wanted.connect(menu.popup)
 
     def _arrange(self) -> None:
         header = QHBoxLayout()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyqtgraph
@@ -13,7 +12,7 @@ from difrob_gui.charts.items import FEW, BandItem, MarkerItem, lone_samples
 from difrob_gui.charts.pens import is_calm, line_pen
 from difrob_gui.charts.ranges import Range
 from difrob_gui.charts.series_data import Line, SeriesData, XAxis
-from difrob_gui.theme import Theme
+from difrob_gui.themes import Theme
 
 MOST_DOTS = 32
 MANY = 8
@@ -54,7 +53,7 @@ class Curve:
     faint: pyqtgraph.PlotCurveItem = field(default_factory=lambda: pyqtgraph.PlotCurveItem())
     band: BandItem = field(default_factory=BandItem)
     dots: MarkerItem = field(default_factory=MarkerItem)
-    drawn: tuple[Any, ...] = ()
+    drawn: tuple[object, ...] = ()
 
     @property
     def items(self) -> tuple[pyqtgraph.GraphicsObject, ...]:

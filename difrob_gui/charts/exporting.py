@@ -7,19 +7,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pyqtgraph.exporters import SVGExporter
 from PySide6.QtCore import QObject, QPoint, Qt, QThreadPool, Signal, Slot
 from PySide6.QtGui import QImage, QPainter
 
+from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.series_data import XAxis
 from difrob_gui.charts.svg import svg_card
 from difrob_gui.theme import current_theme
-
-if TYPE_CHECKING:
-    from difrob_gui.charts.chart import Chart
 
 Done = Callable[[Path, str], None]
 COLUMNS = ("curve", "x", "elapsed_seconds", "value", "low", "high", "interval")
@@ -100,8 +98,8 @@ def image_of(chart: Chart) -> QImage:
 
 
 def write_png(chart: Chart, path: Path) -> None:
-    """Raises OSError when the file cannot be written."""
-    if not image_of(chart).save(str(path), "PNG"):
+    """``path`` ends in ``.png``. Raises OSError when the file cannot be written."""
+    if not image_of(chart).save(str(path)):
         raise OSError(f"no picture could be written to {path}")
 
 

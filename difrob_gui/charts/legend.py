@@ -8,11 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import (
+    QColor,
+    QFocusEvent,
+    QFontMetricsF,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from difrob_gui.charts.pens import line_pen
-from difrob_gui.theme import Dash, current_theme
+from difrob_gui.theme import current_theme
+from difrob_gui.themes import Dash
 
 SWATCH = 22.0
 SWATCH_GAP = 6.0
@@ -197,7 +208,7 @@ class Legend(QWidget):
         else:
             event.ignore()
 
-    def focusOutEvent(self, event) -> None:
+    def focusOutEvent(self, event: QFocusEvent) -> None:
         super().focusOutEvent(event)
         self._set_hovered("")
 

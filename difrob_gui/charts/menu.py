@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QMessageBox
 
 from difrob_gui.charts import exporting
+from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.series_data import XAxis
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.theme import icon
-
-if TYPE_CHECKING:
-    from difrob_gui.charts.chart import Chart
 
 
 class ChartMenu(QMenu):
@@ -66,7 +63,6 @@ class ChartMenu(QMenu):
             path = Path(chosen)
             exporting.export(self._chart, path if path.suffix else path.with_suffix(f".{ending}"), self._tell)
 
-    def _tell(self, path: Path, error: str) -> None:
-        self._chart.exported.emit(str(path), error)
+    def _tell(self, _path: Path, error: str) -> None:
         if error:
             QMessageBox.warning(self._chart, "Export", error)

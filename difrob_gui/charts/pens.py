@@ -10,7 +10,7 @@ import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QPen
 
-from difrob_gui.theme import Dash
+from difrob_gui.themes import Dash
 
 # A curve of up to this much ink, in half circumferences of the plot, is drawn wide and smooth; many curves share a budget.
 _CALM = 3.0

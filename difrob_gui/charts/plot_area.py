@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 
 import pyqtgraph
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from pyqtgraph.GraphicsScene.mouseEvents import MouseClickEvent, MouseDragEvent
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
@@ -25,7 +26,7 @@ from PySide6.QtWidgets import QWidget
 
 from difrob_gui.charts.items import GridItem
 from difrob_gui.charts.ticks import Scale, ticks
-from difrob_gui.theme import Theme
+from difrob_gui.themes import Theme
 
 WAITING = "reading …"
 _KEY_MOVES = {
@@ -41,7 +42,7 @@ class _Box(pyqtgraph.ViewBox):
 
     fit_wanted = Signal()
 
-    def mouseDragEvent(self, ev, axis=None):
+    def mouseDragEvent(self, ev: MouseDragEvent, axis: int | None = None) -> None:
         if ev.button() == Qt.MouseButton.RightButton:
             ev.ignore()
             return
@@ -58,12 +59,12 @@ class _Box(pyqtgraph.ViewBox):
             return
         super().mouseDragEvent(ev, axis)
 
-    def mouseClickEvent(self, ev):
+    def mouseClickEvent(self, ev: MouseClickEvent) -> None:
         if ev.double() and ev.button() == Qt.MouseButton.LeftButton:
             ev.accept()
             self.fit_wanted.emit()
 
-    def keyPressEvent(self, ev):
+    def keyPressEvent(self, ev: QKeyEvent) -> None:
         ev.ignore()
 
 
@@ -252,7 +253,7 @@ class PlotArea(pyqtgraph.PlotWidget):
         event.accept()
         self.menu_wanted.emit(event.globalPos())
 
-    def leaveEvent(self, event) -> None:
+    def leaveEvent(self, event: QEvent) -> None:
         super().leaveEvent(event)
         self.pointed.emit(None)
 

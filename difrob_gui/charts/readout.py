@@ -10,7 +10,7 @@ from difrob_gui.charts.legend import Entry
 from difrob_gui.charts.ranges import Range
 from difrob_gui.charts.series_data import Reading, XAxis
 from difrob_gui.charts.ticks import POINTS_UNIT, Scale, value_text
-from difrob_gui.theme import Theme
+from difrob_gui.themes import Theme
 
 PENDING = "…"
 NOTHING = "–"

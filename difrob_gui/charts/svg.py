@@ -9,7 +9,7 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QFontInfo
 
 from difrob_gui.charts.legend import SWATCH, SWATCH_GAP, Entry, Legend
-from difrob_gui.theme import Theme
+from difrob_gui.themes import Theme
 
 _SVG = "http://www.w3.org/2000/svg"
 _MARGIN = 14.0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from PySide6.QtCore import QObject, Signal
 
+from difrob.runs import Workspace
 from difrob.runs.datasets import DataSetRecord
 from difrob_gui.feeds import FeedHub
 
@@ -41,10 +40,10 @@ class DataShelf(QObject):
         self._reading = True
         self._feeds.submit(_read, self._on_read)
 
-    def _on_read(self, result: Any, error: str | None) -> None:
+    def _on_read(self, result: tuple[list[DataSetRecord], dict[str, str]] | None, error: str | None) -> None:
         self._reading = False
         before = (self.records, self.damaged, self.problem)
-        if error is None:
+        if result is not None:
             self.records, self.damaged = result
         self.problem = error or ""
         if (self.records, self.damaged, self.problem) != before:
@@ -54,5 +53,5 @@ class DataShelf(QObject):
             self.refresh()
 
 
-def _read(workspace: Any) -> tuple[list[DataSetRecord], dict[str, str]]:
+def _read(workspace: Workspace) -> tuple[list[DataSetRecord], dict[str, str]]:
     return workspace.data_sets(), workspace.datasets.damaged()

@@ -8,11 +8,13 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from difrob.inputs.fitting import check_inputs
+from difrob.runs import Workspace
 from difrob.specs import JobSpec
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.spec_fields import Problem, judged_part
 
-Question = tuple[JobSpec, dict[str, Mapping[str, Any]]]
+Specs = Mapping[str, Mapping[str, Any]]
+Question = tuple[JobSpec, Specs]
 
 
 class InputCheck(QObject):
@@ -27,11 +29,11 @@ class InputCheck(QObject):
     def __init__(self, feeds: FeedHub, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._feeds = feeds
-        self._asked: Any = None
+        self._asked: object = None
         self._next: Question | None = None
         self._busy = False
 
-    def ask(self, spec: JobSpec, known: Any, waiting: dict[str, Mapping[str, Any]]) -> None:
+    def ask(self, spec: JobSpec, known: object, waiting: Specs) -> None:
         """Look a specification up, unless that was the last question.
 
         Args:
@@ -55,7 +57,7 @@ class InputCheck(QObject):
             return
         (spec, waiting), self._next, self._busy = self._next, None, True
 
-        def look(workspace: Any) -> list[Problem]:
+        def look(workspace: Workspace) -> list[Problem]:
             return [Problem(found.field, found.sentence) for found in check_inputs(workspace, spec, waiting)]
 
         def answer(problems: list[Problem] | None, _error: str | None) -> None:

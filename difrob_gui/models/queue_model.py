@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,7 +184,7 @@ class QueueModel(QAbstractTableModel):
     def mimeTypes(self) -> list[str]:
         return [MIME]
 
-    def mimeData(self, indexes: list[QModelIndex]) -> QMimeData:
+    def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
         run_ids = dict.fromkeys(self._visible[index.row()] for index in sorted(indexes, key=lambda index: index.row()))
         data = QMimeData()
         data.setData(MIME, "\n".join(run_ids).encode())

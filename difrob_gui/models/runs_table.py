@@ -7,6 +7,7 @@ ten thousand runs cost milliseconds.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ _STATE_ORDER = {
 }  # fmt: skip
 
 
+Source = tuple[RunSummary | None, Entry | None, LiveProgress | None, bool]
+
+
 class RunsTableModel(QAbstractTableModel):
     """Rows of :class:`RunRow`; ``RowRole`` gives the row itself to the delegate."""
 
@@ -44,7 +48,7 @@ class RunsTableModel(QAbstractTableModel):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._rows: dict[str, RunRow] = {}
-        self._sources: dict[str, tuple[Any, Any, Any, bool]] = {}
+        self._sources: dict[str, Source] = {}
         self._visible: list[str] = []
         self._place: dict[str, int] = {}
         self._checked: set[str] = set()
@@ -64,7 +68,7 @@ class RunsTableModel(QAbstractTableModel):
         by_id = {summary.run_id: summary for summary in summaries}
         changed: list[str] = []
         rows: dict[str, RunRow] = {}
-        sources: dict[str, tuple[Any, Any, Any, bool]] = {}
+        sources: dict[str, Source] = {}
         for run_id in [*(key for key in entries if key not in by_id), *by_id]:
             entry = entries.get(run_id)
             source = (by_id.get(run_id), entry, progress.get(run_id), linked and entry is not None)
@@ -274,7 +278,7 @@ class RunsTableModel(QAbstractTableModel):
         self._visible = run_ids
         self._place = {run_id: row for row, run_id in enumerate(run_ids)}
 
-    def _announce(self, run_ids: Any, roles: list[int] | None = None) -> None:
+    def _announce(self, run_ids: Iterable[str], roles: list[int] | None = None) -> None:
         for run_id in run_ids:
             place = self._place.get(run_id, -1)
             if place >= 0:

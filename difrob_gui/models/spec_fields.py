@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import NoneType
@@ -163,7 +164,7 @@ def judged_part(spec: JobSpec) -> dict[str, Any]:
     return spec.model_dump(exclude={"name", "seed"})
 
 
-def _problem(item: Any, paths: list[str]) -> Problem:
+def _problem(item: Mapping[str, Any], paths: list[str]) -> Problem:
     location = [str(part) for part in item["loc"]]
     message = MISSING if item["type"] == "too_short" else rule_words(item)
     for length in range(len(location), 0, -1):

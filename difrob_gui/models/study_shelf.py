@@ -5,20 +5,24 @@ The modules that decide load SciPy, so they are imported there and not when the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
 from difrob.errors import UserError
+from difrob.runs import Workspace
 from difrob_gui.feeds import FeedHub
 
 if TYPE_CHECKING:
     from difrob.studies.declaration import Study
     from difrob.studies.report import Report
     from difrob.studies.study_records import StudyRecord
+
+    Begun = Callable[[StudyRecord | None, str | None], None]
 
 
 @dataclass(frozen=True)
@@ -91,23 +95,23 @@ class StudyShelf(QObject):
         record = shown.record
         assert record is not None
 
-        def done(result: Any, error: str | None) -> None:
+        def done(result: Report | None, error: str | None) -> None:
             self.reported.emit(shown.key, result, error or "")
 
         self._feeds.submit(lambda workspace: work_out(workspace, record), done)
 
-    def begin(self, study: Study, seeds: tuple[int, ...], done: Any) -> None:
+    def begin(self, study: Study, seeds: tuple[int, ...], done: Begun) -> None:
         """Write down what will be decided; ``done(StudyRecord or None, error or None)`` follows, and nothing runs yet."""
         self._feeds.submit(lambda workspace: write_down(workspace, study, seeds), done)
 
-    def _on_read(self, result: Any, error: str | None) -> None:
+    def _on_read(self, result: StudyList | None, error: str | None) -> None:
         self._reading = False
         self.is_read = True
-        self.studies = result if error is None else StudyList(problems=[error])
+        self.studies = result if result is not None else StudyList(problems=[error or ""])
         self.changed.emit()
 
 
-def read_studies(workspace: Any) -> StudyList:
+def read_studies(workspace: Workspace) -> StudyList:
     """All studies. A declaration that cannot be read is told of and left out."""
     from difrob.resources import resource_path
     from difrob.studies.study_records import is_unchanged, study_records
@@ -138,14 +142,14 @@ def _shipped(path: Path, _changed: int) -> Shown:
     return Shown(f"shipped {study.name}", study, len(plan_study(study).entries))
 
 
-def work_out(workspace: Any, record: StudyRecord) -> Report:
+def work_out(workspace: Workspace, record: StudyRecord) -> Report:
     """How a study stands, from the files of its runs."""
     from difrob.studies.report import report_on
 
     return report_on(workspace, record)
 
 
-def write_down(workspace: Any, study: Study, seeds: tuple[int, ...]) -> StudyRecord:
+def write_down(workspace: Workspace, study: Study, seeds: tuple[int, ...]) -> StudyRecord:
     """Plan a study with these seeds and make its record durable."""
     from difrob.studies.plan import plan_study
     from difrob.studies.study_records import begin

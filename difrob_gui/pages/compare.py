@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
@@ -20,8 +18,10 @@ from PySide6.QtWidgets import (
 from difrob.comparison import unlike_conditions, warning_text
 from difrob.runs import FeedUpdate, RunSummary
 from difrob.words import plural
+from difrob_gui.feeds import FeedHub
 from difrob_gui.models.compared_runs import ComparedRunsModel
 from difrob_gui.models.run_model import RunModel
+from difrob_gui.supervisor_like import SupervisorLike
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner
 from difrob_gui.widgets.compared_curves import CurvesTab, MetricsTab
@@ -35,7 +35,7 @@ LEAST_ROWS, MOST_ROWS = 2, 7
 class ComparePage(QWidget):
     """The runs that are ticked in the table of runs. What is unticked here is left out of everything on the page."""
 
-    def __init__(self, feeds: Any, client: Any, parent: QWidget | None = None) -> None:
+    def __init__(self, feeds: FeedHub, client: SupervisorLike, parent: QWidget | None = None) -> None:
         """An empty page; ``feeds`` is the FeedHub. The client is not needed: nothing is done to runs here."""
         super().__init__(parent)
         self._feeds = feeds
@@ -213,7 +213,8 @@ class ComparePage(QWidget):
         if self._tab_chosen or not summaries:
             return
         measures = all(not summary.kind.startswith("train_") for summary in summaries)
-        has_metrics, has_curves = bool(self.metrics.metric), any(model.data.curves for model in self._models.values())
+        has_curves = any(model.data.curves for model in self._models.values())
+        has_metrics = bool(self.metrics.chosen_metric)
         if has_curves and (measures or not has_metrics):
             tab = 1
         elif has_metrics or not any(summary.results for summary in summaries):

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from difrob.errors import UserError
+from difrob.runs import Workspace
 from difrob.words import plural
 from difrob_gui.data_work import ADD, CHECK, REMOVE, DataWork
 from difrob_gui.feeds import FeedHub
@@ -265,9 +266,9 @@ class DataPage(QWidget):
             return
         self._asked = asked
 
-        def done(result: Any, error: str | None) -> None:
+        def done(result: Examples | None, error: str | None) -> None:
             if self._asked == asked and not self._is_closed:
-                self.view.show_examples(result if error is None else Examples(), error or "")
+                self.view.show_examples(result if result is not None else Examples(), error or "")
 
         self._feeds.submit(lambda _workspace: read_examples(record, split), done)
 
@@ -320,7 +321,7 @@ class DataPage(QWidget):
         self.changed.emit()
 
     def _restore(self, name: str, place: str) -> None:
-        def done(_result: Any, error: str | None) -> None:
+        def done(_result: object, error: str | None) -> None:
             if self._is_closed:
                 return
             if error is not None:
@@ -354,7 +355,7 @@ class DataPage(QWidget):
         return record is not None and record.folder is None
 
 
-def restore(workspace: Any, name: str, place: str) -> None:
+def restore(workspace: Workspace, name: str, place: str) -> None:
     """Take a data set back out of the bin.
 
     Raises:

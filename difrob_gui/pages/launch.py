@@ -103,6 +103,22 @@ class LaunchPage(QWidget):
         for form in self._forms.values():
             form.set_data_sets(records)
 
+    def use_data_set(self, name: str) -> None:
+        """Fill a data set into a form: corrupted images into that of an evaluation, which takes them beside its classifier;
+        points into that of a diffusion model; others into what is chosen here, or else that of a diffusion model."""
+        record = next((record for record in self._data_sets if record.name == name), None)
+        field = "data.dataset"
+        if record is not None and record.is_corrupted:
+            field = "corruptions"
+            self.choose_kind("evaluate")
+        elif (record is not None and record.is_points) or field not in self.form.rows:
+            self.choose_kind("train_denoiser")
+        row = self.form.rows[field]
+        row.set_value(name)
+        row.edited.emit(row.path)
+        self.form.validate()
+        row.editor.setFocus()
+
     def duplicate(self, spec: dict[str, Any], title: str) -> None:
         """Fill the form with the settings of a run; what is changed from then on is marked."""
         self._load(spec, f"the value of “{title}”")
@@ -356,7 +372,7 @@ class LaunchPage(QWidget):
         changes = f"; {words.plural(changed, 'setting')} changed" if changed else ""
         return f"Will submit {what} on {lane}{after}{changes}."
 
-    def _on_submitted(self, result: Any, error: str | None) -> None:
+    def _on_submitted(self, result: object, error: str | None) -> None:
         self._busy = False
         self._describe()
         if error is not None:
@@ -367,7 +383,7 @@ class LaunchPage(QWidget):
         run_ids = result.get("run_ids", []) if isinstance(result, dict) else []
         self.submitted.emit([str(run_id) for run_id in run_ids])
 
-    def _on_saved(self, _result: Any, error: str | None) -> None:
+    def _on_saved(self, _result: object, error: str | None) -> None:
         self._busy = False
         run_id = self._editing
         if error is not None:

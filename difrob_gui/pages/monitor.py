@@ -18,10 +18,13 @@ from PySide6.QtWidgets import (
 )
 
 from difrob.runs import FeedUpdate, Progress, RunState
+from difrob.worker.messages import LiveProgress
+from difrob_gui.feeds import FeedHub
 from difrob_gui.models.results_model import ResultsModel
 from difrob_gui.models.run_data import RunData
 from difrob_gui.models.run_model import RunModel
 from difrob_gui.standing import RECOVER, RunStanding
+from difrob_gui.supervisor_like import SupervisorLike
 from difrob_gui.theme import icon, set_role
 from difrob_gui.widgets.badges import Banner
 from difrob_gui.widgets.chart_board import ChartBoard
@@ -47,8 +50,8 @@ class MonitorPage(QWidget):
     anew_wanted = Signal(str)
     failed = Signal(str)
 
-    def __init__(self, feeds: Any, client: Any, parent: QWidget | None = None) -> None:
-        """An empty page; ``feeds`` is the FeedHub, ``client`` the SupervisorClient."""
+    def __init__(self, feeds: FeedHub, client: SupervisorLike, parent: QWidget | None = None) -> None:
+        """An empty page."""
         super().__init__(parent)
         self._feeds, self._client = feeds, client
         self._model: RunModel | None = None
@@ -253,11 +256,12 @@ class MonitorPage(QWidget):
         run_id, summary = self._run.run_id, self._run.summary
         entry = self._client.mirror.entries.get(run_id)
         live = self._client.mirror.progress.get(run_id)
-        if entry is None and summary is None:
+        known = summary if summary is not None else entry
+        if known is None:
             return None
-        spec = summary.spec if summary is not None else entry.spec
-        state = entry.state if entry is not None else summary.state
-        progress = summary.progress if summary is not None else None
+        spec = known.spec
+        state = entry.state if entry is not None else known.state
+        progress: Progress | LiveProgress | None = summary.progress if summary is not None else None
         if live is not None and state.is_live:
             progress = live
         reason = (entry.reason if entry is not None else "") or (summary.reason if summary is not None else "")
@@ -363,11 +367,11 @@ class MonitorPage(QWidget):
         self.log.go_to_end()
         self.log.text.setFocus()
 
-    def _told(self) -> Callable[[Any, str | None], None]:
+    def _told(self) -> Callable[[object, str | None], None]:
         """What hears how an order for the run in view went: the answer may come when another one is in view."""
         run_id = self.run_id
 
-        def done(_result: Any, error: str | None) -> None:
+        def done(_result: object, error: str | None) -> None:
             if error is not None and run_id == self.run_id:
                 self.problem.say("bad", "Not done", error)
             elif error is not None:
@@ -405,6 +409,6 @@ def _padded(widget: QWidget) -> QWidget:
     return holder
 
 
-def _progress(source: Any) -> Progress:
+def _progress(source: Progress | LiveProgress) -> Progress:
     """Progress from a summary or from a live message."""
     return Progress(source.done, source.total, source.unit, source.seconds_left)

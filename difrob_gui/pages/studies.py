@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QItemSelectionModel, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
@@ -10,17 +10,21 @@ from PySide6.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QStackedWidget, 
 
 from difrob.runs import RunState
 from difrob.words import plural
-from difrob_gui.client import SupervisorClient
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.study_models import StudiesModel
 from difrob_gui.models.study_shelf import Shown, StudyShelf
 from difrob_gui.models.study_words import standing_text
+from difrob_gui.supervisor_like import Answered, SupervisorLike
 from difrob_gui.theme import set_role
 from difrob_gui.widgets.badges import Banner
 from difrob_gui.widgets.empty_state import EmptyState
 from difrob_gui.widgets.row_table import fit_rows, row_table
 from difrob_gui.widgets.scrolling import scroll_area
 from difrob_gui.widgets.study_view import StudyView
+
+if TYPE_CHECKING:
+    from difrob.studies.report import Report
+    from difrob.studies.study_records import StudyRecord
 
 SETTLE_MS = 400
 
@@ -36,7 +40,7 @@ class StudiesPage(QWidget):
     changed = Signal()
 
     def __init__(
-        self, feeds: FeedHub, client: SupervisorClient, shelf: StudyShelf, parent: QWidget | None = None
+        self, feeds: FeedHub, client: SupervisorLike, shelf: StudyShelf, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._feeds, self._client, self.shelf = feeds, client, shelf
@@ -137,16 +141,16 @@ class StudiesPage(QWidget):
             return
         self.view.set_busy(True)
 
-        def written(record: Any, error: str | None) -> None:
+        def written(record: StudyRecord | None, error: str | None) -> None:
             if self._is_closed:
                 return
-            if error is not None:
+            if record is None:
                 self.view.set_busy(False)
                 self.notice.emit(f"Not begun: {error}", "bad", None)
                 return
             self._client.call("submit", lambda _, why: queued(record, why), entries=record.plan.requests())
 
-        def queued(record: Any, error: str | None) -> None:
+        def queued(record: StudyRecord, error: str | None) -> None:
             if self._is_closed:
                 return
             self.view.set_busy(False)
@@ -252,12 +256,12 @@ class StudiesPage(QWidget):
             self.shelf.report(shown)
         self.changed.emit()
 
-    def _on_report(self, key: str, report: Any, problem: str) -> None:
+    def _on_report(self, key: str, report: Report | None, problem: str) -> None:
         if self.view.shown is not None and self.view.shown.key == key:
             self.view.show_report(report, problem)
 
-    def _told(self, failure: str) -> Any:
-        def done(_result: Any, error: str | None) -> None:
+    def _told(self, failure: str) -> Answered:
+        def done(_result: object, error: str | None) -> None:
             if error is not None:
                 self.notice.emit(f"{failure}: {error}", "bad", None)
 

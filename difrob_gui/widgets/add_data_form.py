@@ -49,7 +49,7 @@ class AddDataForm(QFrame):
         self.name = _line("Name", "its usual name, e.g. cifar10")
         self.format = _choice("Format", FORMATS)
         self.validation = _line("Validation images", "a tenth of the training images, at most 1,024", NumberEdit())
-        self.size = _line("Side in pixels", "for folders of pictures, which are scaled and cut", NumberEdit())
+        self.side = _line("Side in pixels", "for folders of pictures, which are scaled and cut", NumberEdit())
         self.classes = _line("Classes", "all; or some, with commas between: their order gives the labels")
         self.flips = _choice("Mirror images show the same", FLIPS)
         self.problem = ToneLabel("", "bad")
@@ -73,12 +73,12 @@ class AddDataForm(QFrame):
         form.addRow("File or folder", paths)
         for label, widget in (
             ("Name", self.name), ("Format", self.format), ("Validation images", self.validation),
-            ("Side in pixels", self.size), ("Classes", self.classes), ("Mirror images the same", self.flips),
+            ("Side in pixels", self.side), ("Classes", self.classes), ("Mirror images the same", self.flips),
         ):  # fmt: skip
             form.addRow(label, widget)
         form.addRow(self.problem)
         form.addRow(self._foot())
-        for line in (self.path, self.name, self.validation, self.size, self.classes):
+        for line in (self.path, self.name, self.validation, self.side, self.classes):
             line.returnPressed.connect(self.accept)
 
     def offer(self, paths: list[str]) -> None:
@@ -93,7 +93,7 @@ class AddDataForm(QFrame):
     def options(self) -> list[str]:
         """The options of the command for what was filled in."""
         given = [
-            ("--name", self.name.text()), ("--validation", self.validation.text()), ("--size", self.size.text()),
+            ("--name", self.name.text()), ("--validation", self.validation.text()), ("--size", self.side.text()),
             ("--classes", self.classes.text()),
         ]  # fmt: skip
         chosen = self.format.currentData()
@@ -104,7 +104,7 @@ class AddDataForm(QFrame):
     def accept(self) -> None:
         """Say what is missing, or begin."""
         path = self.path.text().strip()
-        numbers = {"Validation images": self.validation.text(), "Side in pixels": self.size.text()}
+        numbers = {"Validation images": self.validation.text(), "Side in pixels": self.side.text()}
         wrong = [label for label, text in numbers.items() if text.strip() and not text.strip().isdigit()]
         if not path:
             self._say("Say which file or folder.")
@@ -117,7 +117,7 @@ class AddDataForm(QFrame):
 
     def clear(self) -> None:
         """Empty for the next one."""
-        for line in (self.path, self.name, self.validation, self.size, self.classes):
+        for line in (self.path, self.name, self.validation, self.side, self.classes):
             line.clear()
         self.format.setCurrentIndex(0)
         self.flips.setCurrentIndex(0)

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from difrob.quantities import Place, quantity_of
 from difrob.runs import Curve
 from difrob_gui.charts.chart import Chart
+from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.series_data import SeriesData, XAxis
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.models.chart_plans import plan_charts, scale_of
@@ -108,6 +109,7 @@ class ChartBoard(QWidget):
         chart = self._charts.get(key)
         if chart is None:
             chart = self._charts[key] = Chart(title, y_scale=y_scale, x_scale=x_scale, x_label=x_label, parent=self)
+            chart.set_menu(ChartMenu(chart))
             chart.hide()
             chart.cursor_moved.connect(lambda x, moved=key: self._on_cursor(moved, x))
             chart.legend.toggled.connect(lambda name, key=key: self._on_toggled(key, name))

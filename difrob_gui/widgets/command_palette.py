@@ -162,6 +162,7 @@ class CommandPalette(QFrame):
 
     def __init__(self, host: QWidget) -> None:
         super().__init__(host)
+        self._host = host
         set_role(self, "card")
         self.setAccessibleName("Command palette")
         self._return_to: QWidget | None = None
@@ -200,7 +201,7 @@ class CommandPalette(QFrame):
 
     def open(self, commands: list[Command]) -> None:
         """Show the palette with these commands."""
-        host = self.parentWidget()
+        host = self._host
         self._return_to = host.window().focusWidget()
         self._model.commands = commands
         self._search.clear()

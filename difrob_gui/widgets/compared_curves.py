@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QStac
 from difrob.comparison import shared_names, without
 from difrob.quantities import Quantity, quantity_of
 from difrob_gui.charts.chart import Chart
+from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.models.chart_plans import scale_of
 from difrob_gui.models.run_data import RunData
@@ -37,6 +38,7 @@ class MetricsTab(QWidget):
         self.chooser.setMaximumWidth(self.fontMetrics().averageCharWidth() * 44)
         self.controls = ChartControls()
         self.chart = Chart("")
+        self.chart.set_menu(ChartMenu(self.chart))
         self.missing = QLabel()
         self.missing.setWordWrap(True)
         set_role(self.missing, "caption")
@@ -72,7 +74,7 @@ class MetricsTab(QWidget):
         self.chart.legend.toggled.connect(self._on_toggled)
 
     @property
-    def metric(self) -> str:
+    def chosen_metric(self) -> str:
         """The metric in view; empty without one."""
         return str(self.chooser.currentData() or "")
 
@@ -110,7 +112,7 @@ class MetricsTab(QWidget):
         return LAST if rank is None else rank
 
     def _on_chosen(self) -> None:
-        self._wanted = self.metric
+        self._wanted = self.chosen_metric
         self.chart.clear()
         self._draw()
 
@@ -118,7 +120,7 @@ class MetricsTab(QWidget):
         self.toggled.emit(run_id, self.chart.curves[run_id].shown)
 
     def _draw(self) -> None:
-        name = self.metric
+        name = self.chosen_metric
         if not name:
             self.chart.clear()
             return
@@ -215,6 +217,7 @@ class CurvesTab(QWidget):
             quantity = quantity_of(name, first)
             scale = scale_of(quantity)
             chart = Chart(quantity.heading, y_scale=scale, x_scale=Scale.NUMBER, x_label=first.x_label, parent=self)
+            chart.set_menu(ChartMenu(chart))
             chart.hide()
             chart.legend.toggled.connect(
                 lambda run_id, chart=chart: self.toggled.emit(run_id, chart.curves[run_id].shown)

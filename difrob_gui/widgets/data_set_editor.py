@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QCompleter, QSizePolicy
 from difrob.runs.datasets import DataSetRecord
 from difrob_gui.models.data_words import counts_text, size_text
 from difrob_gui.models.spec_fields import Field
+from difrob_gui.widgets.box_line import completer_of, line_of
 from difrob_gui.widgets.field_editor import CalmComboBox, FieldEditor
 
 _NAMED = 12  # so many known names fit into a message
@@ -26,11 +27,11 @@ class DataSetEditor(FieldEditor):
         self._box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self._box.setMinimumContentsLength(4)
-        line = self._box.lineEdit()
+        line = line_of(self._box)
         line.setAccessibleName(field.label)
         line.setAccessibleDescription(field.help)
         line.setPlaceholderText((field.empty_means if field.optional else "") or "Name of a data set")
-        completer = self._box.completer()
+        completer = completer_of(self._box)
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         line.textEdited.connect(self.changed)
@@ -44,7 +45,7 @@ class DataSetEditor(FieldEditor):
         with QSignalBlocker(self._box):
             self._box.setCurrentIndex(self._box.findData(value or ""))
             self._box.setEditText(str(value or ""))
-            self._box.lineEdit().setCursorPosition(0)
+            line_of(self._box).setCursorPosition(0)
 
     def set_data_sets(self, records: list[DataSetRecord]) -> None:
         """The data sets there are, of which those that fit are offered; what was chosen or typed stays."""

@@ -138,7 +138,8 @@ class ImageMosaic(QWidget):
             return 1, 1, QSize(1, 1)
         if self._scale:
             return self._with_factor(self._scale, width)
-        room = self.parentWidget().height() if self.parentWidget() is not None else 0
+        parent = self.parentWidget()
+        room = parent.height() if parent is not None else 0
         least = max(1, round(_LEAST_SIDE * self.devicePixelRatioF() / max(self._side_x, 1)))
         for factor in range(_LARGEST, least, -1):
             columns, _, cell = found = self._with_factor(factor, width)
@@ -260,7 +261,8 @@ class ImageMosaic(QWidget):
         self._describe()
         self.chosen_changed.emit(number)
         self.update()
-        area = self.parent().parent() if self.parent() is not None else None
+        parent = self.parent()
+        area = parent.parent() if parent is not None else None
         if number >= 0 and isinstance(area, QScrollArea):
             centre = self._place(number).center()
             area.ensureVisible(centre.x(), centre.y(), self._cell.width(), self._cell.height())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
@@ -94,7 +93,7 @@ class DropArea(QWidget):
             event.acceptProposedAction()
 
 
-def small_button(text: str, picture: str, tip: str, act: Callable[[], Any]) -> QPushButton:
+def small_button(text: str, picture: str, tip: str, act: Callable[[], object]) -> QPushButton:
     """A button with an icon below a field; Return in the field does not press it."""
     button = QPushButton(icon(picture, "text_muted"), text)
     button.setToolTip(tip)

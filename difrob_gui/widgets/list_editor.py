@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QSize, Qt
@@ -118,7 +119,7 @@ class ListEditor(LineEditor):
 class _Rows(QListWidget):
     """Rows of text; Delete takes the chosen ones out."""
 
-    def __init__(self, remove: Any) -> None:
+    def __init__(self, remove: Callable[[], None]) -> None:
         super().__init__()
         self._remove = remove
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-from PySide6.QtCore import QSize, QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import QSignalBlocker, QSize, QTimer, Signal
+from PySide6.QtGui import QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QDoubleSpinBox, QGridLayout, QLabel, QWidget
 
 from difrob.worker.messages import QueueState
@@ -43,7 +43,7 @@ class MinutesSpinBox(QDoubleSpinBox):
     def textFromValue(self, value: float) -> str:
         return f"{value:.2f}".rstrip("0").rstrip(".")
 
-    def wheelEvent(self, event: Any) -> None:
+    def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
 
 
@@ -98,14 +98,13 @@ class QueueSettings(QWidget):
         place = self.policy.findData(state.on_failure)
         if place >= 0 and not self.policy.view().isVisible():
             self.policy.setCurrentIndex(place)
-        for box, clock, value in (
-            (self.cpu_lanes, self._lanes_clock, state.cpu_lanes),
-            (self.stuck, self._stuck_clock, state.stuck_minutes or 0),
-        ):
-            if not clock.isActive() and box.value() != value and not _is_typed_in(box):
-                box.blockSignals(True)
-                box.setValue(value)
-                box.blockSignals(False)
+        lanes, minutes = self.cpu_lanes, state.stuck_minutes or 0.0
+        if not self._lanes_clock.isActive() and lanes.value() != state.cpu_lanes and not _is_typed_in(lanes):
+            with QSignalBlocker(lanes):
+                lanes.setValue(state.cpu_lanes)
+        if not self._stuck_clock.isActive() and self.stuck.value() != minutes and not _is_typed_in(self.stuck):
+            with QSignalBlocker(self.stuck):
+                self.stuck.setValue(minutes)
 
     def rest(self) -> None:
         """Let go of changes that have not settled, because nobody is there any more to hear of them."""
@@ -140,7 +139,7 @@ class QueueSettings(QWidget):
             self._grid.setColumnMinimumWidth(column, GAP if column in ((2,) if narrow else (2, 5)) else 0)
             self._grid.setColumnStretch(column, int(column == (5 if narrow else 8)))
 
-    def _settling(self, announce: Any) -> QTimer:
+    def _settling(self, announce: Callable[[], None]) -> QTimer:
         clock = QTimer(self, singleShot=True, interval=SETTLE_MS)
         clock.timeout.connect(announce)
         return clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from difrob_gui.theme import set_role
@@ -20,7 +20,7 @@ NARROW_LETTERS = 58
 class CalmSpinBox(QSpinBox):
     """A spin box that leaves the mouse wheel to the page it stands on."""
 
-    def wheelEvent(self, event: Any) -> None:
+    def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
 
 

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QCompleter, QSizePolicy, QWidget
 from difrob import words
 from difrob.runs import RunState
 from difrob_gui.theme import state_icon
+from difrob_gui.widgets.box_line import completer_of, line_of
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ class RunPicker(QComboBox):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(12)
-        self.lineEdit().setPlaceholderText(self._placeholder())
-        self.lineEdit().setAccessibleName(f"Search {self._nouns()}")
-        completer = self.completer()
+        line_of(self).setPlaceholderText(self._placeholder())
+        line_of(self).setAccessibleName(f"Search {self._nouns()}")
+        completer = completer_of(self)
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.activated.connect(self._on_activated)
-        self.lineEdit().editingFinished.connect(self._settle)
+        line_of(self).editingFinished.connect(self._settle)
         self._fill([])
 
     @property
@@ -106,7 +107,7 @@ class RunPicker(QComboBox):
         usable = [option for option in self._known.values() if option.usable or option.run_id == self._chosen]
         usable.sort(key=lambda option: (option.state is not RunState.FINISHED, -option.created))
         signature = [(option.run_id, option.label(), option.state) for option in usable]
-        typing = self.lineEdit().hasFocus() and self.lineEdit().isModified()
+        typing = line_of(self).hasFocus() and line_of(self).isModified()
         if signature == self._signature and self._row_of(self._chosen) >= 0:
             if not typing:
                 self._show_choice()
@@ -127,7 +128,7 @@ class RunPicker(QComboBox):
             if self._chosen and self._chosen not in {option.run_id for option in usable}:
                 self.addItem(f"{self._chosen} (not in this workspace)", self._chosen)
             self._show_choice()
-        self.lineEdit().setPlaceholderText(self._placeholder())
+        line_of(self).setPlaceholderText(self._placeholder())
 
     def _show_choice(self) -> None:
         with QSignalBlocker(self):
@@ -136,8 +137,8 @@ class RunPicker(QComboBox):
             if not self._chosen:
                 self.setCurrentIndex(-1)
                 self.clearEditText()
-            self.lineEdit().setCursorPosition(0)
-            self.lineEdit().setModified(False)
+            line_of(self).setCursorPosition(0)
+            line_of(self).setModified(False)
 
     def _row_of(self, run_id: str) -> int:
         return self.findData(run_id) if run_id or self._optional else -1
@@ -147,9 +148,9 @@ class RunPicker(QComboBox):
 
     def _settle(self) -> None:
         """What was typed either is a run, or is empty, or is taken back."""
-        if not self.lineEdit().isModified():
+        if not line_of(self).isModified():
             return
-        text = self.lineEdit().text().strip()
+        text = line_of(self).text().strip()
         if not text and self._optional:
             self._choose("")
             return

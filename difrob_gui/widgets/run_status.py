@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -141,8 +141,8 @@ class RunStatus(QFrame):
         words = []
         if state in (RunState.STOPPING, RunState.PAUSING):
             told = countdown(standing.stop_grade, standing.stop_deadline, now)
-            known = GRADES.get(standing.stop_grade)
-            words.append(f"{known.word}: {told}" if told and known is not None else told)
+            grade = GRADES.get(standing.stop_grade)
+            words.append(f"{grade.word}: {told}" if told and grade is not None else told)
         if standing.waiting:
             words.append(standing.waiting)
         if state in (RunState.RUNNING, RunState.PAUSING) and progress.seconds_left is not None:
@@ -184,7 +184,7 @@ class RunStatus(QFrame):
     def _grades(self) -> QMenu:
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
-        self._actions: dict[str, Any] = {}
+        self._actions: dict[str, QAction] = {}
         for grade in (GRADES["abort"], GRADES["kill"]):
             action = menu.addAction(icon(grade.icon, "bad"), grade.text)
             action.setToolTip(grade.tip)

@@ -10,7 +10,8 @@ from difrob_gui.theme import set_role
 
 def scroll_area(widget: QWidget) -> QScrollArea:
     """Put a widget, as wide as there is room, into an area without a frame."""
-    area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+    area = QScrollArea(widgetResizable=True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setWidget(widget)
     set_role(widget, "plain")

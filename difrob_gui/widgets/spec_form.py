@@ -209,7 +209,8 @@ class SpecForm(QWidget):
         for field in plain:
             section.body.addWidget(self.rows[field.path])
         if advanced:
-            fold = QPushButton(checkable=True)
+            fold = QPushButton()
+            fold.setCheckable(True)
             set_role(fold, "quiet")
             fold.setStyleSheet("QPushButton { padding-left: 0; }")
             fold.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)

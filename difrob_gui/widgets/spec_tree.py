@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
 from difrob.comparison import completed, flatten, spec_text
 from difrob.runs import RunSummary
-from difrob.specs import KINDS, face_of, walk_fields
+from difrob.specs import KINDS, JobSpec, face_of, walk_fields
 from difrob.words import kind_title, state_word
 
 _COLUMNS = ("Field", "Value", "Default")
@@ -21,7 +21,7 @@ class SpecTree(QTreeView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._shown: tuple[Any, ...] = ()
+        self._shown: tuple[object, ...] = ()
         self._model = QStandardItemModel(0, len(_COLUMNS), self)
         self.setModel(self._model)
         self.setAccessibleName("Specification of the run")
@@ -104,7 +104,7 @@ def _row(name: str, value: str, default: str, tip: str) -> list[QStandardItem]:
     return items
 
 
-def _defaults(kind: Any, spec: dict[str, Any]) -> dict[str, str]:
+def _defaults(kind: type[JobSpec] | None, spec: dict[str, Any]) -> dict[str, str]:
     """Defaults of all fields, with those of a group taken from the group's own default."""
     if kind is None:
         return {}

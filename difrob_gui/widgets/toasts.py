@@ -15,6 +15,9 @@ STAY_MS = 7000
 MOST = 4
 MARGIN = 16
 
+Way = tuple[str, Callable[[], object]]  # the words on a button, and what it does
+Tell = Callable[[str, "Tone", Way | None], None]
+
 
 class Tone(Enum):
     """What kind of notice it is: (role of the frame, icon, colour, word for screen readers)."""
@@ -30,7 +33,7 @@ class Toast(QFrame):
 
     finished = Signal()
 
-    def __init__(self, text: str, tone: Tone, action: tuple[str, Callable[[], object]] | None, parent: QWidget) -> None:
+    def __init__(self, text: str, tone: Tone, action: Way | None, parent: QWidget) -> None:
         super().__init__(parent)
         role, icon_name, colour, word = tone.value
         self.text = text
@@ -54,7 +57,8 @@ class Toast(QFrame):
             label, do = action
             self.action_button = QPushButton(label)
             self.action_button.setAccessibleName(f"{label}: {text}")
-            self.action_button.clicked.connect(lambda: (self.leave(), do()))
+            self.action_button.clicked.connect(self.leave)
+            self.action_button.clicked.connect(lambda: do())
             row.addWidget(self.action_button, 0, Qt.AlignmentFlag.AlignVCenter)
         self.close_button = QToolButton()
         self.close_button.setIcon(icon("close", "text_muted"))
@@ -106,9 +110,7 @@ class ToastArea(QWidget):
         """The notices on show, oldest first."""
         return list(self._toasts)
 
-    def show_toast(
-        self, text: str, tone: Tone = Tone.INFO, action: tuple[str, Callable[[], object]] | None = None
-    ) -> Toast:
+    def show_toast(self, text: str, tone: Tone = Tone.INFO, action: Way | None = None) -> Toast:
         """Show a notice; the same words twice in a row are shown once, and the oldest makes room when there are many."""
         for toast in self._toasts:
             if toast.text == text and toast.tone is tone:

@@ -20,7 +20,8 @@ from PySide6.QtWidgets import QApplication, QGridLayout, QWidget
 
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.series_data import SeriesData
-from difrob_gui.theme import THEMES, apply_theme
+from difrob_gui.theme import apply_theme
+from difrob_gui.themes import THEMES
 
 TICK_MS = 5
 UPDATE_MS = 100

@@ -87,14 +87,16 @@ def open_window(root: Path) -> int:
     from PySide6.QtCore import QEvent, QObject, QTimer
     from PySide6.QtWidgets import QApplication
 
-    from difrob_gui.main_window import MainWindow
+    from difrob_gui.app import compose_window
     from difrob_gui.settings import WindowSettings
 
     workspace = Workspace(root, create=False)
     count = sum(name.endswith(".h5") for name in os.listdir(workspace.runs_folder))
     app = QApplication([])
     with tempfile.TemporaryDirectory() as settings:
-        window = MainWindow(workspace, WindowSettings(Path(settings) / "window.ini"), autostart=False, theme="light")
+        window = compose_window(
+            workspace, WindowSettings(Path(settings) / "window.ini"), autostart=False, theme="light"
+        )
         painted: dict[str, float] = {}
 
         class Watch(QObject):

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from difrob_gui.actions import ACTIONS, BY_ID, MENUS, ActionTable, keys_text
 from difrob_gui.pages.help import HelpPage, help_html
-from difrob_gui.theme import THEMES
+from difrob_gui.themes import THEMES
 from difrob_gui.widgets.command_palette import Command, CommandPalette, match
 
 

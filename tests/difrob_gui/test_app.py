@@ -101,7 +101,7 @@ from PySide6.QtWidgets import QApplication
 import difrob_gui.main_window as module
 class Window(module.MainWindow):
     def __init__(self, *args, **options):
-        super().__init__(*args, autostart=False, **options)
+        super().__init__(*args, **{**options, "autostart": False})
         QTimer.singleShot(50, self, lambda: 1 / 0)
         QTimer.singleShot(600, self, self.look)
     def look(self):

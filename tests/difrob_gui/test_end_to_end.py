@@ -11,6 +11,7 @@ from PySide6.QtCore import QCoreApplication, QEvent
 from pytestqt.qtbot import QtBot
 
 from difrob.runs import RunState, Workspace
+from difrob_gui.app import compose_window
 from difrob_gui.client import Link
 from difrob_gui.main_window import MainWindow
 from difrob_gui.settings import WindowSettings
@@ -24,7 +25,7 @@ def open_window(qtbot: QtBot, workspace: Workspace, tmp_path: Path) -> Iterator[
     windows: list[MainWindow] = []
 
     def make() -> MainWindow:
-        window = MainWindow(workspace, WindowSettings(tmp_path / "window.ini"), theme="light")
+        window = compose_window(workspace, WindowSettings(tmp_path / "window.ini"), theme="light")
         windows.append(window)
         window.show()
         window.start()

@@ -16,7 +16,8 @@ from difrob.runs.datasets import BUILT_IN, DIGITS, DataSetRecord, SplitRecord
 from difrob.specs import KINDS
 from difrob.specs.data_set_fields import DATA_SET_FIELDS, data_set_use
 from difrob_gui.models.spec_fields import Shape, fields_of
-from difrob_gui.theme import THEMES, apply_theme
+from difrob_gui.theme import apply_theme
+from difrob_gui.themes import THEMES
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.file_drop import dropped_paths
 from difrob_gui.widgets.list_editor import ListEditor

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 from difrob.runs import Curve, FeedUpdate, LogLine, Measure, Pictures, Progress, RunState, RunSummary, Series
 from difrob_gui.mirror import QueueMirror
 from difrob_gui.models.run_model import RunModel
+from difrob_gui.supervisor_like import Answered, SupervisorLike
 
 
 class FakeHub(QObject):
@@ -65,10 +66,15 @@ class FakeClient(QObject):
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.error: str | None = None
 
-    def call(self, name: str, callback: Callable[[Any, str | None], None] | None = None, **args: Any) -> None:
+    def call(self, name: str, callback: Answered | None = None, **args: Any) -> None:
         self.calls.append((name, args))
         if callback is not None:
             callback(None if self.error else {}, self.error)
+
+
+if TYPE_CHECKING:
+    # The type checker says here what a stand-in lacks that pages need.
+    _stand_in: type[SupervisorLike] = FakeClient
 
 
 def series(step: np.ndarray, value: np.ndarray, half: float | None = None, start: float = 1.7e9) -> Series:

@@ -11,7 +11,8 @@ from difrob.runs import FeedUpdate, RunState
 from difrob.worker.messages import Entry
 from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.pages.monitor import MonitorPage
-from difrob_gui.theme import THEMES, apply_theme
+from difrob_gui.theme import apply_theme
+from difrob_gui.themes import THEMES
 
 
 class Scene:

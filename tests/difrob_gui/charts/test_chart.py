@@ -16,7 +16,8 @@ from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import SeriesData, XAxis
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.theme import THEMES, apply_theme
+from difrob_gui.theme import apply_theme
+from difrob_gui.themes import THEMES
 
 
 def data_of(values, *, half: float | None = None, step: int = 10) -> SeriesData:

@@ -8,11 +8,13 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QPoint
 from PySide6.QtGui import QImage
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QToolButton
 
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.exporting import COLUMNS, columns_of, export, image_of, write_csv, write_svg
+from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import SeriesData
 from difrob_gui.charts.ticks import Scale
@@ -130,12 +132,24 @@ def test_a_failed_csv_leaves_an_older_file_alone(chart: Chart, tmp_path: Path, m
 
 
 def test_the_menu_offers_axes_and_exports(chart: Chart) -> None:
-    chart.menu.fill()
-    texts = [action.text() for action in chart.menu.actions()]
+    menu = ChartMenu(chart)
+    menu.fill()
+    texts = [action.text() for action in menu.actions()]
     assert "Export data as CSV…" in texts and "Export picture as SVG…" in texts and "Elapsed time" in texts
-    elapsed = next(action for action in chart.menu.actions() if action.text() == "Elapsed time")
+    elapsed = next(action for action in menu.actions() if action.text() == "Elapsed time")
     elapsed.trigger()
     assert chart.area.getPlotItem().getAxis("bottom").labelText == "elapsed time"
-    copy = next(action for action in chart.menu.actions() if action.text() == "Copy picture")
+    copy = next(action for action in menu.actions() if action.text() == "Copy picture")
     copy.trigger()
     assert QApplication.clipboard().image().width() == 1040
+
+
+def test_the_menu_opens_from_its_button_and_by_a_right_click_on_the_plot(chart: Chart, qtbot) -> None:
+    button = next(b for b in chart.findChildren(QToolButton) if b.toolTip().startswith("Axes and export"))
+    assert chart.menu is None and not button.isVisible()
+    menu = ChartMenu(chart)
+    chart.set_menu(menu)
+    assert chart.menu is menu and button.menu() is menu and button.isVisible()
+    chart.area.menu_wanted.emit(chart.mapToGlobal(QPoint(20, 20)))
+    assert menu.isVisible() and "Copy picture" in [action.text() for action in menu.actions()]
+    menu.close()

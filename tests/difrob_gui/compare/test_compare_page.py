@@ -9,9 +9,11 @@ from PySide6.QtWidgets import QApplication
 from support.gui_fakes import FakeClient, FakeHub, certification, series, summary, training
 
 from difrob.runs import FeedUpdate, RunState
+from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.pages.compare import ComparePage
-from difrob_gui.theme import THEMES, apply_theme
+from difrob_gui.theme import apply_theme
+from difrob_gui.themes import THEMES
 
 
 class Scene:
@@ -71,7 +73,8 @@ def test_without_runs_it_says_what_to_do(scene: Scene) -> None:
 def test_one_metric_of_all_runs_in_one_chart(scene: Scene) -> None:
     scene.show("t0", "t1")
     chart = scene.page.metrics.chart
-    assert scene.page.metrics.metric == "validation/robust_accuracy", "what matters most comes first"
+    assert isinstance(chart.menu, ChartMenu)
+    assert scene.page.metrics.chosen_metric == "validation/robust_accuracy", "what matters most comes first"
     assert list(chart.curves) == ["t0", "t1"]
     assert chart.legend.note == "band: Wilson 95 %"
     for run_id in ("t0", "t1"):
@@ -101,6 +104,7 @@ def test_certified_accuracy_is_overlaid_with_bands(scene: Scene) -> None:
     scene.page.tabs.setCurrentIndex(1)
     scene.settle()
     chart = scene.page.curves.charts["certified_accuracy"]
+    assert isinstance(chart.menu, ChartMenu)
     assert list(chart.curves) == ["c0.25", "c0.5"]
     assert chart.legend.note == "band: Clopper-Pearson 95 %"
     for curve in chart.curves.values():

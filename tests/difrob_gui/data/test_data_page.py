@@ -156,10 +156,10 @@ def test_adding_from_the_form(
     form.add_button.click()
     assert form.problem.text() == "Say which file or folder." and not page.work.is_busy
     form.path.setText("/somewhere")
-    form.size.setText("big")
+    form.side.setText("big")
     form.accept()
     assert "must be a whole number" in form.problem.text()
-    form.size.setText("32")
+    form.side.setText("32")
     form.name.setText("mine")
     form.classes.setText("cat, dog")
     form.flips.setCurrentIndex(form.flips.findData("--no-flips"))

@@ -25,9 +25,10 @@ from support.monitor_scene import Scene
 from difrob.runs import Curve, FeedUpdate, LogLine, Measure, Progress, RunState
 from difrob.worker.messages import LiveProgress, Meters
 from difrob_gui.charts.legend import Legend
+from difrob_gui.charts.menu import ChartMenu
 from difrob_gui.charts.plot_area import PlotArea
 from difrob_gui.charts.series_data import XAxis
-from difrob_gui.theme import THEMES
+from difrob_gui.themes import THEMES
 
 
 def test_without_a_run_it_says_what_to_do(scene: Scene) -> None:
@@ -42,6 +43,7 @@ def test_a_training_run_fills_every_part(scene: Scene) -> None:
     assert [chart.title for chart in charts.values()] == [
         "Accuracy", "Loss", "Attack success (train)", "Gradient norm", "Learning rate",
     ]  # fmt: skip
+    assert all(isinstance(chart.menu, ChartMenu) for chart in charts.values())
     accuracy = charts["metric:accuracy"]
     assert accuracy.legend.note == "band: Wilson 95 %"
     robust = accuracy.curves["validation/robust_accuracy"]

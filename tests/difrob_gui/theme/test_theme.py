@@ -15,10 +15,11 @@ from PySide6.QtWidgets import QApplication, QLabel
 
 from difrob.resources import resource_path
 from difrob.runs import RunState
-from difrob_gui import theme as themes
+from difrob_gui import theme as theme_in_force
 from difrob_gui.icons import icon_names
 from difrob_gui.style_sheet import style_sheet
-from difrob_gui.theme import THEMES, Theme, apply_theme, current_theme, icon, set_role, state_colour, state_icon
+from difrob_gui.theme import apply_theme, current_theme, icon, set_role, state_colour, state_icon
+from difrob_gui.themes import THEMES, Theme
 
 COLOURS = [
     name for name, kind in Theme.__annotations__.items() if kind == "str" and name not in ("name", "title")
@@ -101,7 +102,7 @@ def test_sixty_four_curves_have_sixty_four_looks(name: str) -> None:
 
 def test_applying_a_theme_changes_palette_and_tells(qapp, qtbot) -> None:
     for name in ("dark", "contrast", "light"):
-        with qtbot.waitSignal(themes.theme_signals.changed) as told:
+        with qtbot.waitSignal(theme_in_force.theme_signals.changed) as told:
             apply_theme(qapp, THEMES[name])
         assert told.args == [THEMES[name]]
         assert current_theme() is THEMES[name]

@@ -14,6 +14,7 @@ from support.fake_workspace import FakeWorkspace, make_summary
 
 from difrob.runs import RunState
 from difrob.worker.messages import QueueState
+from difrob_gui.app import compose_window
 from difrob_gui.main_window import MainWindow
 from difrob_gui.settings import WindowSettings
 
@@ -50,7 +51,7 @@ def make_window(qtbot: QtBot, fake: FakeWorkspace, tmp_path: Path) -> Iterator[C
 
     def make(**options: Any) -> MainWindow:
         options.setdefault("theme", "light")
-        window = MainWindow(fake, WindowSettings(tmp_path / "window.ini"), autostart=False, **options)
+        window = compose_window(fake, WindowSettings(tmp_path / "window.ini"), autostart=False, **options)
         windows.append(window)
         window.show()
         window.start()

@@ -31,15 +31,23 @@ def test_both_pages_are_read_and_their_actions_follow(qtbot: QtBot, window: Main
 def test_a_data_set_is_filled_into_a_form_that_takes_it(qtbot: QtBot, window: MainWindow) -> None:
     qtbot.waitUntil(lambda: window.more.shelf.is_read, timeout=30_000)
     window.launch.choose_kind("train_classifier")
-    window.more.use("digits")
+    window.more.use_wanted.emit("digits")
     assert window.page == "launch" and window.launch.kind == "train_classifier"
-    window.more.use("toy-ring")
+    window.more.use_wanted.emit("toy-ring")
     assert window.launch.kind == "train_denoiser", "only a diffusion model learns from points"
     assert window.launch.form.rows["data.dataset"].editor.value() == "toy-ring"
     window.launch.choose_kind("evaluate")
-    window.more.use("digits")
+    window.more.use_wanted.emit("digits")
     assert window.launch.form.changed_paths() == [] and window.launch.kind == "train_denoiser"
     assert window.launch.form.validate()
+
+
+def test_a_data_set_that_is_not_read_yet_is_filled_in_by_its_name(qtbot: QtBot, window: MainWindow) -> None:
+    """The notice of one that was just added offers it before the data sets were read again."""
+    window.launch.choose_kind("train_classifier")
+    window.more.use_wanted.emit("just-added")
+    assert window.page == "launch" and window.launch.kind == "train_classifier"
+    assert window.launch.form.rows["data.dataset"].editor.value() == "just-added"
 
 
 def test_corrupted_images_are_filled_into_an_evaluation(qtbot: QtBot, window: MainWindow) -> None:
@@ -49,8 +57,9 @@ def test_corrupted_images_are_filled_into_an_evaluation(qtbot: QtBot, window: Ma
     test = digits.splits["test"]
     splits = {f"fog-{severity}": test for severity in range(1, 6)}
     window.more.shelf.records.append(replace(digits, name="digits-c", splits=splits))
+    window.more.shelf.changed.emit()
     window.launch.choose_kind("train_classifier")
-    window.more.use("digits-c")
+    window.more.use_wanted.emit("digits-c")
     assert window.page == "launch" and window.launch.kind == "evaluate"
     assert window.launch.form.rows["corruptions"].editor.value() == "digits-c"
     assert window.launch.form.changed_paths() == ["corruptions"]
@@ -77,3 +86,9 @@ def test_the_bar_of_pages_gives_way_to_icons(qtbot: QtBot, window: MainWindow) -
     window.show_page("launch")
     assert window.nav._buttons["view.launch"].toolButtonStyle() is BESIDE
     assert window.nav.minimumSizeHint().width() <= 420
+
+
+def test_runs_of_a_study_are_ticked_and_compared(qtbot: QtBot, window: MainWindow) -> None:
+    window.more.compare_wanted.emit(["done", "other"])
+    assert window.page == "compare" and set(window.runs.model.checked_ids()) == {"done", "other"}
+    qtbot.waitUntil(lambda: set(window.compare_page.runs.run_ids) == {"done", "other"})

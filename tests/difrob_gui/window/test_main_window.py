@@ -167,7 +167,7 @@ def test_the_palette_knows_actions_and_runs(qtbot: QtBot, window: MainWindow) ->
     qtbot.keyClicks(window.palette_sheet.search, "theme dark")
     qtbot.keyClick(window.palette_sheet.search, Qt.Key.Key_Return)
     assert current_theme().name == "dark"
-    window.choose_theme("light")
+    trigger(window, "view.theme_light")
 
 
 def test_without_a_supervisor_files_are_shown_and_the_mend_is_offered(
@@ -215,7 +215,7 @@ def test_the_session_comes_back(
 ) -> None:
     first = make_window(theme=None)
     qtbot.waitUntil(lambda: first.runs.model.total == 5)
-    first.choose_theme("dark")
+    trigger(first, "view.theme_dark")
     first.resize(1111, 707)
     first.show_page("queue")
     first.runs.model.set_checked_ids(["done", "other"])
@@ -228,7 +228,7 @@ def test_the_session_comes_back(
     assert not second.runs.isVisible()
     qtbot.waitUntil(lambda: second.runs.model.checked_ids() == ["other", "done"])
     assert second.runs.current.run_id == "other"
-    second.choose_theme("light")
+    trigger(second, "view.theme_light")
 
 
 def test_a_torn_settings_file_does_no_harm(
