@@ -7,49 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from difrob.errors import UserError
 from difrob.runs import Measure, RunSummary
-from difrob.specs import parse_spec
+from difrob.specs import KINDS, conditions_of, face_of, parse_spec
 from difrob.words import kind_word
 
 MISSING = "–"
-
-# What a measurement depends on, by kind of run: fields of the specification, and what they are called.
-_CONDITIONS: dict[str, dict[str, str]] = {
-    "evaluate": {
-        "attack.norm": "norm",
-        "attack.eps": "eps",
-        "attack.steps": "attack steps",
-        "attack.step_size": "step size",
-        "attack.random_start": "random start",
-        "losses": "attack losses",
-        "restarts": "restarts",
-        "split": "split",
-        "images": "images",
-    },
-    "certify": {
-        "sigma": "sigma",
-        "n0": "n0",
-        "n": "n",
-        "alpha": "alpha",
-        "split": "split",
-        "images": "images",
-    },
-    "train_classifier": {
-        "data.dataset": "data set",
-        "attack.norm": "norm",
-        "attack.eps": "eps",
-        "attack.step_size": "attack step size",
-        "attack.random_start": "random start of the attack",
-        "validation_attack_steps": "validation attack steps",
-    },
-    "train_denoiser": {
-        "data.dataset": "data set",
-    },
-    "measure": {
-        "near_copy": "difference of near copies",
-    },
-}
 
 # A result that tells only how something else was measured, and the numbers that differ with what it states.
 FEATURES_MEASURED = "features_measured"
@@ -152,15 +117,15 @@ def spec_differences(specs: Sequence[dict[str, Any]], *, skip: Iterable[str] = (
 def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
     """Conditions of measurement in which runs of the same kind differ; empty when like is compared with like."""
     result = []
-    for kind, conditions in _CONDITIONS.items():
+    for kind in dict.fromkeys(run.kind for run in runs):
         alike = [run for run in runs if run.kind == kind]
-        if len(alike) < 2:
+        if len(alike) < 2 or kind not in KINDS:
             continue
         flat = {run.run_id: flatten(completed(run.spec)) for run in alike}
-        for path, title in conditions.items():
-            values = {run_id: _condition(path, fields) for run_id, fields in flat.items()}
+        for path, info in conditions_of(KINDS[kind]).items():
+            values = {run_id: _condition(path, info, fields) for run_id, fields in flat.items()}
             if len(set(values.values())) > 1:
-                result.append(Unlike(kind, path, title, values))
+                result.append(Unlike(kind, path, str(face_of(info)["condition"]), values))
     for kind in dict.fromkeys(run.kind for run in runs):
         # What a specification tells need not be told again from the results.
         told = {(item.kind, item.title) for item in result}
@@ -287,9 +252,10 @@ def _compared(title: str, value: str) -> str:
     return digest[1] if digest else value
 
 
-def _condition(path: str, fields: dict[str, str]) -> str:
+def _condition(path: str, info: FieldInfo, fields: dict[str, str]) -> str:
+    """What a specification says of a condition; of an empty field what that means."""
     value = fields.get(path, MISSING)
-    return "all" if path == "images" and value == "none" else value
+    return str(face_of(info)["empty_means"] or value) if value == "none" else value
 
 
 def _best(measures: dict[str, Measure], sign: int) -> tuple[frozenset[str], frozenset[str]]:

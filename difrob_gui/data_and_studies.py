@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 
+from difrob.runs.datasets import DataSetRecord
+from difrob.specs import KINDS, walk_fields
+from difrob.specs.takes import data_set_use
 from difrob_gui.data_work import DataWork
 from difrob_gui.models.data_shelf import DataShelf
 from difrob_gui.models.study_shelf import StudyShelf
@@ -81,16 +84,12 @@ class DataAndStudies(QObject):
         self.data.add(paths)
 
     def use(self, name: str) -> None:
-        """Fill a data set into a form: corrupted images into that of an evaluation, which takes them beside its classifier;
-        points into that of a diffusion model; others into what is chosen there, or else that of a diffusion model."""
+        """Fill a data set into the form that is chosen, or else into the first one that takes it: corrupted images into that
+        of an evaluation, which takes them beside its classifier; points into that of a diffusion model."""
         record, launch = self.shelf.get(name), self._window.launch
         self._window.show_page("launch")
-        field = "data.dataset"
-        if record is not None and record.is_corrupted:
-            field = "corruptions"
-            launch.choose_kind("evaluate")
-        elif (record is not None and record.is_points) or field not in launch.form.rows:
-            launch.choose_kind("train_denoiser")
+        kind, field = field_for(record, launch.kind)
+        launch.choose_kind(kind)
         row = launch.form.rows[field]
         row.set_value(name)
         row.edited.emit(row.path)
@@ -122,3 +121,9 @@ class DataAndStudies(QObject):
     def _compare(self, run_ids: list[str]) -> None:
         self._window.runs.model.set_checked_ids(run_ids)
         self._window.show_page("compare")
+
+
+def field_for(record: DataSetRecord | None, chosen: str) -> tuple[str, str]:
+    """The first field that takes a data set: of the chosen kind of job, or else of any; (kind, dotted path)."""
+    fields = ((kind, path, data_set_use(info)) for kind in (chosen, *KINDS) for path, info in walk_fields(KINDS[kind]))
+    return next((kind, path) for kind, path, use in fields if use and not (record and record.unfit_for(use)))

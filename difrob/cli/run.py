@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperCommand
 
 from difrob import words
 from difrob.cli.common import (
@@ -50,13 +51,22 @@ from difrob.specs import (
 )
 from difrob.specs.words.field_words import show
 
+SUMMARY = "Run one job, in this terminal or through the queue."
 LINES_AT_END = 5  # warnings of the log that are repeated below the results
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    kinds = "\n\n".join(f"* {kind}: {spec.summary}" for kind, spec in KINDS.items())
-    app.command("run", help=f"Run one job, in this terminal or through the queue.\n\nKinds:\n\n{kinds}")(run)
+    app.command("run", cls=RunCommand, help=SUMMARY)(run)
+
+
+class RunCommand(TyperCommand):
+    """The command, whose own help also tells the kinds; they are looked for only then, as packages may bring some."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        kinds = "\n\n".join(f"* {kind}: {spec.summary}" for kind, spec in KINDS.items())
+        self.help = f"{SUMMARY}\n\nKinds:\n\n{kinds}"
+        super().format_help(ctx, formatter)
 
 
 def run(

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from difrob.comparison import unlike_conditions, warning_text
 from difrob.runs import FeedUpdate, RunSummary
+from difrob.specs import trains
 from difrob.words import plural
 from difrob_gui.models.compared_runs import ComparedRunsModel
 from difrob_gui.models.run_data import RunData
@@ -211,7 +212,7 @@ class ComparePage(QWidget):
         if self._tab_chosen or not summaries:
             return
         runs = list(self._data.values())
-        measures = all(not summary.kind.startswith("train_") for summary in summaries)
+        measures = not any(trains(summary.kind) for summary in summaries)
         has_metrics, has_curves = bool(self.metrics.metric), any(run.curves for run in runs)
         if has_curves and (measures or not has_metrics):
             tab = 1
