@@ -166,6 +166,12 @@ def _endings() -> set[str]:
     return {ending for takes in named if takes is not None for ending in takes.of}
 
 
+def is_given(values: dict[str, Any], path: str) -> bool:
+    """Whether a specification in the making says something at a dotted path."""
+    place, leaf = _place_of(values, path)
+    return leaf in place
+
+
 def _place_of(values: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     """The group in which a field stands, empty where it is not given, and its name there."""
     *groups, leaf = path.split(".")

@@ -12,7 +12,7 @@ from typing import Any
 
 from difrob.errors import UserError
 from difrob.inputs import corrupted_misfits, misfits
-from difrob.inputs.checks import Found, check_of, checks
+from difrob.inputs.checks import Found, fits
 from difrob.inputs.facts import ImageShape, InputFacts, NetworkFacts
 from difrob.runs.workspace import Workspace
 from difrob.specs import (
@@ -57,7 +57,7 @@ def check_inputs(
 def check_against(facts: InputFacts, spec: JobSpec) -> list[Misfit]:
     """:func:`check_inputs` for several specifications, whose inputs are looked up once."""
     found: dict[str, str] = {}
-    for field, sentence in check_of(type(spec))(spec, facts):
+    for field, sentence in fits.of(type(spec))(spec, facts):
         if sentence:
             found.setdefault(field, sentence)
     return [Misfit(field, sentence) for field, sentence in found.items()]
@@ -70,7 +70,7 @@ def require_fitting_inputs(facts: InputFacts, spec: JobSpec) -> None:
         raise UserError("; ".join(f"'{problem.field}': {problem.sentence}" for problem in problems))
 
 
-@checks(TrainDenoiserSpec)
+@fits(TrainDenoiserSpec)
 def _train_denoiser(spec: TrainDenoiserSpec, facts: InputFacts) -> Found:
     yield from _splits(facts, spec.data.dataset, "data.dataset", "train", "validation")
     yield from _subset(facts, spec.data)
@@ -81,14 +81,14 @@ def _train_denoiser(spec: TrainDenoiserSpec, facts: InputFacts) -> Found:
             yield "corruption.patch", misfits.missing_patch(record.name, record.image_shape, spec.corruption.patch)
 
 
-@checks(ImportDenoiserSpec)
+@fits(ImportDenoiserSpec)
 def _import_denoiser(spec: ImportDenoiserSpec, facts: InputFacts) -> Found:
     if spec.checked_images:
         yield from _splits(facts, spec.data.dataset, "data.dataset", "validation")
     yield from _subset(facts, spec.data)
 
 
-@checks(TrainClassifierSpec)
+@fits(TrainClassifierSpec)
 def _train_classifier(spec: TrainClassifierSpec, facts: InputFacts) -> Found:
     yield from _splits(facts, spec.data.dataset, "data.dataset", "train", "validation")
     record = facts.data_set(spec.data.dataset)
@@ -116,7 +116,7 @@ def _train_classifier(spec: TrainClassifierSpec, facts: InputFacts) -> Found:
         yield from _block(facts, part.denoiser, "alignment.block", part.block)
 
 
-@checks(ProbeTeacherSpec)
+@fits(ProbeTeacherSpec)
 def _probe_teacher(spec: ProbeTeacherSpec, facts: InputFacts) -> Found:
     denoiser = facts.network(spec.denoiser)
     record = facts.data_set(denoiser.data_set) if denoiser is not None else None
@@ -132,7 +132,7 @@ def _probe_teacher(spec: ProbeTeacherSpec, facts: InputFacts) -> Found:
         yield from _classifier(facts, getattr(spec, field), field, record.image_shape)
 
 
-@checks(AnalyseSpec)
+@fits(AnalyseSpec)
 def _analyse(spec: AnalyseSpec, facts: InputFacts) -> Found:
     classifier = facts.network(spec.classifier)
     if classifier is None:
@@ -151,7 +151,7 @@ def _analyse(spec: AnalyseSpec, facts: InputFacts) -> Found:
         yield from _block(facts, spec.denoiser, "block", spec.block)
 
 
-@checks(EvaluateSpec)
+@fits(EvaluateSpec)
 def _evaluate(spec: EvaluateSpec, facts: InputFacts) -> Found:
     classifier = facts.network(spec.classifier)
     if classifier is None:
@@ -174,7 +174,7 @@ def _evaluate(spec: EvaluateSpec, facts: InputFacts) -> Found:
         yield "corruptions", corrupted_misfits.other_classes(record, classifier.num_classes, learnt.class_names)
 
 
-@checks(CertifySpec)
+@fits(CertifySpec)
 def _certify(spec: CertifySpec, facts: InputFacts) -> Found:
     classifier, denoiser = facts.network(spec.classifier), facts.network(spec.denoiser)
     if classifier is not None:
@@ -188,7 +188,7 @@ def _certify(spec: CertifySpec, facts: InputFacts) -> Found:
         yield "denoiser", facts.missing_checkpoint(spec.denoiser)
 
 
-@checks(GenerateSpec)
+@fits(GenerateSpec)
 def _generate(spec: GenerateSpec, facts: InputFacts) -> Found:
     denoiser = facts.network(spec.denoiser)
     if denoiser is None:
@@ -211,7 +211,7 @@ def _generate(spec: GenerateSpec, facts: InputFacts) -> Found:
         yield from _classifier(facts, spec.selection.judge, "selection.judge", denoiser.image_shape)
 
 
-@checks(MeasureSpec)
+@fits(MeasureSpec)
 def _measure(spec: MeasureSpec, facts: InputFacts) -> Found:
     made = facts.spec(spec.generated)
     if made is not None and made.holds == LABELLED_IMAGES and not isinstance(made, GenerateSpec):

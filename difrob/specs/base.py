@@ -98,7 +98,7 @@ class JobSpec(Spec):
         job: the function ``run(spec, recorder, device)``, as ``package.module:function``; imported only where it is run.
         holds: what other runs can read from one of this kind, e.g. :data:`difrob.specs.takes.CLASSIFIER`; empty for nothing.
         trains: whether something learns, so that its curves over the steps say most.
-        input_checks: module that registers what is asked of its inputs; see :mod:`difrob.inputs.checks`.
+        input_checks: modules that register what is asked of a run before it exists; see :mod:`difrob.inputs.checks`.
     """
 
     noun: ClassVar[str] = ""
@@ -109,7 +109,7 @@ class JobSpec(Spec):
     job: ClassVar[str] = ""
     holds: ClassVar[str] = ""
     trains: ClassVar[bool] = False
-    input_checks: ClassVar[str] = ""
+    input_checks: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     version: int = 1

@@ -127,6 +127,7 @@ class TrainClassifierSpec(JobSpec):
     job = "difrob.jobs.train_classifier:run"
     holds = CLASSIFIER
     trains = True
+    input_checks = ("difrob.inputs.training_notes",)
 
     kind: Literal["train_classifier"] = "train_classifier"
     data: DataSpec = DataSpec()
