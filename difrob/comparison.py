@@ -6,52 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from difrob.errors import UserError
 from difrob.quantities import quantity_of
 from difrob.quantities.conditions import STATED_LATER, compared, condition_text, condition_title
 from difrob.quantities.features import FEATURES_IN_TRAINING
 from difrob.runs import Measure, RunSummary
-from difrob.specs import parse_spec
+from difrob.specs import KINDS, conditions_of, face_of, parse_spec
 from difrob.words import kind_word
 
 MISSING = "–"
-
-# What a measurement depends on, by kind of run: fields of the specification, and what they are called.
-_CONDITIONS: dict[str, dict[str, str]] = {
-    "evaluate": {
-        "attack.norm": "norm",
-        "attack.eps": "eps",
-        "attack.steps": "attack steps",
-        "attack.step_size": "step size",
-        "attack.random_start": "random start",
-        "losses": "attack losses",
-        "restarts": "restarts",
-        "split": "split",
-        "images": "images",
-    },
-    "certify": {
-        "sigma": "sigma",
-        "n0": "n0",
-        "n": "n",
-        "alpha": "alpha",
-        "split": "split",
-        "images": "images",
-    },
-    "train_classifier": {
-        "data.dataset": "data set",
-        "attack.norm": "norm",
-        "attack.eps": "eps",
-        "attack.step_size": "attack step size",
-        "attack.random_start": "random start of the attack",
-        "validation_attack_steps": "validation attack steps",
-    },
-    "train_denoiser": {
-        "data.dataset": "data set",
-    },
-    "measure": {
-        "near_copy": "difference of near copies",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -145,15 +110,15 @@ def spec_differences(specs: Sequence[dict[str, Any]], *, skip: Iterable[str] = (
 def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
     """Conditions of measurement in which runs of the same kind differ; empty when like is compared with like."""
     result = []
-    for kind, conditions in _CONDITIONS.items():
+    for kind in dict.fromkeys(run.kind for run in runs):
         alike = [run for run in runs if run.kind == kind]
-        if len(alike) < 2:
+        if len(alike) < 2 or kind not in KINDS:
             continue
         flat = {run.run_id: flatten(completed(run.spec)) for run in alike}
-        for path, title in conditions.items():
-            values = {run_id: _condition(path, fields) for run_id, fields in flat.items()}
+        for path, info in conditions_of(KINDS[kind]).items():
+            values = {run_id: _condition(path, info, fields) for run_id, fields in flat.items()}
             if len(set(values.values())) > 1:
-                result.append(Unlike(kind, path, title, values))
+                result.append(Unlike(kind, path, str(face_of(info)["condition"]), values))
     for kind in dict.fromkeys(run.kind for run in runs):
         # What a specification tells need not be told again from the results.
         told = {(item.kind, item.title) for item in result}
@@ -217,6 +182,8 @@ def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
     Numbers that rest on their sample size and state nothing, from before they did, must at least have equal ones.
     """
     found: dict[str, Unlike] = {}
+    fields = conditions_of(KINDS[kind]).values() if kind in KINDS else ()
+    told_by_spec = {face_of(info)["condition"] for info in fields}
     for name in dict.fromkeys(name for run in runs for name in run.results):
         having = {run.run_id: run.results[name] for run in runs if name in run.results}
         quantity = quantity_of(name)
@@ -225,7 +192,7 @@ def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
             stated = {run_id: {"images": measure.n} for run_id, measure in having.items()}
         for condition in dict.fromkeys(condition for conditions in stated.values() for condition in conditions):
             values = {run_id: conditions.get(condition) for run_id, conditions in stated.items()}
-            if condition in STATED_LATER or condition_title(condition) in _CONDITIONS.get(kind, {}).values():
+            if condition in STATED_LATER or condition_title(condition) in told_by_spec:
                 values = {run_id: value for run_id, value in values.items() if value is not None}
             if len({compared(condition, value) for value in values.values()}) > 1:
                 title = condition_title(condition)
@@ -261,9 +228,10 @@ def _are_alike(runs: Sequence[RunSummary], name: str) -> bool:
     return all(item.concerns and item.concerns != own for item in unlike_conditions(runs))
 
 
-def _condition(path: str, fields: dict[str, str]) -> str:
+def _condition(path: str, info: FieldInfo, fields: dict[str, str]) -> str:
+    """What a specification says of a condition; of an empty field what that means."""
     value = fields.get(path, MISSING)
-    return "all" if path == "images" and value == "none" else value
+    return str(face_of(info)["empty_means"] or value) if value == "none" else value
 
 
 def _best(name: str, measures: dict[str, Measure]) -> tuple[frozenset[str], frozenset[str]]:

@@ -5,35 +5,13 @@ from __future__ import annotations
 import math
 import re
 import time
+from functools import cache
 
 from difrob.quantities import SHARE, SHARE_DIFFERENCE
+from difrob.resources import resource_path
 from difrob.runs import Measure, RunState
-from difrob.specs import KINDS
+from difrob.specs import KINDS, JobSpec
 
-_KIND_WORDS = {
-    "train_denoiser": "Diffusion model",
-    "generate": "Generated set",
-    "train_classifier": "Classifier",
-    "evaluate": "Evaluation",
-    "certify": "Certification",
-    "measure": "Measurement",
-    "import_images": "Imported set",
-    "import_denoiser": "Imported model",
-    "analyse": "Analysis",
-    "probe_teacher": "Probe",
-}
-_KIND_ICONS = {
-    "train_denoiser": "waves",
-    "generate": "sparkles",
-    "train_classifier": "shield",
-    "evaluate": "target",
-    "certify": "certificate",
-    "measure": "results",
-    "import_images": "import",
-    "import_denoiser": "network",
-    "analyse": "lens",
-    "probe_teacher": "crosshair",
-}
 # Numbers that are kept as fractions of one: accuracies, and differences of two of them, which are no shares themselves.
 _PER_CENT = {SHARE: "%", SHARE_DIFFERENCE: "points"}
 _TIME = re.compile(r"^\d{8}T\d{6}Z-")
@@ -41,7 +19,8 @@ _TIME = re.compile(r"^\d{8}T\d{6}Z-")
 
 def kind_word(kind: str) -> str:
     """A short noun for a run of this kind, e.g. ``Classifier``."""
-    return _KIND_WORDS.get(kind) or kind.replace("_", " ").capitalize()
+    spec = KINDS.get(kind)
+    return spec.noun if spec is not None and spec.noun else kind.replace("_", " ").capitalize()
 
 
 def kind_title(kind: str) -> str:
@@ -51,8 +30,14 @@ def kind_title(kind: str) -> str:
 
 
 def kind_icon(kind: str) -> str:
-    """Name of the icon of a kind."""
-    return _KIND_ICONS.get(kind, "spec")
+    """Name of the icon of a kind; a plain one where there is none of the name that its specification gives."""
+    spec = KINDS.get(kind)
+    return spec.icon if spec is not None and _is_icon(spec.icon) else JobSpec.icon
+
+
+@cache
+def _is_icon(name: str) -> bool:
+    return resource_path("icons", f"{name}.svg").is_file()
 
 
 def state_word(state: RunState) -> str:

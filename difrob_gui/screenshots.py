@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from difrob.errors import UserError
-from difrob.specs import KINDS
+from difrob.specs import KINDS, JobSpec, kinds_holding, trains, walk_fields
+from difrob.specs.takes import CLASSIFIER, held_by
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -28,6 +29,7 @@ PATIENCE_MS = 15_000
 PAINT_MS = 30_000
 SETTLE_MS = 900
 STEP_MS = 100
+SHOWN_KIND = kinds_holding(CLASSIFIER)[0]
 
 
 def main() -> int:
@@ -48,7 +50,7 @@ def main() -> int:
         action="append",
         help="a run on the Compare page, by name or id; may be given several times",
     )
-    parser.add_argument("--kind", choices=list(KINDS), default="train_classifier", help="form on the Launch page")
+    parser.add_argument("--kind", choices=list(KINDS), default=SHOWN_KIND, help="form on the Launch page")
     parser.add_argument("--data", metavar="NAME", help="data set on the Data page; by default the first")
     options = parser.parse_args()
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
@@ -81,7 +83,7 @@ class Wish:
     pages: tuple[str, ...] = PAGES
     monitor: str = ""
     compare: tuple[str, ...] = ()
-    kind: str = "train_classifier"
+    kind: str = SHOWN_KIND
     data: str = ""
 
 
@@ -198,10 +200,12 @@ class _Tour:
             waited += STEP_MS
         yield SETTLE_MS
         rows = window.runs.model.rows()
-        trainings = [row for row in rows if row.kind.startswith("train_") and row.has_file] or rows
+        trainings = [row for row in rows if trains(row.kind) and row.has_file] or rows
         newest = max(trainings, key=lambda row: row.created).run_id if trainings else ""
-        measured = [row.run_id for row in rows if row.kind in ("evaluate", "certify")]
-        compared = list(self._wish.compare) or measured or [r.run_id for r in rows if r.kind == "train_classifier"]
+        classifiers = kinds_holding(CLASSIFIER)
+        judged = {kind for kind, spec in KINDS.items() if not spec.holds and _needs_a_run_of(spec, CLASSIFIER)}
+        measured = [row.run_id for row in rows if row.kind in judged]
+        compared = list(self._wish.compare) or measured or [row.run_id for row in rows if row.kind in classifiers]
         for page in self._wish.pages:
             if page == "launch":
                 window.launch.choose_kind(self._wish.kind)
@@ -227,6 +231,11 @@ class _Tour:
             if not window.grab().save(str(path)):
                 raise UserError(f"cannot write '{path}'")
             self._paths.append(path)
+
+
+def _needs_a_run_of(spec: type[JobSpec], held: str) -> bool:
+    """Whether runs of a kind read one that holds this, in any case."""
+    return any(held_by(info) == held and info.is_required() for _, info in walk_fields(spec))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from difrob import words
 from difrob.errors import UserError
 from difrob.runs import Measure, RunState, RunSummary, Workspace, default_workspace
 from difrob.runs.run_file import summary_to_json
-from difrob.specs import JobSpec, face_of, walk_fields
+from difrob.specs import KINDS, JobSpec, default_at, kind_of, run_kinds, walk_fields
+from difrob.specs.takes import data_set_use, takes_of, takes_path
 from difrob.specs.words.near_names import did_you_mean
 
 console = Console(highlight=False, emoji=False)  # names and paths are printed as they are: see rich.markup.escape
@@ -32,13 +33,6 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text for people.")]
-
-# How a file becomes a run of these kinds, and what such files are called.
-_IMPORTS = {
-    "import_images": "import_images --set paths={path}",
-    "import_denoiser": "import_denoiser --set path={path} --set data.dataset=DATA",
-}
-_SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".zip", ".pt", ".pth", ".pkl", ".safetensors")
 
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_SECOND_SUPERVISOR, EXIT_DOCTOR = 1, 3, 4, 5
 
@@ -61,7 +55,7 @@ def resolve_inputs(workspace: Workspace, values: dict[str, Any], spec: type[JobS
     """
     result = copy.deepcopy(values)
     for path, info in walk_fields(spec):
-        kinds = face_of(info).get("run_kinds")
+        kinds = run_kinds(info)
         place, leaf = _place_of(result, path)
         name = place.get(leaf)
         if kinds and isinstance(name, str) and name:
@@ -97,22 +91,21 @@ def find_run(workspace: Workspace, text: str, kinds: Collection[str] = ()) -> st
         raise UserError(f"{error}{'' if fits_several else did_you_mean(text, known)}") from None
 
 
-def _found(workspace: Workspace, field: str, name: str, kinds: list[str]) -> str:
+def _found(workspace: Workspace, field: str, name: str, kinds: Collection[str]) -> str:
     """The id of the run that a field names; for another path in its place UserError says how a file becomes a run."""
     try:
         return find_run(workspace, name, kinds)
     except UserError as error:
-        looks_like_path = Path(name).suffix in _SUFFIXES or "/" in name or os.sep in name or os.path.exists(name)
+        looks_like_path = Path(name).suffix in _endings() or "/" in name or os.sep in name or os.path.exists(name)
         if not looks_like_path:
             raise UserError(f"'{field}': {error}") from None
-        importer = next((_IMPORTS[kind] for kind in kinds if kind in _IMPORTS), None)
-        if importer is None:
+        how = next((told for kind in kinds if (told := _import_of(kind, name))), "")
+        if not how:
             listed = " or ".join(f"'difrob runs --kind {kind}'" for kind in kinds)
             raise UserError(
                 f"'{field}' takes a run of kind {' or '.join(kinds)}, not a file or folder like '{name}'; {listed} lists "
                 "those that there are"
             ) from None
-        how = importer.format(path=name)
         raise UserError(
             f"'{field}': {error}. It takes a run, not a file or folder; import it first: 'difrob run {how} --name NAME', "
             f"then --set {field}=NAME"
@@ -123,11 +116,11 @@ def name_missing_runs(sentence: str, values: dict[str, Any], spec: type[JobSpec]
     """A sentence that says which runs a specification lacks, and how each of them is given on the command line."""
     lacking = []
     for path, info in walk_fields(spec):
-        kinds = face_of(info).get("run_kinds")
+        kinds = run_kinds(info)
         place, leaf = _place_of(values, path)
         if not kinds or place.get(leaf):
             continue
-        group = path.rpartition(".")[0] or str(spec.model_fields["kind"].default)
+        group = path.rpartition(".")[0] or kind_of(spec)
         asked_for_by_a_rule = f"'{group}': " in sentence and f"needs a run in '{leaf}'" in sentence
         if f"'{path}' must be given" in sentence or asked_for_by_a_rule:
             lacking.append(f"--set {path}=RUN, a run of kind {' or '.join(kinds)}")
@@ -142,14 +135,41 @@ def resolve_paths(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]
         UserError: naming the first that is not there.
     """
     result = copy.deepcopy(values)
-    for path, _ in walk_fields(spec):
+    for path, info in walk_fields(spec):
         place, leaf = _place_of(result, path)
         given = place.get(leaf)
-        if leaf.endswith("path") and isinstance(given, str) and given:
+        if not takes_path(info):
+            continue
+        if isinstance(given, str) and given:
             place[leaf] = _full_path(path, given)
-        elif leaf.endswith("paths") and isinstance(given, list):
-            place[leaf] = [_full_path(path, item) if isinstance(item, str) and item else item for item in given]
+        elif isinstance(given, list):
+            full = [_full_path(path, item, in_list=True) if isinstance(item, str) and item else item for item in given]
+            place[leaf] = full
     return result
+
+
+def _import_of(kind: str, path: str) -> str:
+    """How a file becomes a run of a kind, as words behind ``difrob run``; empty for a kind that reads no files."""
+    required = {field: info for field, info in walk_fields(KINDS[kind]) if default_at(KINDS[kind], field) is ...}
+    if not any(takes_path(info) for info in required.values()):
+        return ""
+    given = {
+        field: path if takes_path(info) else "DATA" if data_set_use(info) else "RUN" if run_kinds(info) else "VALUE"
+        for field, info in required.items()
+    }
+    return " ".join([kind, *(f"--set {field}={value}" for field, value in given.items())])
+
+
+def _endings() -> set[str]:
+    """How files end that some kind of job reads."""
+    named = (takes_of(info) for spec in KINDS.values() for _, info in walk_fields(spec) if takes_path(info))
+    return {ending for takes in named if takes is not None for ending in takes.of}
+
+
+def is_given(values: dict[str, Any], path: str) -> bool:
+    """Whether a specification in the making says something at a dotted path."""
+    place, leaf = _place_of(values, path)
+    return leaf in place
 
 
 def _place_of(values: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
@@ -161,10 +181,10 @@ def _place_of(values: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     return (place if isinstance(place, dict) else {}), leaf
 
 
-def _full_path(field: str, text: str) -> str:
+def _full_path(field: str, text: str, *, in_list: bool = False) -> str:
     full = Path(os.path.abspath(Path(text).expanduser()))
     if not os.path.exists(full):  # a name longer than any file may have is not there either
-        hint = f'; several are written as \'{field}=["A", "B"]\'' if field.endswith("paths") and "," in text else ""
+        hint = f'; several are written as \'{field}=["A", "B"]\'' if in_list and "," in text else ""
         raise UserError(f"'{field}': there is no file or folder '{full}'{hint}")
     return str(full)
 

@@ -16,8 +16,10 @@ from typing import Literal
 import typer
 from rich.markup import escape
 
+from difrob import words
 from difrob.cli.common import EXIT_DOCTOR, JsonOption, WorkspaceOption, console, open_workspace, print_json
 from difrob.errors import UserError
+from difrob.specs import KINDS
 from difrob.system import FONT_PACKAGE, has_display, has_font, install_command, missing_qt_libraries, pip_command
 
 Verdict = Literal["ok", "note", "missing"]
@@ -43,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def doctor(workspace_folder: WorkspaceOption = None, as_json: JsonOption = False) -> int:
     """Look at Python, packages, device, Qt and the workspace; say what is missing and the command that mends it."""
-    findings = [python_finding(), *package_findings(), *device_findings(), *window_findings()]
+    findings = [python_finding(), *package_findings(), *kind_findings(), *device_findings(), *window_findings()]
     findings += workspace_findings(workspace_folder)
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -85,6 +87,20 @@ def package_findings() -> list[Finding]:
             findings.append(Finding(subject, verdict, text, pip_command(missing)))
         else:
             findings.append(Finding(subject, "ok", ", ".join(found)))
+    return findings
+
+
+def kind_findings() -> list[Finding]:
+    """Kinds of job that other packages bring: those that can be used, and why others cannot."""
+    findings = []
+    for kind in KINDS.outside:
+        if kind.spec is None:
+            mend = f"{sys.executable} -m pip install --upgrade {kind.package.split()[0]}"
+            findings.append(Finding("kind", "note", kind.problem, mend))
+        else:
+            findings.append(
+                Finding("kind", "ok", f"'{kind.kind}' of package {kind.package}: {words.kind_title(kind.kind)}")
+            )
     return findings
 
 

@@ -13,7 +13,8 @@ from difrob.cli.common import WorkspaceOption, console, find_run, open_workspace
 from difrob.errors import UserError
 from difrob.runs.exchange import export_hdf5, export_npz
 from difrob.runs.exchange_pictures import export_png
-from difrob.specs.parts import LABELLED_SETS
+from difrob.specs import kinds_holding
+from difrob.specs.takes import LABELLED_IMAGES
 
 FORMATS = {"npz": export_npz, "png": export_png, "hdf5": export_hdf5}
 SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", "": "png"}
@@ -55,11 +56,12 @@ def export(
     if not target.absolute().parent.is_dir():
         raise UserError(f"there is no folder '{target.absolute().parent}'")
     workspace = open_workspace(workspace_folder, create=False)
-    reader = workspace.reader(find_run(workspace, run, LABELLED_SETS))
+    kinds = kinds_holding(LABELLED_IMAGES)
+    reader = workspace.reader(find_run(workspace, run, kinds))
     kind = reader.summary().kind
-    if kind not in LABELLED_SETS:
+    if kind not in kinds:
         raise UserError(
-            f"run '{run}' is of kind {kind}; export takes labelled images, runs of kind {' or '.join(LABELLED_SETS)}"
+            f"run '{run}' is of kind {kind}; export takes labelled images, runs of kind {' or '.join(kinds)}"
         )
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(escape(f"writing {target.name}"))

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from difrob.cli.common import console
 from difrob.errors import UserError
-from difrob.specs import JobSpec, default_at, face_of, list_presets, walk_fields
-from difrob.specs.words.field_words import choices_of, limits_of, show
+from difrob.specs import JobSpec, default_at, face_of, kind_of, list_presets, walk_fields
+from difrob.specs.words.field_words import choices_of, limits_of, meaning_of, show
 from difrob.specs.words.near_names import did_you_mean
 
 WAYS = "FIELD= or FIELD=none empties an optional field; numbers may be fractions like 8/255, lists are written 1,2,3."
@@ -34,7 +34,7 @@ def print_fields(spec: type[JobSpec], part: str = "") -> None:
     Raises:
         UserError: when no field has such a name.
     """
-    kind = spec.model_fields["kind"].default
+    kind = kind_of(spec)
     found = [(path, info) for path, info in walk_fields(spec) if face_of(info) and part.strip().lower() in path]
     if not found:
         known = [name for path, info in walk_fields(spec) if face_of(info) for name in (path, *path.split("."))]
@@ -59,7 +59,7 @@ def print_fields(spec: type[JobSpec], part: str = "") -> None:
 
 def print_presets(spec: type[JobSpec]) -> None:
     """The presets of a kind, a line each."""
-    kind = spec.model_fields["kind"].default
+    kind = kind_of(spec)
     presets = list_presets(kind)
     out = listing_console()
     if not presets:
@@ -90,7 +90,7 @@ def _cells(spec: type[JobSpec], path: str, info: FieldInfo) -> tuple[str, str, s
     """Default, unit and meaning of a field as markup."""
     face, default = face_of(info), default_at(spec, path)
     source = f" [dim]({escape(face['source'])})[/dim]" if face["source"] else ""
-    meaning = " ".join(filter(None, [info.description, allowed_values(info)]))
+    meaning = " ".join(filter(None, [meaning_of(info), allowed_values(info)]))
     return escape(_written(default)), escape(face["unit"]), escape(meaning) + source
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperCommand
 
 from difrob import words
 from difrob.cli.common import (
@@ -19,6 +20,7 @@ from difrob.cli.common import (
     exit_code,
     find_run,
     format_measure,
+    is_given,
     name_missing_runs,
     open_workspace,
     print_json,
@@ -30,16 +32,15 @@ from difrob.cli.common import (
 from difrob.cli.fields import WAYS, print_fields, print_presets
 from difrob.cli.progress import make_report
 from difrob.errors import UserError
+from difrob.inputs.checks import remarks
 from difrob.inputs.facts import InputFacts
 from difrob.inputs.fitting import require_fitting_inputs
-from difrob.inputs.misfits import idle_mixture
 from difrob.runs import RunState, RunSummary, Workspace, new_run_id
 from difrob.runs.causes import advice
 from difrob.runs.stop import StopControl
 from difrob.specs import (
     KINDS,
     JobSpec,
-    TrainClassifierSpec,
     apply_overrides,
     face_of,
     load_preset,
@@ -50,13 +51,22 @@ from difrob.specs import (
 )
 from difrob.specs.words.field_words import show
 
+SUMMARY = "Run one job, in this terminal or through the queue."
 LINES_AT_END = 5  # warnings of the log that are repeated below the results
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    kinds = "\n\n".join(f"* {kind}: {spec.summary}" for kind, spec in KINDS.items())
-    app.command("run", help=f"Run one job, in this terminal or through the queue.\n\nKinds:\n\n{kinds}")(run)
+    app.command("run", cls=RunCommand, help=SUMMARY)(run)
+
+
+class RunCommand(TyperCommand):
+    """The command, whose own help also tells the kinds; they are looked for only then, as packages may bring some."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        kinds = "\n\n".join(f"* {kind}: {spec.summary}" for kind, spec in KINDS.items())
+        self.help = f"{SUMMARY}\n\nKinds:\n\n{kinds}"
+        super().format_help(ctx, formatter)
 
 
 def run(
@@ -157,29 +167,11 @@ def build_spec(
     except UserError as error:
         raise UserError(name_missing_runs(str(error), values, spec)) from None
     workspace.require_data_of(parsed)
-    require_teacher(parsed, overrides)
-    sentences = without_effect(parsed, overrides)
-    if isinstance(parsed, TrainClassifierSpec) and "generated_fraction" in values and (idle := idle_mixture(parsed)):
-        sentences.append(f"note: {idle}")
-    for sentence in sentences:
-        print(f"difrob: {sentence}", file=sys.stderr)
+    asked = _given(overrides)
+    stated = {path for path, _ in walk_fields(spec) if is_given(values, path)}
+    for sentence in [*without_effect(parsed, asked), *remarks.of(spec)(parsed, asked, stated)]:
+        print(f"difrob: note: {sentence}", file=sys.stderr)
     return parsed
-
-
-def require_teacher(spec: JobSpec, overrides: list[str]) -> None:
-    """Refuse a weight of the alignment that was asked for, but that nothing is aligned by.
-
-    Records and presets name the weight in any case, so that only here it is known to be meant.
-
-    Raises:
-        UserError: naming the fields that are missing.
-    """
-    is_given = "alignment.weight" in _given(overrides)
-    if is_given and isinstance(spec, TrainClassifierSpec) and not spec.alignment.is_on and spec.alignment.weight > 0:
-        raise UserError(
-            f"alignment.weight = {spec.alignment.weight:g} needs a teacher: set alignment.teacher and its run, "
-            "alignment.denoiser or alignment.classifier"
-        )
 
 
 def _given(overrides: list[str]) -> set[str]:
@@ -187,9 +179,8 @@ def _given(overrides: list[str]) -> set[str]:
     return {override.partition("=")[0].strip() for override in overrides}
 
 
-def without_effect(spec: JobSpec, overrides: list[str]) -> list[str]:
+def without_effect(spec: JobSpec, given: set[str]) -> list[str]:
     """A sentence for each field that was set but does not matter, since another one has a value without use for it."""
-    given = _given(overrides)
     sentences = []
     for path, info in walk_fields(type(spec)):
         group = path.rpartition(".")[0]
@@ -197,7 +188,7 @@ def without_effect(spec: JobSpec, overrides: list[str]) -> list[str]:
             other = f"{group}.{sibling}" if group else sibling
             value = value_at(spec, other)
             if path in given and value not in wanted:
-                sentences.append(f"note: '{path}' has no effect while {other} = {show(value) or 'none'}")
+                sentences.append(f"'{path}' has no effect while {other} = {show(value) or 'none'}")
     return sentences
 
 

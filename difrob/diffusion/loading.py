@@ -11,24 +11,24 @@ from difrob.inputs.misfits import refuse
 from difrob.nets.denoisers import build_denoiser_network
 from difrob.nets.storage import load_weights, part_of, unpack
 from difrob.runs.interface import InputRun
-from difrob.specs import ImportDenoiserSpec, parse_spec
-from difrob.specs.denoiser_runs import HowTrained, ImportedTraining, denoiser_spec
+from difrob.specs import TrainDenoiserSpec, parse_spec
+from difrob.specs.denoiser_runs import HowTrained, ImportedTraining, denoiser_run
 
 
 def load_denoiser(input_run: InputRun, device: torch.device) -> tuple[TrainedDenoiser, HowTrained]:
     """The averaged weights of a run with a diffusion model, in evaluation mode and without gradients.
 
     Args:
-        input_run: a ``train_denoiser`` or ``import_denoiser`` run.
+        input_run: the run.
         device: where the network is put.
 
     Raises:
         UserError: when the run is of another kind, has no checkpoint yet, or its weights do not fit what it says of them.
     """
-    spec = denoiser_spec(parse_spec(input_run.spec), input_run.run_id)
+    spec = denoiser_run(parse_spec(input_run.spec), input_run.run_id)
     checkpoint = input_run.checkpoint("last")
     weights = part_of(unpack(checkpoint.weights), "average")
-    if isinstance(spec, ImportDenoiserSpec):
+    if not isinstance(spec, TrainDenoiserSpec):
         denoiser = described_denoiser(checkpoint.state)
         load_weights(denoiser, weights, assign=True)
         how: HowTrained = ImportedTraining(spec.data, denoiser.num_classes > 0, spec.label_dropout)

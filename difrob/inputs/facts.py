@@ -16,14 +16,9 @@ from difrob.errors import UserError
 from difrob.runs.datasets import DataSetRecord
 from difrob.runs.states import RunState
 from difrob.runs.workspace import Workspace
-from difrob.specs import (
-    GenerateSpec,
-    ImportDenoiserSpec,
-    JobSpec,
-    TrainClassifierSpec,
-    TrainDenoiserSpec,
-    parse_spec,
-)
+from difrob.specs import GenerateSpec, JobSpec, TrainDenoiserSpec, parse_spec
+from difrob.specs.classifier_runs import as_classifier_run
+from difrob.specs.denoiser_runs import as_denoiser_run
 
 BLOCKS = "blocks"  # the fact in which a denoiser's run names its blocks
 ImageShape = tuple[int, int, int]
@@ -152,9 +147,11 @@ class InputFacts:
 
     def _network(self, run_id: str) -> NetworkFacts | None:
         spec = self.spec(run_id)
-        if not isinstance(spec, TrainDenoiserSpec | ImportDenoiserSpec | TrainClassifierSpec):
+        denoiser, classifier = as_denoiser_run(spec), as_classifier_run(spec)
+        holder = denoiser or classifier
+        if holder is None:
             return None
-        record = self.data_set(spec.data.dataset)
+        record = self.data_set(holder.data.dataset)
         shape = None if record is None else record.image_shape
         classes = None if record is None else record.num_classes
         conditional, dropout, schedule_steps = None, 0.0, None
@@ -167,14 +164,14 @@ class InputFacts:
             conditional, dropout = spec.class_conditional, spec.label_dropout
             classes = classes if conditional else 0
             schedule_steps = spec.time_steps if spec.parameterisation == "ddpm" else 0
-        elif isinstance(spec, ImportDenoiserSpec):
-            dropout = spec.label_dropout
+        elif denoiser is not None:
+            dropout = denoiser.label_dropout
             classes = classes if is_recorded else None  # a model without classes is for any number of them
             conditional = None if classes is None else classes > 0
         blocks = attributes.get(BLOCKS)
         return NetworkFacts(
-            spec.data.dataset, shape, classes, conditional, dropout,
-            tuple(map(str, blocks)) if isinstance(blocks, list) and blocks else None, spec.data.train_size, schedule_steps,
+            holder.data.dataset, shape, classes, conditional, dropout,
+            tuple(map(str, blocks)) if isinstance(blocks, list) and blocks else None, holder.data.train_size, schedule_steps,
         )  # fmt: skip
 
     def _recorded(self, run_id: str) -> tuple[dict[str, Any], dict[str, Any]]:

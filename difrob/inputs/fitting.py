@@ -6,12 +6,13 @@ the queue itself or was made by an older difrob, nothing is said, and the job re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from difrob.errors import UserError
 from difrob.inputs import corrupted_misfits, misfits
+from difrob.inputs.checks import Found, fits
 from difrob.inputs.facts import ImageShape, InputFacts, NetworkFacts
 from difrob.runs.workspace import Workspace
 from difrob.specs import (
@@ -21,16 +22,15 @@ from difrob.specs import (
     EvaluateSpec,
     GenerateSpec,
     ImportDenoiserSpec,
-    ImportImagesSpec,
     JobSpec,
     MeasureSpec,
     ProbeTeacherSpec,
     TrainClassifierSpec,
     TrainDenoiserSpec,
 )
+from difrob.specs.takes import LABELLED_IMAGES
 
 GENERATED = ("generated", "generated_2", "generated_3")
-Found = Iterator[tuple[str, str]]  # (field, a sentence or "")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def check_inputs(
 def check_against(facts: InputFacts, spec: JobSpec) -> list[Misfit]:
     """:func:`check_inputs` for several specifications, whose inputs are looked up once."""
     found: dict[str, str] = {}
-    for field, sentence in _CHECKS[type(spec)](spec, facts):
+    for field, sentence in fits.of(type(spec))(spec, facts):
         if sentence:
             found.setdefault(field, sentence)
     return [Misfit(field, sentence) for field, sentence in found.items()]
@@ -70,6 +70,7 @@ def require_fitting_inputs(facts: InputFacts, spec: JobSpec) -> None:
         raise UserError("; ".join(f"'{problem.field}': {problem.sentence}" for problem in problems))
 
 
+@fits(TrainDenoiserSpec)
 def _train_denoiser(spec: TrainDenoiserSpec, facts: InputFacts) -> Found:
     yield from _splits(facts, spec.data.dataset, "data.dataset", "train", "validation")
     yield from _subset(facts, spec.data)
@@ -80,12 +81,14 @@ def _train_denoiser(spec: TrainDenoiserSpec, facts: InputFacts) -> Found:
             yield "corruption.patch", misfits.missing_patch(record.name, record.image_shape, spec.corruption.patch)
 
 
+@fits(ImportDenoiserSpec)
 def _import_denoiser(spec: ImportDenoiserSpec, facts: InputFacts) -> Found:
     if spec.checked_images:
         yield from _splits(facts, spec.data.dataset, "data.dataset", "validation")
     yield from _subset(facts, spec.data)
 
 
+@fits(TrainClassifierSpec)
 def _train_classifier(spec: TrainClassifierSpec, facts: InputFacts) -> Found:
     yield from _splits(facts, spec.data.dataset, "data.dataset", "train", "validation")
     record = facts.data_set(spec.data.dataset)
@@ -113,6 +116,7 @@ def _train_classifier(spec: TrainClassifierSpec, facts: InputFacts) -> Found:
         yield from _block(facts, part.denoiser, "alignment.block", part.block)
 
 
+@fits(ProbeTeacherSpec)
 def _probe_teacher(spec: ProbeTeacherSpec, facts: InputFacts) -> Found:
     denoiser = facts.network(spec.denoiser)
     record = facts.data_set(denoiser.data_set) if denoiser is not None else None
@@ -128,6 +132,7 @@ def _probe_teacher(spec: ProbeTeacherSpec, facts: InputFacts) -> Found:
         yield from _classifier(facts, getattr(spec, field), field, record.image_shape)
 
 
+@fits(AnalyseSpec)
 def _analyse(spec: AnalyseSpec, facts: InputFacts) -> Found:
     classifier = facts.network(spec.classifier)
     if classifier is None:
@@ -146,6 +151,7 @@ def _analyse(spec: AnalyseSpec, facts: InputFacts) -> Found:
         yield from _block(facts, spec.denoiser, "block", spec.block)
 
 
+@fits(EvaluateSpec)
 def _evaluate(spec: EvaluateSpec, facts: InputFacts) -> Found:
     classifier = facts.network(spec.classifier)
     if classifier is None:
@@ -168,6 +174,7 @@ def _evaluate(spec: EvaluateSpec, facts: InputFacts) -> Found:
         yield "corruptions", corrupted_misfits.other_classes(record, classifier.num_classes, learnt.class_names)
 
 
+@fits(CertifySpec)
 def _certify(spec: CertifySpec, facts: InputFacts) -> Found:
     classifier, denoiser = facts.network(spec.classifier), facts.network(spec.denoiser)
     if classifier is not None:
@@ -181,6 +188,7 @@ def _certify(spec: CertifySpec, facts: InputFacts) -> Found:
         yield "denoiser", facts.missing_checkpoint(spec.denoiser)
 
 
+@fits(GenerateSpec)
 def _generate(spec: GenerateSpec, facts: InputFacts) -> Found:
     denoiser = facts.network(spec.denoiser)
     if denoiser is None:
@@ -203,9 +211,10 @@ def _generate(spec: GenerateSpec, facts: InputFacts) -> Found:
         yield from _classifier(facts, spec.selection.judge, "selection.judge", denoiser.image_shape)
 
 
+@fits(MeasureSpec)
 def _measure(spec: MeasureSpec, facts: InputFacts) -> Found:
     made = facts.spec(spec.generated)
-    if isinstance(made, ImportImagesSpec):
+    if made is not None and made.holds == LABELLED_IMAGES and not isinstance(made, GenerateSpec):
         yield "dataset", misfits.measured_against(spec.generated, spec.dataset, None)
     denoiser = facts.network(made.denoiser) if isinstance(made, GenerateSpec) else None
     learnt_from = spec.dataset if denoiser is None else denoiser.data_set
@@ -222,24 +231,6 @@ def _measure(spec: MeasureSpec, facts: InputFacts) -> Found:
     there = facts.images_in(learnt_from or "", spec.reference, None if denoiser is None else denoiser.train_size)
     if there is not None and learnt_from:
         yield "reference_images", misfits.too_many_references(spec.reference_images, there, spec.reference, learnt_from)
-
-
-def _nothing(spec: JobSpec, facts: InputFacts) -> Found:
-    yield from ()
-
-
-_CHECKS: dict[type[JobSpec], Callable[[Any, InputFacts], Found]] = {
-    TrainDenoiserSpec: _train_denoiser,
-    GenerateSpec: _generate,
-    TrainClassifierSpec: _train_classifier,
-    EvaluateSpec: _evaluate,
-    CertifySpec: _certify,
-    MeasureSpec: _measure,
-    ProbeTeacherSpec: _probe_teacher,
-    AnalyseSpec: _analyse,
-    ImportImagesSpec: _nothing,
-    ImportDenoiserSpec: _import_denoiser,
-}
 
 
 def _splits(facts: InputFacts, name: str | None, field: str, *splits: str) -> Found:

@@ -6,8 +6,12 @@ Each function gives one sentence, or "" where there is nothing to say.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
-from difrob.specs import AlignmentSpec, JobSpec, TrainDenoiserSpec
+from difrob.errors import UserError
+from difrob.inputs.checks import remarks
+from difrob.inputs.misfits import idle_mixture
+from difrob.specs import AlignmentSpec, JobSpec, TrainClassifierSpec, TrainDenoiserSpec
 
 FAMILIAR = 3.0  # standard deviations of ln sigma around its mean: 99.7 % of the levels of a training
 
@@ -57,6 +61,24 @@ def unfamiliar_level(spec: AlignmentSpec, trained: JobSpec) -> str:
         f"alignment.sigma = {spec.sigma:g} is a noise level that denoiser '{spec.denoiser}' has hardly seen: 99.7 % of those "
         f"of its training lay between {low:.3g} and {high:.3g}; its features there may mean little"
     )
+
+
+@remarks(TrainClassifierSpec)
+def on_command(spec: TrainClassifierSpec, asked: set[str], stated: set[str]) -> Iterator[str]:
+    """What a person who starts a training hears at once.
+
+    Records and presets name a weight of the alignment in any case, so that only where it was asked for is it meant.
+
+    Raises:
+        UserError: for a weight of the alignment that was asked for, but that nothing is aligned by.
+    """
+    if "alignment.weight" in asked and not spec.alignment.is_on and spec.alignment.weight > 0:
+        raise UserError(
+            f"alignment.weight = {spec.alignment.weight:g} needs a teacher: set alignment.teacher and its run, "
+            "alignment.denoiser or alignment.classifier"
+        )
+    if "generated_fraction" in stated and (idle := idle_mixture(spec)):
+        yield idle
 
 
 def _power(exponent: float) -> float:

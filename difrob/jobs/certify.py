@@ -35,7 +35,8 @@ from difrob.smoothing.curves import (
 )
 from difrob.smoothing.smoothed import ESTIMATION, Certificates, SmoothedClassifier, draw_noise
 from difrob.smoothing.statistics import ABSTAIN, draws_for_radius, largest_certifiable_radius
-from difrob.specs import CertifySpec, TrainClassifierSpec
+from difrob.specs import CertifySpec
+from difrob.specs.classifier_runs import ClassifierRun
 from difrob.training.loading import load_classifier
 
 PICTURED_IMAGES = 8
@@ -99,7 +100,7 @@ def certify(
     return smoothed.certify(as_float(group.images, device), group.indices, n0=spec.n0, n=spec.n, alpha=spec.alpha)
 
 
-def warn(spec: CertifySpec, recorder: Recorder, training: TrainClassifierSpec) -> None:
+def warn(spec: CertifySpec, recorder: Recorder, training: ClassifierRun) -> None:
     """Say beforehand what will make the result look poor."""
     if spec.denoiser is None and training.objective != "gaussian":
         recorder.note(

@@ -25,7 +25,8 @@ from difrob.metrics.conditions import attack_conditions, measured_images, stated
 from difrob.metrics.intervals import wilson
 from difrob.nets.classifiers import Classifier
 from difrob.runs.interface import Measure, Recorder
-from difrob.specs import AttackSpec, EvaluateSpec, TrainClassifierSpec
+from difrob.specs import AttackSpec, EvaluateSpec
+from difrob.specs.classifier_runs import ClassifierRun
 from difrob.training.loading import load_classifier
 
 PICTURED_IMAGES = 16
@@ -83,7 +84,7 @@ def check_radii(spec: EvaluateSpec) -> None:
             )
 
 
-def warn_of_another_ball(spec: EvaluateSpec, recorder: Recorder, training: TrainClassifierSpec) -> None:
+def warn_of_another_ball(spec: EvaluateSpec, recorder: Recorder, training: ClassifierRun) -> None:
     """Say beforehand that a classifier is attacked in another ball than the one that it was trained in."""
     learnt, attack = training.attack, spec.attack
     if not training.is_adversarial or (attack.norm, attack.eps) == (learnt.norm, learnt.eps):

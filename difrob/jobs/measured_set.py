@@ -21,14 +21,16 @@ from difrob.runs.interface import InputRun, Recorder
 from difrob.specs import (
     DataSpec,
     GenerateSpec,
-    ImportDenoiserSpec,
     ImportImagesSpec,
     JobSpec,
     MeasureSpec,
-    TrainDenoiserSpec,
     input_runs,
+    kinds_holding,
     parse_spec,
 )
+from difrob.specs.denoiser_runs import as_denoiser_run
+from difrob.specs.kinds import require_holding
+from difrob.specs.takes import DENOISER, LABELLED_IMAGES
 from difrob.training.loading import load_classifier
 
 
@@ -114,20 +116,19 @@ def open_set(spec: MeasureSpec, recorder: Recorder) -> MeasuredSet:
 def _origin(spec: MeasureSpec, recorder: Recorder, run: InputRun) -> tuple[str | None, DataSpec]:
     """The denoiser that drew the set, and what it learnt from; for an imported set None, and what the specification names."""
     made = parse_spec(run.spec)
-    if isinstance(made, ImportImagesSpec):
+    require_holding(made, spec.generated, LABELLED_IMAGES)
+    if not isinstance(made, GenerateSpec):
         refuse(measured_against(spec.generated, spec.dataset, None))
         assert spec.dataset is not None
         recorder.data_set(spec.dataset)  # an unknown name is told as such
         return None, DataSpec(dataset=spec.dataset)
-    if not isinstance(made, GenerateSpec):
+    drawn_from = parse_spec(recorder.input_run(made.denoiser).spec)
+    trained = as_denoiser_run(drawn_from)
+    if trained is None:
+        needed = " or ".join(f"'{kind}'" for kind in kinds_holding(DENOISER))
         raise UserError(
-            f"run '{spec.generated}' is of kind '{made.kind}'; a run of kind 'generate' or 'import_images' is needed here"
-        )
-    trained = parse_spec(recorder.input_run(made.denoiser).spec)
-    if not isinstance(trained, TrainDenoiserSpec | ImportDenoiserSpec):
-        raise UserError(
-            f"run '{made.denoiser}', from which the set was drawn, is of kind '{trained.kind}' instead of "
-            "'train_denoiser' or 'import_denoiser'; what it learnt from cannot be told"
+            f"run '{made.denoiser}', from which the set was drawn, is of kind '{drawn_from.kind}' instead of {needed}; what it "
+            "learnt from cannot be told"
         )
     refuse(measured_against(spec.generated, spec.dataset, trained.data.dataset))
     return made.denoiser, trained.data
@@ -164,7 +165,7 @@ def open_classifier(
                 f"set '{measured.run_id}' shows '{measured.data.dataset}'; choose one of the same data set"
             )
         require_independence(recorder, run, measured)
-    elif measured.run_id in ancestors(recorder, input_runs(trained).values()):
+    elif measured.run_id in ancestors(recorder, input_runs(parse_spec(run.spec)).values()):
         recorder.note(
             f"the classifier '{spec.classifier}' was trained on the set that its features measure; distances are too small",
             "warning",

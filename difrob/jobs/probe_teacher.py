@@ -29,7 +29,7 @@ from difrob.metrics.intervals import wilson
 from difrob.metrics.probes import AveragedFeatures, ProbedNetwork, attacked_probe, fit_probe
 from difrob.runs.interface import Measure, Recorder
 from difrob.specs import AttackSpec, ProbeTeacherSpec, parse_spec
-from difrob.specs.denoiser_runs import denoiser_spec
+from difrob.specs.denoiser_runs import denoiser_run
 from difrob.specs.probe_teacher import LinearProbeSpec
 from difrob.training.teachers import DenoiserTeacher, Source, Teacher, open_classifier_teacher, open_denoiser
 
@@ -42,7 +42,7 @@ def run(spec: ProbeTeacherSpec, recorder: Recorder, device: torch.device) -> Non
     Raises:
         UserError: for a run of another kind, a block or noise level that the denoiser does not have, or unfit images.
     """
-    trained = denoiser_spec(parse_spec(recorder.input_run(spec.denoiser).spec), spec.denoiser)
+    trained = denoiser_run(parse_spec(recorder.input_run(spec.denoiser).spec), spec.denoiser)
     known = load_split(recorder, trained.data, "train")
     refuse(too_many_learnt_from(spec.train_images, len(known), spec.denoiser))
     training = balanced_part(known, spec.train_images or len(known), spec.seed)

@@ -25,7 +25,7 @@ from difrob.runs.locks import open_locked, remove_locked
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-    from difrob.specs.data_set_fields import DataSetUse
+    from difrob.specs.takes import DataSetUse
 
 VERSION = 1
 RECORD_FILE = "dataset.json"

@@ -90,10 +90,10 @@ class Workspace:
         """Raise UserError when a specification names a data set that there is not, or that is none for what it is to do,
         such as corrupted test images to train on; for asking before a run is queued."""
         from difrob.specs import value_at, walk_fields
-        from difrob.specs.data_set_fields import data_set_use
+        from difrob.specs.takes import data_set_use
 
-        for path, _ in walk_fields(type(spec)):
-            if (use := data_set_use(spec.kind, path)) and (name := value_at(spec, path)):
+        for path, info in walk_fields(type(spec)):
+            if (use := data_set_use(info)) and (name := value_at(spec, path)):
                 self.data_set(name).require_fit_for(use)
 
     def remove_data_set(self, name: str, waiting: Iterable[JobSpec] = ()) -> Path:
@@ -259,13 +259,15 @@ def data_set_users(name: str, summaries: list[RunSummary], waiting: Iterable[Job
 
     A specification needs the set that it names, and those of the runs that it builds on.
     """
-    from difrob.specs import input_runs
-    from difrob.specs.data_set_fields import DATA_SET_FIELDS
+    from difrob.specs import KINDS, input_runs, walk_fields
+    from difrob.specs.takes import data_set_use
 
+    fields = {kind: [path for path, info in walk_fields(spec) if data_set_use(info)] for kind, spec in KINDS.items()}
+    every_field = set().union(*fields.values())  # those of a kind that this difrob does not know may be called alike
     known = {summary.run_id: summary for summary in summaries}
 
     def reads(spec: dict[str, Any], parents: dict[str, str], seen: frozenset[str]) -> bool:
-        if any(_value_in(spec, path) == name for path in DATA_SET_FIELDS):
+        if any(_value_in(spec, path) == name for path in fields.get(str(spec.get("kind")), every_field)):
             return True
         new = [known[run_id] for run_id in parents.values() if run_id in known and run_id not in seen]
         return any(reads(parent.spec, parent.parents, seen | {parent.run_id}) for parent in new)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from difrob.specs.base import Spec, parameter
+from difrob.specs.takes import CLASSIFIER, DENOISER, run_holding
 
 HUANG = "Huang et al. 2026"
 TAUGHT = ("denoiser", "random", "classifier")
@@ -16,21 +17,23 @@ BY_DENOISER = ("denoiser", "random")
 class AlignmentSpec(Spec):
     """Diffusion representation alignment: the student's features, through a small head, predict those of a teacher."""
 
+    folded = True
+
     teacher: Literal["none", "denoiser", "random", "classifier"] = parameter(
         "none", "denoiser: a block of a trained diffusion model. Controls: random, the same architecture with random "
         "weights; classifier, the penultimate features of a trained classifier.", group="Alignment", source=HUANG,
     )  # fmt: skip
     denoiser: str | None = parameter(
         None, "The diffusion model whose features (or, for a random teacher, whose architecture) are taken.",
-        group="Alignment", run_kinds=("train_denoiser", "import_denoiser"), shown_when={"teacher": BY_DENOISER},
+        group="Alignment", takes=run_holding(DENOISER), shown_when={"teacher": BY_DENOISER},
     )  # fmt: skip
     classifier: str | None = parameter(
         None, "The classifier whose features are taken; its best weights.", group="Alignment",
-        run_kinds=("train_classifier",), shown_when={"teacher": ("classifier",)},
+        takes=run_holding(CLASSIFIER), shown_when={"teacher": ("classifier",)},
     )  # fmt: skip
     block: str = parameter(
-        "", "Inner block of the diffusion network, e.g. block2 or middle; empty for the one in the middle of its depth.",
-        group="Alignment", shown_when={"teacher": BY_DENOISER}, max_length=40,
+        "", "Inner block of the diffusion network, e.g. block2 or middle.",
+        group="Alignment", empty_means="the one in the middle of its depth", shown_when={"teacher": BY_DENOISER}, max_length=40,
     )  # fmt: skip
     sigma: float = parameter(
         0.3, "Noise level at which the teacher works; of noise on [0,1] images it would be half of this.",
@@ -63,8 +66,8 @@ class AlignmentSpec(Spec):
         shown_when={"teacher": TAUGHT}, advanced=True, ge=1, le=4,
     )  # fmt: skip
     head_width: int | None = parameter(
-        None, "Width of its hidden layers; empty for twice the width of the teacher's features.", unit="units",
-        group="Alignment", shown_when={"teacher": TAUGHT}, advanced=True, ge=1, le=16384,
+        None, "Width of its hidden layers.", unit="units", group="Alignment",
+        empty_means="twice the width of the teacher's features", shown_when={"teacher": TAUGHT}, advanced=True, ge=1, le=16384,
     )  # fmt: skip
 
     @model_validator(mode="after")

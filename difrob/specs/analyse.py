@@ -10,6 +10,7 @@ from difrob.specs.base import JobSpec, Spec, parameter
 from difrob.specs.evaluate import Split, Weights
 from difrob.specs.parts import AttackSpec
 from difrob.specs.probe_teacher import LinearProbeSpec
+from difrob.specs.takes import CLASSIFIER, DENOISER, run_holding
 
 HUANG = "Huang et al. 2026"
 Analysis = Literal["rank", "dimension", "autoencoder", "alignment", "gradients", "probes", "kernel_alignment"]
@@ -37,30 +38,39 @@ class AutoencoderSpec(Spec):
 class AnalyseSpec(JobSpec):
     """Rank, dimension, sparsity, alignment, sensitivity and likeness of a classifier's penultimate features."""
 
+    noun = "Analysis"
     title = "Analyse features"
     summary = "How many directions a classifier's features use, how sparse, aligned and attackable they are."
 
+    icon = "lens"
+    place = 80
+    job = "difrob.jobs.analyse:run"
+
     kind: Literal["analyse"] = "analyse"
     classifier: str = parameter(
-        ..., "The training run whose averaged weights are analysed.", group="Inputs", run_kinds=("train_classifier",),
+        ..., "The training run whose averaged weights are analysed.", group="Inputs", takes=run_holding(CLASSIFIER),
         min_length=1,
     )  # fmt: skip
     weights: Weights = parameter("best", "Best checkpoint on validation, or the last one.", group="Inputs")
     step: int | None = parameter(
         None, "Weights of the classifier at this step instead, if its run still holds a checkpoint of it; 'difrob runs keep "
-        "--last 20' lets runs to come hold more than two. Empty for the weights above. The second keeps those.",
-        unit="steps", group="Inputs", ge=1, advanced=True,
+        "--last 20' lets runs to come hold more than two. The second keeps the weights above.", unit="steps", group="Inputs",
+        empty_means="the weights above", ge=1, advanced=True,
     )  # fmt: skip
     second: str | None = parameter(
         None, "A second classifier, whose features are compared with those of the first (kernel_alignment).",
-        group="Inputs", run_kinds=("train_classifier",),
+        group="Inputs", takes=run_holding(CLASSIFIER),
     )  # fmt: skip
     denoiser: str | None = parameter(
         None, "A diffusion model, a block of which is probed beside the classifier (probes).", group="Inputs",
-        run_kinds=("train_denoiser", "import_denoiser"),
+        takes=run_holding(DENOISER),
     )  # fmt: skip
     block: str = parameter(
-        "", "Block of the diffusion model; empty for the one in the middle of its depth.", group="Inputs", max_length=40
+        "",
+        "Block of the diffusion model.",
+        group="Inputs",
+        empty_means="the one in the middle of its depth",
+        max_length=40,
     )
     sigma: float = parameter(0.3, "Noise level at which the diffusion model works.", unit="[-1,1] range", group="Inputs",
                              gt=0, le=1000)  # fmt: skip
@@ -71,12 +81,12 @@ class AnalyseSpec(JobSpec):
     )  # fmt: skip
     split: Split = parameter("test", "Images whose features are measured.", group="Data")
     images: int | None = parameter(
-        None, "How many of them, the first ones; empty for all. Rank and errors depend on it.", unit="images", group="Data",
-        ge=10,
+        None, "How many of them, the first ones. Rank and errors depend on it.", unit="images", group="Data",
+        empty_means="all", other_names=("n_images", "num_samples"), ge=10,
     )  # fmt: skip
     train_images: int | None = parameter(
-        None, "How many training images components, dictionaries and probes are learnt from, class-balanced; empty for all "
-        "that the classifier learnt from.", unit="images", group="Data", ge=10,
+        None, "How many training images components, dictionaries and probes are learnt from, class-balanced.", unit="images",
+        group="Data", empty_means="all that the classifier learnt from", ge=10,
     )  # fmt: skip
     attack: AttackSpec = AttackSpec(steps=20)
     autoencoder: AutoencoderSpec = AutoencoderSpec()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from difrob.errors import UserError
 from difrob.specs.base import JobSpec
-from difrob.specs.import_denoiser import ImportDenoiserSpec
+from difrob.specs.kinds import require_facts, require_holding
 from difrob.specs.parts import DataSpec
-from difrob.specs.train_denoiser import TrainDenoiserSpec
+from difrob.specs.takes import DENOISER
 
 
-class HowTrained(Protocol):
-    """How a denoiser was trained, as far as its users must know; a specification of ``train_denoiser`` tells it, too."""
+@runtime_checkable
+class DenoiserRun(Protocol):
+    """What the specification of a run that holds a diffusion model tells, whatever its kind.
+
+    Where it is not a ``train_denoiser`` specification, the state of the run's checkpoints describes the network, as
+    :func:`difrob.diffusion.described.described_denoiser` reads it.
+    """
 
     @property
     def data(self) -> DataSpec:
@@ -21,13 +25,17 @@ class HowTrained(Protocol):
         ...
 
     @property
-    def class_conditional(self) -> bool:
-        """Whether it was told the class."""
-        ...
-
-    @property
     def label_dropout(self) -> float:
         """Share of the classes that it was not told; above 0 it knows the null class."""
+        ...
+
+
+class HowTrained(DenoiserRun, Protocol):
+    """How a denoiser was trained, as far as its users must know; a specification of ``train_denoiser`` tells it, too."""
+
+    @property
+    def class_conditional(self) -> bool:
+        """Whether it was told the class."""
         ...
 
 
@@ -40,15 +48,16 @@ class ImportedTraining:
     label_dropout: float
 
 
-def denoiser_spec(spec: JobSpec, run_id: str) -> TrainDenoiserSpec | ImportDenoiserSpec:
+def as_denoiser_run(spec: JobSpec | None) -> DenoiserRun | None:
+    """The specification of a run that holds a diffusion model; None for any other."""
+    return spec if spec is not None and spec.holds == DENOISER and isinstance(spec, DenoiserRun) else None
+
+
+def denoiser_run(spec: JobSpec, run_id: str) -> DenoiserRun:
     """The specification of a run, which must hold a diffusion model.
 
     Raises:
         UserError: for a run of another kind.
     """
-    if not isinstance(spec, TrainDenoiserSpec | ImportDenoiserSpec):
-        raise UserError(
-            f"run '{run_id}' is of kind '{spec.kind}'; a run of kind 'train_denoiser' is needed here, or one of kind "
-            "'import_denoiser'"
-        )
-    return spec
+    require_holding(spec, run_id, DENOISER)
+    return require_facts(as_denoiser_run(spec), spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from difrob.specs.base import Spec, parameter
+from difrob.specs.takes import CLASSIFIER, data_set_of, run_holding
 
 BRIGLIA = "Briglia et al. 2026"
 SPOILED = ("gaussian", "outliers", "patches")
@@ -13,6 +14,8 @@ REGULARISED = ("equivariance", "invariance")
 
 class CorruptionSpec(Spec):
     """How the training images are spoiled, once and for all, before the model sees them; it is never told."""
+
+    folded = True
 
     kind: Literal["none", "gaussian", "outliers", "patches"] = parameter(
         "none", "gaussian: noise is added. outliers: images of another data set under wrong labels. patches: a square is "
@@ -39,7 +42,7 @@ class CorruptionSpec(Spec):
     )  # fmt: skip
     outliers: str = parameter(
         "", "Data set that outliers are taken from; its images must have the same size.", group="Corruption",
-        shown_when={"kind": ("outliers",)}, max_length=80,
+        takes=data_set_of("images"), shown_when={"kind": ("outliers",)}, max_length=80,
     )  # fmt: skip
     clip: bool = parameter(
         True, "Keep spoiled images in [0,1] and store them as bytes, like real files.", group="Corruption",
@@ -53,6 +56,8 @@ class CorruptionSpec(Spec):
 
 class RegulariserSpec(Spec):
     """Adversarial training of the diffusion model: its noise prediction has to follow a perturbation of the noise."""
+
+    folded = True
 
     constraint: Literal["none", "equivariance", "invariance"] = parameter(
         "none", "equivariance: the predicted noise follows the perturbation. invariance: it stays as it is, the control "
@@ -102,6 +107,8 @@ class RegulariserSpec(Spec):
 class TrajectoryAttackSpec(Spec):
     """An attack on the sampling itself: states on the way are pushed where the noise prediction changes most."""
 
+    folded = True
+
     kappa: float = parameter(
         0.0, "Radius of the attack as a multiple of the largest one of training; 0 for no attack.", group="Sampling attack",
         ge=0, le=100, source=BRIGLIA,
@@ -128,13 +135,15 @@ class SelectionSpec(Spec):
     """Over-generation: more images are drawn than kept. Repeated and remembered ones can be dropped, and a classifier's
     confidence in their label chooses among the others."""
 
+    folded = True
+
     keep_share: float = parameter(
         1.0, "Share of the drawn images that is kept; 1 keeps all, 0.2 draws five times as many.", group="Selection", gt=0,
         le=1, source="Wang et al. 2023, released code: the top 20 % per class",
     )  # fmt: skip
     judge: str | None = parameter(
         None, "The classifier whose probability of the label is the score.", group="Selection",
-        run_kinds=("train_classifier",),
+        takes=run_holding(CLASSIFIER),
     )  # fmt: skip
     duplicates: Literal["keep", "exact", "near"] = parameter(
         "keep", "keep: images are taken as they are drawn. exact: one with the same pixels as an earlier image of the set is "

@@ -8,27 +8,37 @@ from pydantic import model_validator
 
 from difrob.specs.base import JobSpec, parameter
 from difrob.specs.diffusion_parts import SelectionSpec, TrajectoryAttackSpec
+from difrob.specs.takes import DENOISER, LABELLED_IMAGES, run_holding
 
 
 class GenerateSpec(JobSpec):
     """Draw a labelled set; the label of an image is the class it was conditioned on (Wang et al. 2023, section 3)."""
 
+    noun = "Generated set"
     title = "Generate labelled images"
     summary = "Sample a class-balanced labelled set from a trained diffusion model, ready for training."
+
+    icon = "sparkles"
+    place = 20
+    job = "difrob.jobs.generate:run"
+    holds = LABELLED_IMAGES
 
     kind: Literal["generate"] = "generate"
     denoiser: str = parameter(
         ..., "The training run whose averaged weights generate.", group="Inputs",
-        run_kinds=("train_denoiser", "import_denoiser"), min_length=1,
+        takes=run_holding(DENOISER), min_length=1,
     )  # fmt: skip
-    images: int = parameter(5000, "How many images the set shall have.", unit="images", group="Sampling", ge=1)
+    images: int = parameter(
+        5000, "How many images the set shall have.", unit="images", group="Sampling", other_names=("num_samples", "n_images"),
+        ge=1,
+    )  # fmt: skip
     labels: Literal["condition", "judge"] = parameter(
         "condition", "condition: the class that the image was conditioned on. judge: what the classifier "
         "selection.judge says, for models without classes.", group="Sampling", advanced=True,
         source="Wang et al. 2023: conditional models do better than pseudo-labels",
     )  # fmt: skip
     class_weights: tuple[float, ...] = parameter(
-        (), "Shares of the classes, one number each; empty for as many of each.", group="Sampling", advanced=True,
+        (), "Shares of the classes, one number each.", group="Sampling", empty_means="as many of each", advanced=True,
         max_length=10_000,
     )  # fmt: skip
     sampler: Literal["heun", "euler", "ddim", "ddpm", "dpm_solver_2m"] = parameter(
@@ -74,7 +84,7 @@ class GenerateSpec(JobSpec):
     )  # fmt: skip
     guidance_scale: float = parameter(
         1.0, "1: plain conditional sampling. Above 1: classifier-free guidance, which doubles the network calls.",
-        group="Sampling", ge=0, le=20, source="Ho & Salimans 2022, equation 6",
+        group="Sampling", other_names=("cfg",), ge=0, le=20, source="Ho & Salimans 2022, equation 6",
     )  # fmt: skip
     selection: SelectionSpec = SelectionSpec()
     attack: TrajectoryAttackSpec = TrajectoryAttackSpec()
@@ -83,6 +93,7 @@ class GenerateSpec(JobSpec):
         "Images sampled at once; results do not depend on it.",
         unit="images",
         group="Sampling",
+        other_names=("bs",),
         ge=1,
         advanced=True,
     )

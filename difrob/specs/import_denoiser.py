@@ -6,6 +6,7 @@ from typing import Literal
 
 from difrob.specs.base import JobSpec, parameter
 from difrob.specs.parts import DataSpec
+from difrob.specs.takes import DENOISER, data_set_of, path_of
 
 UNLESS_EDM = ("auto", "diffusers", "improved_diffusion")
 
@@ -15,22 +16,30 @@ class LearntDataSpec(DataSpec):
 
     dataset: str = parameter(
         ..., "What the model was trained on, as a data set of this workspace: its copies and distances are looked for there. "
-        "Image size and number of classes must fit.", group="Data", max_length=64,
+        "Image size and number of classes must fit.", group="Data", takes=data_set_of("images"), condition="data set",
+        max_length=64,
     )  # fmt: skip
 
 
 class ImportDenoiserSpec(JobSpec):
     """Read a diffusion model from files of this machine; nothing in them is executed."""
 
+    noun = "Imported model"
     title = "Import a diffusion model"
     summary = (
         "A model trained elsewhere (diffusers, improved-diffusion, EDM) becomes a run to generate and certify with."
     )
 
+    icon = "network"
+    place = 100
+    job = "difrob.jobs.import_denoiser:run"
+    holds = DENOISER
+
     kind: Literal["import_denoiser"] = "import_denoiser"
     path: str = parameter(
         ..., "A folder of diffusers, or a file with the state dictionary of improved-diffusion, guided-diffusion or EDM (.pt, "
-        ".safetensors), or a snapshot of EDM (.pkl). Nothing is downloaded.", group="Inputs", min_length=1, max_length=4096,
+        ".safetensors), or a snapshot of EDM (.pkl). Nothing is downloaded.", group="Inputs",
+        takes=path_of(".pt", ".pth", ".pkl", ".safetensors"), min_length=1, max_length=4096,
     )  # fmt: skip
     format: Literal["auto", "diffusers", "improved_diffusion", "edm"] = parameter(
         "auto", "Where the model comes from; auto looks.", group="Inputs", advanced=True,
@@ -64,9 +73,9 @@ class ImportDenoiserSpec(JobSpec):
         ge=1, le=1024, source="Nichol & Dhariwal 2021, section 3",
     )  # fmt: skip
     head_width: int | None = parameter(
-        None, "Channels of an attention head, where wider layers have more heads; empty for a fixed number of heads.",
-        unit="channels", group="Model", advanced=True, shown_when={"format": ("auto", "improved_diffusion")}, ge=1,
-        source="Dhariwal & Nichol 2021, section 3.1: 64",
+        None, "Channels of an attention head, where wider layers have more heads.", unit="channels",
+        group="Model", empty_means="a fixed number of heads", advanced=True, ge=1,
+        shown_when={"format": ("auto", "improved_diffusion")}, source="Dhariwal & Nichol 2021, section 3.1: 64",
     )  # fmt: skip
     sigma_data: float = parameter(
         0.5, "Standard deviation of the data in its preconditioning; a snapshot tells it itself.", unit="[-1,1] range",

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from difrob.specs.base import JobSpec, parameter
 from difrob.specs.evaluate import Split, Weights
-from difrob.specs.parts import LABELLED_SETS
+from difrob.specs.takes import CLASSIFIER, LABELLED_IMAGES, data_set_of, path_of, run_holding
 
 ExtractorName = Literal["pixels", "pca", "classifier", "inception"]
 MeasureName = Literal[
@@ -19,17 +19,22 @@ MeasureName = Literal[
 class MeasureSpec(JobSpec):
     """Distances, overlap, memorisation and label agreement of a set that was generated here, or elsewhere and imported."""
 
+    noun = "Measurement"
     title = "Measure a generated set"
     summary = "Fréchet and kernel distance, precision and recall, memorised and repeated images, agreement of labels."
+
+    icon = "results"
+    place = 60
+    job = "difrob.jobs.measure:run"
 
     kind: Literal["measure"] = "measure"
     generated: str = parameter(
         ..., "The set that is measured: a generated one, or an imported one together with 'dataset'.", group="Inputs",
-        run_kinds=LABELLED_SETS, min_length=1,
+        takes=run_holding(LABELLED_IMAGES), min_length=1,
     )  # fmt: skip
     classifier: str | None = parameter(
         None, "A classifier, for its features or for the agreement of labels. For labels it must not have learnt from the set.",
-        group="Inputs", run_kinds=("train_classifier",),
+        group="Inputs", takes=run_holding(CLASSIFIER),
     )  # fmt: skip
     weights: Weights = parameter("best", "The classifier's best checkpoint on validation, or the last one.",
                                  group="Inputs", advanced=True)  # fmt: skip
@@ -38,12 +43,13 @@ class MeasureSpec(JobSpec):
         "What is measured. label_agreement needs a classifier.", group="Measures", min_length=1, max_length=7,
     )  # fmt: skip
     images: int | None = parameter(
-        None, "How many images of the set, the first ones; empty for all. Distances depend on it.",
-        unit="images", group="Data", ge=1,
+        None, "How many images of the set, the first ones. Distances depend on it.", unit="images", group="Data",
+        empty_means="all", other_names=("n_images", "num_samples"), ge=1,
     )  # fmt: skip
     dataset: str | None = parameter(
         None, "Data set of the real images that an imported set is measured against: what its generator learnt from, as far as "
-        "you know. Empty for the one of the denoiser that drew a generated set.", group="Data", max_length=64,
+        "you know.", group="Data", takes=data_set_of("images"),
+        empty_means="the one of the denoiser that drew a generated set", max_length=64,
     )  # fmt: skip
     reference: Split = parameter(
         "test", "Real images that distances and overlap are measured against; train: those that the denoiser learnt from, "
@@ -52,9 +58,10 @@ class MeasureSpec(JobSpec):
     )  # fmt: skip
     reference_images: int | None = parameter(
         None,
-        "How many of them, class-balanced; empty for all. Distances depend on it.",
+        "How many of them, class-balanced. Distances depend on it.",
         unit="images",
         group="Data",
+        empty_means="all",
         ge=2,
     )
     held_out: Literal["test", "validation"] = parameter(
@@ -71,7 +78,8 @@ class MeasureSpec(JobSpec):
         None, "File with the weights of the Inception network of 2015-12-05, .pth, .pt or .safetensors, as published by "
         "pytorch-fid: pt_inception-2015-12-05-6726825d.pth. It is read from here and never fetched; its SHA-256 stands "
         "with every number.",
-        group="Features", shown_when={"extractor": ("inception",)}, min_length=1, max_length=4096,
+        group="Features", takes=path_of(".pth", ".pt", ".safetensors"),
+        shown_when={"extractor": ("inception",)}, min_length=1, max_length=4096,
         source="Heusel et al. 2017",
     )  # fmt: skip
     components: int = parameter(
@@ -88,7 +96,7 @@ class MeasureSpec(JobSpec):
     )  # fmt: skip
     near_copy: float = parameter(
         0.05, "Root mean square difference of the pixels up to which an image counts as a copy of another.",
-        unit="[0,1] intensity", group="Measures", ge=0, le=1,
+        unit="[0,1] intensity", group="Measures", condition="difference of near copies", ge=0, le=1,
     )  # fmt: skip
     batch_size: int = parameter(
         500,

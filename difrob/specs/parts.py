@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
 from difrob.specs.base import Spec, parameter
+from difrob.specs.takes import data_set_of
 
 Norm = Literal["linf", "l2"]
 
@@ -22,13 +23,16 @@ class DataSpec(Spec):
         "'digits' (1,797 real 8x8 scans that ship with scikit-learn, split 1,000 / 197 / 600), or the name of a data set "
         "that 'difrob data add' has registered in the workspace.",
         group="Data",
+        takes=data_set_of("images"),
+        condition="data set",
         max_length=64,
     )
     train_size: int | None = parameter(
         None,
-        "Use only this many training images, class-balanced; empty for all. The same subset for the same subset seed.",
+        "Use only this many training images, class-balanced. The same subset for the same subset seed.",
         unit="images",
         group="Data",
+        empty_means="all",
         ge=10,
     )
     subset_seed: int = parameter(
@@ -54,15 +58,18 @@ class AttackSpec(Spec):
         "(128/255) on these.",
         unit="[0,1] intensity",
         group="Attack",
+        other_names=("epsilon",),
         ge=0,
         le=64,
     )
     steps: int = parameter(10, "Gradient steps per restart.", unit="steps", group="Attack", ge=1, le=10_000)
     step_size: float | None = parameter(
         None,
-        "Step length; empty for eps/4 (linf) or 2.5 eps/steps (l2).",
+        "Step length.",
         unit="[0,1] intensity",
         group="Attack",
+        empty_means="eps/4 (linf) or 2.5 eps/steps (l2)",
+        other_names=("eps_step",),
         advanced=True,
         gt=0,
         le=64,
@@ -95,9 +102,11 @@ class AttackSpec(Spec):
 class MemorySpec(Spec):
     """How a training step is cut when the device is too small for a whole batch."""
 
+    folded = True
+
     micro_batch: int | None = parameter(
-        None, "Images that go through the network at once; the gradients of a batch are added up. Empty: the whole batch.",
-        unit="images", group="Memory", advanced=True, ge=1,
+        None, "Images that go through the network at once; the gradients of a batch are added up.",
+        unit="images", group="Memory", empty_means="the whole batch", advanced=True, ge=1,
     )  # fmt: skip
     shrink: bool = parameter(
         True, "When memory runs out, go on with half as many images at once instead of failing; the log says so.",
@@ -105,12 +114,10 @@ class MemorySpec(Spec):
     )  # fmt: skip
 
 
-# The kinds of run that hold labelled images.
-LABELLED_SETS = ("generate", "import_images")
-
-
 class ComputeSpec(Spec):
     """How the device computes; what a device cannot do is left out with a note in the log."""
+
+    folded = True
 
     precision: Literal["float32", "bfloat16"] = parameter(
         "float32", "bfloat16: networks compute in half the width where that is safe (autocast); faster on recent GPUs.",
@@ -135,3 +142,13 @@ class ComputeSpec(Spec):
                 f"batch_size = {batch_size} cannot be shared by compute.devices = {self.devices}; make the batch at least "
                 "as large"
             )
+
+
+# What the fields of an attack are called where results depend on it.
+MEASURING_ATTACK: dict[str, dict[str, Any]] = {
+    "norm": {"condition": "norm"},
+    "eps": {"condition": "eps"},
+    "steps": {"condition": "attack steps"},
+    "step_size": {"condition": "step size"},
+    "random_start": {"condition": "random start"},
+}

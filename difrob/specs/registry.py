@@ -1,4 +1,4 @@
-"""The table of job kinds, and reading a specification from JSON, from overrides, or from an old record."""
+"""Reading a specification from JSON, from overrides, or from an old record."""
 
 from __future__ import annotations
 
@@ -9,36 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from difrob.errors import UserError
-from difrob.specs.analyse import AnalyseSpec
-from difrob.specs.base import JobSpec, Spec, default_at, walk_fields
-from difrob.specs.certify import CertifySpec
-from difrob.specs.evaluate import EvaluateSpec
-from difrob.specs.generate import GenerateSpec
-from difrob.specs.import_denoiser import ImportDenoiserSpec
-from difrob.specs.import_images import ImportImagesSpec
-from difrob.specs.measure import MeasureSpec
-from difrob.specs.probe_teacher import ProbeTeacherSpec
-from difrob.specs.train_classifier import TrainClassifierSpec
-from difrob.specs.train_denoiser import TrainDenoiserSpec
+from difrob.specs.base import JobSpec, Spec, default_at, face_of, kind_of, walk_fields
+from difrob.specs.kinds import KINDS
 from difrob.specs.typed_values import typed_value
 from difrob.specs.words.near_names import ALIKE
 from difrob.specs.words.rule_words import rule_words
-
-KINDS: dict[str, type[JobSpec]] = {
-    spec.model_fields["kind"].default: spec
-    for spec in (
-        TrainDenoiserSpec,
-        GenerateSpec,
-        TrainClassifierSpec,
-        EvaluateSpec,
-        CertifySpec,
-        MeasureSpec,
-        ProbeTeacherSpec,
-        AnalyseSpec,
-        ImportImagesSpec,
-        ImportDenoiserSpec,
-    )
-}
 
 
 def spec_class(kind: str) -> type[JobSpec]:
@@ -50,7 +25,8 @@ def spec_class(kind: str) -> type[JobSpec]:
     try:
         return KINDS[kind]
     except KeyError:
-        raise UserError(f"unknown job kind '{kind}'; known kinds: {', '.join(KINDS)}") from None
+        left_out = next((f"; {each.problem}" for each in KINDS.outside if each.kind == kind), "")
+        raise UserError(f"unknown job kind '{kind}'; known kinds: {', '.join(KINDS)}{left_out}") from None
 
 
 def parse_spec(values: dict[str, Any]) -> JobSpec:
@@ -80,14 +56,14 @@ def parse_spec(values: dict[str, Any]) -> JobSpec:
 def explain(error: ValidationError, spec: type[JobSpec]) -> str:
     """Turn a validation error into sentences that name the field, the value and the rule."""
     known = [path for path, _ in walk_fields(spec)]
-    kind = spec.model_fields["kind"].default
+    kind = kind_of(spec)
     sentences = []
     errors = error.errors()
     wrong_members = {item["loc"][:-1] for item in errors}
     for item in errors:
         path = ".".join(str(part) for part in item["loc"]) or kind
         if item["type"] == "extra_forbidden":
-            sentences.append(f"unknown field '{path}'{_suggestion(path, known, kind)}")
+            sentences.append(f"unknown field '{path}'{_suggestion(path, spec)}")
         elif item["type"] == "missing":
             inside = [name for name in known if name.startswith(f"{path}.") and default_at(spec, name) is ...]
             sentences += [f"'{name}' must be given" for name in inside or [path]]
@@ -111,7 +87,7 @@ def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[Job
     Raises:
         UserError: for a malformed override or an unknown field, with the nearest known name.
     """
-    known, kind = dict(walk_fields(spec)), spec.model_fields["kind"].default
+    known = dict(walk_fields(spec))
     result: dict[str, Any] = json.loads(json.dumps(values))
     for override in overrides:
         path, equals, text = override.partition("=")
@@ -119,7 +95,7 @@ def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[Job
         if not equals:
             raise UserError(f"'{override}' is not of the form field=value")
         if path not in known:
-            raise UserError(f"unknown field '{path}'{_suggestion(path, list(known), kind)}")
+            raise UserError(f"unknown field '{path}'{_suggestion(path, spec)}")
         *groups, leaf = path.split(".")
         place = result
         for group in groups:
@@ -130,23 +106,16 @@ def apply_overrides(values: dict[str, Any], overrides: list[str], spec: type[Job
     return result
 
 
-# What other tools call these fields.
-_OTHER_NAMES = {
-    "epochs": "steps", "iterations": "steps", "lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size",
-    "epsilon": "eps", "eps_step": "step_size", "ema": "averaging_decay", "num_samples": "images", "cfg": "guidance_scale",
-    "n_images": "images",
-}  # fmt: skip
-
-
-def _suggestion(path: str, known: list[str], kind: str) -> str:
+def _suggestion(path: str, spec: type[JobSpec]) -> str:
     """The field that was probably meant: under another tool's name, begun, or misspelt; else where all of them are told."""
+    fields = dict(walk_fields(spec))
     leaf = path.rsplit(".", 1)[-1].lower()
-    meant = _OTHER_NAMES.get(leaf, leaf)
-    by_leaf = {name.rsplit(".", 1)[-1]: name for name in reversed(known)} | {name: name for name in known}
-    members = [name for name in known if name.startswith(f"{path}.")]
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in reversed(fields)} | {name: name for name in fields}
+    elsewhere = {other: name for name in reversed(fields) for other in face_of(fields[name]).get("other_names", ())}
+    members = [name for name in fields if name.startswith(f"{path}.")]
     if members:
         return f"; it is a group of fields: {', '.join(members)}"
-    near = [name for name in (path, meant) if name in by_leaf]
+    near = [name for name in (path, elsewhere.get(leaf, leaf)) if name in by_leaf]
     near = near or [name for name in by_leaf if len(leaf) > 2 and name.startswith(leaf)]
     near = near or difflib.get_close_matches(path, by_leaf, n=1, cutoff=ALIKE)
     near = near or difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=ALIKE)
@@ -154,4 +123,4 @@ def _suggestion(path: str, known: list[str], kind: str) -> str:
         return f"; did you mean '{by_leaf[near[0]]}'?"
     similar = list(dict.fromkeys(by_leaf[name] for name in difflib.get_close_matches(leaf, by_leaf, n=3, cutoff=0.5)))
     nearby = f"; the nearest are {', '.join(similar)}" if similar else ""
-    return f"{nearby}; 'difrob run {kind} --fields' lists all of them"
+    return f"{nearby}; 'difrob run {kind_of(spec)} --fields' lists all of them"

@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import model_validator
 
 from difrob.specs.alignment_parts import AlignmentSpec
-from difrob.specs.base import JobSpec, Spec, parameter
-from difrob.specs.parts import LABELLED_SETS, AttackSpec, ComputeSpec, DataSpec, MemorySpec
+from difrob.specs.base import JobSpec, Spec, parameter, part
+from difrob.specs.parts import AttackSpec, ComputeSpec, DataSpec, MemorySpec
+from difrob.specs.takes import CLASSIFIER, LABELLED_IMAGES, run_holding
 
 WANG = "Wang et al. 2023"
 ADVERSARIAL = ("trades", "pgd_at", "mart", "score")
@@ -88,6 +89,8 @@ class ClassifierNetworkSpec(Spec):
 class AugmentationSpec(Spec):
     """How the images of a batch are varied, real and generated ones alike."""
 
+    folded = True
+
     padding: int = parameter(
         0, "Shift images by up to this many pixels each way, with black coming in.", unit="pixels", group="Augmentation",
         ge=0, le=512, source=f"{WANG}: 4 on CIFAR",
@@ -113,31 +116,40 @@ class AugmentationSpec(Spec):
 class TrainClassifierSpec(JobSpec):
     """Adversarial training with the real / generated mixing of Wang et al. 2023."""
 
+    noun = "Classifier"
     title = "Train a robust classifier"
     summary = (
         "TRADES, PGD-AT, MART or SCORE on real images or a mixture with generated ones; weight averaging, alignment."
     )
 
+    icon = "shield"
+    place = 30
+    job = "difrob.jobs.train_classifier:run"
+    holds = CLASSIFIER
+    trains = True
+    input_checks = ("difrob.inputs.training_notes",)
+
     kind: Literal["train_classifier"] = "train_classifier"
     data: DataSpec = DataSpec()
     generated: str | None = parameter(
         None,
-        "A generated set to mix in; empty to train on real images only.",
+        "A generated set to mix in.",
         group="Inputs",
-        run_kinds=LABELLED_SETS,
+        takes=run_holding(LABELLED_IMAGES),
+        empty_means="real images only",
     )
     generated_2: str | None = parameter(
         None,
         "A second generated set, pooled with the first.",
         group="Inputs",
-        run_kinds=LABELLED_SETS,
+        takes=run_holding(LABELLED_IMAGES),
         advanced=True,
     )
     generated_3: str | None = parameter(
         None,
         "A third generated set, pooled with the others.",
         group="Inputs",
-        run_kinds=LABELLED_SETS,
+        takes=run_holding(LABELLED_IMAGES),
         advanced=True,
     )
     generated_fraction: float = parameter(
@@ -180,12 +192,15 @@ class TrainClassifierSpec(JobSpec):
         "running: as in evaluation.", group="Objective", shown_when={"objective": ADVERSARIAL}, advanced=True,
         source=f"{WANG}, released code: batch; Zhang et al. 2019, released code: running",
     )  # fmt: skip
-    attack: AttackSpec = AttackSpec()
+    attack: AttackSpec = part(  # that of validation is in the same ball, with steps of its own
+        AttackSpec(), norm={"condition": "norm"}, eps={"condition": "eps"}, step_size={"condition": "attack step size"},
+        random_start={"condition": "random start of the attack"},
+    )  # fmt: skip
 
     steps: int = parameter(600, "Optimiser steps; the budget that arms of a comparison share.", unit="steps",
-                           group="Optimiser", ge=1)  # fmt: skip
+                           group="Optimiser", other_names=("epochs", "iterations"), ge=1)  # fmt: skip
     batch_size: int = parameter(
-        96, "Images per step, real and generated together.", unit="images", group="Optimiser", ge=2
+        96, "Images per step, real and generated together.", unit="images", group="Optimiser", other_names=("bs",), ge=2
     )
     optimiser: Literal["sgd", "adamw"] = parameter(
         "sgd", "sgd: with Nesterov momentum, usual for convolutional networks. adamw: Adam with decoupled weight decay, usual "
@@ -193,7 +208,8 @@ class TrainClassifierSpec(JobSpec):
         source=f"{WANG}: SGD; Loshchilov & Hutter 2019, algorithm 2",
     )  # fmt: skip
     learning_rate: float = parameter(
-        0.2, "Peak learning rate. 0.2 is for sgd; adamw takes about 0.001.", group="Optimiser", gt=0, le=10,
+        0.2, "Peak learning rate. 0.2 is for sgd; adamw takes about 0.001.", group="Optimiser", other_names=("lr",), gt=0,
+        le=10,
         source=f"{WANG}: 0.2; Touvron et al. 2021, table 9: 0.0005 for AdamW at 512 images per step",
     )  # fmt: skip
     schedule: Literal["cosine", "one_cycle"] = parameter(
@@ -217,7 +233,7 @@ class TrainClassifierSpec(JobSpec):
     weight_decay: float = parameter(
         5e-4, "sgd: added to the gradients of all but normalisation parameters. adamw: decoupled from the gradient, times the "
         "learning rate, and of the weights of linear layers and convolutions alone: biases, norms, class token and "
-        "positions are spared.", group="Optimiser", ge=0, advanced=True,
+        "positions are spared.", group="Optimiser", other_names=("wd",), ge=0, advanced=True,
         source=f"{WANG}; Touvron et al. 2021, table 9: 0.05 for AdamW",
     )  # fmt: skip
     warmup_fraction: float = parameter(
@@ -225,11 +241,11 @@ class TrainClassifierSpec(JobSpec):
         group="Optimiser", ge=0, lt=1, advanced=True, source=f"{WANG}: one-cycle with 2.5 % warm-up",
     )  # fmt: skip
     gradient_clip: float | None = parameter(
-        None, "Largest gradient norm; empty for no clipping.", group="Optimiser", gt=0, advanced=True
+        None, "Largest gradient norm.", group="Optimiser", empty_means="no clipping", gt=0, advanced=True
     )
     averaging_decay: float = parameter(
-        0.995, "Decay of the weight average that is evaluated and kept.", group="Optimiser", ge=0, lt=1, advanced=True,
-        source="Gowal et al. 2020, section 4.4",
+        0.995, "Decay of the weight average that is evaluated and kept.", group="Optimiser", other_names=("ema",), ge=0, lt=1,
+        advanced=True, source="Gowal et al. 2020, section 4.4",
     )  # fmt: skip
 
     compute: ComputeSpec = ComputeSpec()
@@ -255,11 +271,12 @@ class TrainClassifierSpec(JobSpec):
     )  # fmt: skip
     validation_attack_steps: int = parameter(
         40, "Steps of the margin-loss PGD that chooses the best checkpoint.", unit="steps", group="Recording", ge=1,
-        advanced=True, source=f"{WANG}: PGD-40 with the margin loss on held-out training images",
+        condition="validation attack steps", advanced=True,
+        source=f"{WANG}: PGD-40 with the margin loss on held-out training images",
     )  # fmt: skip
     patience: int | None = parameter(
-        None, "Stop when the validation robust accuracy has not risen for this many measurements; empty to run all steps.",
-        unit="measurements", group="Recording", ge=1, advanced=True,
+        None, "Stop when the validation robust accuracy has not risen for this many measurements.", unit="measurements",
+        group="Recording", empty_means="all steps are run", ge=1, advanced=True,
     )  # fmt: skip
     log_every: int = parameter(5, "Steps between points of the loss curves.", unit="steps", group="Recording", ge=1)
     checkpoint_every: int = parameter(200, "Steps between checkpoints.", unit="steps", group="Recording", ge=1)

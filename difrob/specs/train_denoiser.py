@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from difrob.specs.base import JobSpec, Spec, parameter
+from difrob.specs.base import JobSpec, Spec, parameter, part
 from difrob.specs.diffusion_parts import CorruptionSpec, RegulariserSpec
 from difrob.specs.parts import ComputeSpec, DataSpec, MemorySpec
+from difrob.specs.takes import DENOISER, data_set_of
 
 
 class DenoiserNetworkSpec(Spec):
@@ -83,13 +84,20 @@ class DenoiserNetworkSpec(Spec):
 class TrainDenoiserSpec(JobSpec):
     """Train a diffusion model on labelled images with the EDM objective."""
 
+    noun = "Diffusion model"
     title = "Train a diffusion model"
     summary = (
         "EDM or DDPM, plain or adversarially regularised, for generating labelled images and for denoised smoothing."
     )
 
+    icon = "waves"
+    place = 10
+    job = "difrob.jobs.train_denoiser:run"
+    holds = DENOISER
+    trains = True
+
     kind: Literal["train_denoiser"] = "train_denoiser"
-    data: DataSpec = DataSpec()
+    data: DataSpec = part(DataSpec(), dataset={"takes": data_set_of("images or points")})
     corruption: CorruptionSpec = CorruptionSpec()
     network: DenoiserNetworkSpec = DenoiserNetworkSpec()
 
@@ -143,12 +151,14 @@ class TrainDenoiserSpec(JobSpec):
         "Optimiser steps. Too many of them memorise a small training set: watch validation/loss and memorised_share.",
         unit="steps",
         group="Optimiser",
+        other_names=("epochs", "iterations"),
         ge=1,
     )
-    batch_size: int = parameter(128, "Images per step.", unit="images", group="Optimiser", ge=1)
+    batch_size: int = parameter(128, "Images per step.", unit="images", group="Optimiser", other_names=("bs",), ge=1)
     learning_rate: float = parameter(
-        1e-3, "Peak learning rate of Adam.", group="Optimiser", gt=0, le=1, source="Karras et al. 2022, table 7"
-    )
+        1e-3, "Peak learning rate of Adam.", group="Optimiser", other_names=("lr",), gt=0, le=1,
+        source="Karras et al. 2022, table 7",
+    )  # fmt: skip
     rampup_steps: int = parameter(
         100, "Steps of linear learning-rate ramp-up.", unit="steps", group="Optimiser", ge=0, advanced=True
     )
@@ -159,10 +169,10 @@ class TrainDenoiserSpec(JobSpec):
         advanced=True,
     )
     gradient_clip: float | None = parameter(
-        1.0, "Largest gradient norm; empty for no clipping.", group="Optimiser", gt=0, advanced=True
+        1.0, "Largest gradient norm.", group="Optimiser", empty_means="no clipping", gt=0, advanced=True
     )
     ema_halflife_images: float = parameter(
-        20_000, "Half-life of the weight average.", unit="images", group="Optimiser", gt=0,
+        20_000, "Half-life of the weight average.", unit="images", group="Optimiser", other_names=("ema",), gt=0,
         source="Karras et al. 2022, appendix F.2", advanced=True,
     )  # fmt: skip
     ema_rampup_ratio: float = parameter(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from difrob.errors import UserError
 from difrob.nets.classifiers import Classifier, build_classifier
 from difrob.nets.storage import load_weights, part_of, unpack
 from difrob.runs.interface import InputRun
-from difrob.specs import TrainClassifierSpec, parse_spec
+from difrob.specs import parse_spec
+from difrob.specs.classifier_runs import ClassifierRun, classifier_run
 
 
-def load_classifier(
-    input_run: InputRun, which: str | int, device: torch.device
-) -> tuple[Classifier, TrainClassifierSpec]:
-    """The averaged weights of a ``train_classifier`` run, in evaluation mode and without gradients.
+def load_classifier(input_run: InputRun, which: str | int, device: torch.device) -> tuple[Classifier, ClassifierRun]:
+    """The averaged weights of a run that holds a classifier, in evaluation mode and without gradients.
 
     Args:
         input_run: the run.
@@ -24,11 +22,7 @@ def load_classifier(
     Raises:
         UserError: when the run is of another kind, has no such checkpoint, or its weights do not fit its specification.
     """
-    spec = parse_spec(input_run.spec)
-    if not isinstance(spec, TrainClassifierSpec):
-        raise UserError(
-            f"run '{input_run.run_id}' is of kind '{spec.kind}'; a run of kind 'train_classifier' is needed here"
-        )
+    spec = classifier_run(parse_spec(input_run.spec), input_run.run_id)
     checkpoint = input_run.checkpoint(which)
     channels, height, width = checkpoint.state["image_shape"]
     classifier = build_classifier(spec.network, (channels, height, width), checkpoint.state["num_classes"])

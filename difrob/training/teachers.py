@@ -89,7 +89,7 @@ def open_denoiser(
 
     Args:
         recorder: opens the run and notes it as a parent.
-        run_id: a ``train_denoiser`` run.
+        run_id: a run that holds a diffusion model.
         source: its averaged weights, or random ones.
         image_shape: (C, H, W) of the images it is to see.
         seed: from which random weights are drawn.
@@ -126,7 +126,7 @@ def randomise(network: DenoiserNetwork, seed: int) -> None:
 def open_classifier_teacher(
     recorder: Recorder, run_id: str, image_shape: tuple[int, int, int], device: torch.device
 ) -> ClassifierTeacher:
-    """The best weights of a ``train_classifier`` run as a teacher.
+    """The best weights of a run that holds a classifier as a teacher.
 
     Raises:
         UserError: for other images, naming both sizes.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import traceback
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from difrob.specs import JobSpec, devices_of
 from difrob.words import plural
 from difrob.worker.company import Company, broke_off, own_devices
 from difrob.worker.failures import explain_failure
+from difrob.worker.job_function import job_function
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ def execute(
     before = _earlier_facts(workspace, run_id) if resume else {}
     devices = own_devices(device, devices_of(spec))
     torch_device = prepare_torch(devices[0], before.get("threads"))
-    job = importlib.import_module(f"difrob.jobs.{spec.kind}").run
+    job = job_function(spec)
     recorder = RunRecorder(
         workspace, run_id, spec, device=describe_device(torch_device, len(devices)), control=control, resume=resume,
         on_progress=on_progress, created=created, facts=_facts(torch_device),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from difrob.runs import Workspace
 from difrob.specs import parse_spec
 from difrob.worker.company import LEADER_GONE, ORDERS, PEER_GONE, broke_off, join, leave
 from difrob.worker.failures import explain_failure
+from difrob.worker.job_function import job_function
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def _follow(arguments: argparse.Namespace, order: dict[str, Any]) -> None:
         Workspace(arguments.workspace), arguments.run_id, order["resumed_at"], lambda: ORDERS[ranks.told(0)]
     )
     with contextlib.suppress(Stopped):
-        importlib.import_module(f"difrob.jobs.{spec.kind}").run(spec, recorder, device)
+        job_function(spec)(spec, recorder, device)
     leave()
 
 

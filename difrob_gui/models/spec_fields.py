@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
-from difrob.specs import JobSpec, default_at, face_of, parse_spec, spec_class, walk_fields
-from difrob.specs.data_set_fields import DataSetUse, data_set_use
-from difrob.specs.words.field_words import limits_of, show
+from difrob.specs import JobSpec, default_at, face_of, parse_spec, run_kinds, spec_class, walk_fields
+from difrob.specs.takes import DataSetUse, data_set_use, takes_path
+from difrob.specs.words.field_words import limits_of, meaning_of, show
 from difrob.specs.words.rule_words import rule_words
 
 MISSING = "must be given"
-HEADER_FIELDS = ("kind", "version", "name", "seed")
+HEADER_FIELDS = tuple(JobSpec.model_fields)  # they stand above the form, for all kinds alike
 
 
 class Shape(Enum):
@@ -41,7 +41,7 @@ class Shape(Enum):
 @dataclass(frozen=True)
 class Field:
     """One field of a form. ``default`` is plain data; for a field that must be given it is None. ``takes_data_of`` says
-    which data sets a field takes that names one."""
+    which data sets a field takes that names one; ``names_files`` is true for one that names files and folders."""
 
     path: str
     label: str
@@ -60,21 +60,22 @@ class Field:
     limits: str = ""
     empty_means: str = ""
     takes_data_of: DataSetUse | None = None
+    names_files: bool = False
 
     @property
     def is_input(self) -> bool:
-        """Whether a job reads what this names before anything else."""
-        return bool(self.run_kinds) and (self.required or self.group == "Inputs")
+        """Whether a job reads what this names before anything else, whatever is chosen in its parts."""
+        return bool(self.run_kinds) and (self.required or "." not in self.path)
 
     @property
     def takes_paths(self) -> bool:
         """Whether its texts are paths of files and folders."""
-        return self.shape is Shape.TEXTS and self.path.rsplit(".", 1)[-1].endswith("paths")
+        return self.names_files and self.shape is Shape.TEXTS
 
     @property
     def takes_path(self) -> bool:
         """Whether its text is the path of a file or folder."""
-        return self.shape is Shape.TEXT and self.path.rsplit(".", 1)[-1].endswith("path")
+        return self.names_files and self.shape is Shape.TEXT
 
     def tooltip(self) -> str:
         """Help, range, default and source, one per line."""
@@ -179,39 +180,40 @@ def _problem(item: Mapping[str, Any], paths: list[str]) -> Problem:
     return Problem(min(named)[1] if named else "", message)
 
 
-_EMPTY_LISTS = (Shape.INTEGERS, Shape.NUMBERS, Shape.TEXTS)
+_LISTS = (Shape.INTEGERS, Shape.NUMBERS, Shape.TEXTS)
 
 
 def _field(path: str, info: FieldInfo, spec: type[JobSpec]) -> Field:
     face = face_of(info)
     shape, optional, choices = _shape(info.annotation)
-    use = data_set_use(str(spec.model_fields["kind"].default), path)
+    use, kinds = data_set_use(info), run_kinds(info)
     if use is not None:
         shape = Shape.DATA_SET
     prefix = path.rpartition(".")[0]
     siblings = {
         f"{prefix}.{name}" if prefix else name: list(values) for name, values in (face.get("shown_when") or {}).items()
     }
-    help_text = info.description or ""
     default = default_at(spec, path)
+    empty_means = face.get("empty_means") or ("not set" if optional or shape in _LISTS else "")
     return Field(
         path=path,
         label=_label(path),
-        shape=Shape.RUN if face.get("run_kinds") else shape,
+        shape=Shape.RUN if kinds else shape,
         optional=optional,
         required=default is ...,
         default=None if default is ... else plain(default),
-        help=help_text,
+        help=meaning_of(info),
         unit=str(face.get("unit", "")),
         source=str(face.get("source", "")),
         group=str(face.get("group", "")),
         advanced=bool(face.get("advanced")),
         choices=choices,
-        run_kinds=tuple(face.get("run_kinds") or ()),
+        run_kinds=kinds,
         shown_when=siblings,
         limits=limits_of(info),
         takes_data_of=use,
-        empty_means=_empty_means(help_text) if optional or shape in _EMPTY_LISTS else "",
+        names_files=takes_path(info),
+        empty_means=f"empty = {empty_means}" if empty_means else "",
     )
 
 
@@ -234,9 +236,3 @@ def _shape(annotation: Any) -> tuple[Shape, bool, tuple[str, ...]]:
 def _label(path: str) -> str:
     leaf = path.rsplit(".", 1)[-1].replace("_", " ")
     return leaf if len(leaf) <= 3 else leaf[0].upper() + leaf[1:]
-
-
-def _empty_means(help_text: str) -> str:
-    """``... empty for all.`` or ``Empty: all.`` as ``empty = all``."""
-    found = re.search(r"\b(?:empty (?:for|to|=|means)|Empty:) ([^.;,]+)", help_text)
-    return f"empty = {found.group(1).strip()}" if found else "empty = not set"

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from difrob.comparison import unlike_conditions, warning_text
 from difrob.runs import FeedUpdate, RunSummary
+from difrob.specs import trains
 from difrob.words import plural
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.compared_runs import ComparedRunsModel
@@ -212,7 +213,7 @@ class ComparePage(QWidget):
         summaries = self._summaries()
         if self._tab_chosen or not summaries:
             return
-        measures = all(not summary.kind.startswith("train_") for summary in summaries)
+        measures = not any(trains(summary.kind) for summary in summaries)
         has_curves = any(model.data.curves for model in self._models.values())
         has_metrics = bool(self.metrics.chosen_metric)
         if has_curves and (measures or not has_metrics):

@@ -15,6 +15,7 @@ from difrob.specs import KINDS, JobSpec, Preset
 from difrob.worker.messages import Entry
 from difrob_gui.client import SupervisorClient
 from difrob_gui.feeds import FeedHub
+from difrob_gui.models.data_set_fields import field_for
 from difrob_gui.models.input_check import InputCheck
 from difrob_gui.models.spec_fields import Problem
 from difrob_gui.theme import icon, set_role
@@ -104,15 +105,11 @@ class LaunchPage(QWidget):
             form.set_data_sets(records)
 
     def use_data_set(self, name: str) -> None:
-        """Fill a data set into a form: corrupted images into that of an evaluation, which takes them beside its classifier;
-        points into that of a diffusion model; others into what is chosen here, or else that of a diffusion model."""
+        """Fill a data set into the form that is chosen, or else into the first one that takes it: corrupted images into that
+        of an evaluation, which takes them beside its classifier; points into that of a diffusion model."""
         record = next((record for record in self._data_sets if record.name == name), None)
-        field = "data.dataset"
-        if record is not None and record.is_corrupted:
-            field = "corruptions"
-            self.choose_kind("evaluate")
-        elif (record is not None and record.is_points) or field not in self.form.rows:
-            self.choose_kind("train_denoiser")
+        kind, field = field_for(record, self.kind)
+        self.choose_kind(kind)
         row = self.form.rows[field]
         row.set_value(name)
         row.edited.emit(row.path)

@@ -10,7 +10,8 @@ from PySide6.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from difrob import words
 from difrob.runs.datasets import DataSetRecord
-from difrob.specs import JobSpec
+from difrob.specs import JobSpec, kind_of
+from difrob.specs.base import folded_groups
 from difrob.specs.words.field_words import show
 from difrob_gui.models.spec_fields import (
     MISSING,
@@ -33,10 +34,6 @@ from difrob_gui.widgets.section import Section
 CHECK_MS = 120
 LEAST_LETTERS = 36
 NARROW_LETTERS = 64
-# Groups that most runs leave alone: folded, with their first setting told beside the heading, until something in them differs.
-FOLDED = (
-    "Corruption", "Augmentation", "Alignment", "Regulariser", "Selection", "Sampling attack", "Compute", "Memory",
-)  # fmt: skip
 
 
 class SpecForm(QWidget):
@@ -52,7 +49,8 @@ class SpecForm(QWidget):
     def __init__(self, spec_class: type[JobSpec], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.spec_class = spec_class
-        self.kind = str(spec_class.model_fields["kind"].default)
+        self.kind = kind_of(spec_class)
+        self.folded = folded_groups(spec_class)
         self.spec: JobSpec | None = None
         self.valid: JobSpec | None = None  # also where its inputs are known not to fit
         self._misfits: tuple[dict[str, Any], list[Problem]] = ({}, [])
@@ -199,7 +197,7 @@ class SpecForm(QWidget):
         self.sections[group] = section
         plain = [field for field in fields if not field.advanced]
         advanced = [field for field in fields if field.advanced]
-        if not plain or (group in FOLDED and len(advanced) <= 2):
+        if not plain or (group in self.folded and len(advanced) <= 2):
             plain, advanced = fields, []  # the group itself is the fold
         for field in [*plain, *advanced]:
             row = FieldRow(field)
@@ -275,10 +273,9 @@ class SpecForm(QWidget):
 
     def _fold_groups(self) -> None:
         """Fold what most runs leave alone, unless something in it is not as most runs have it."""
-        for group in FOLDED:
-            if group in self.sections:
-                rows = self._rows_of(group)
-                self.sections[group].set_open(any(row.editor.value() != row.field.default for row in rows))
+        for group in self.folded:
+            rows = self._rows_of(group)
+            self.sections[group].set_open(any(row.editor.value() != row.field.default for row in rows))
 
     def _rows_of(self, group: str) -> list[FieldRow]:
         return [row for row in self.rows.values() if (row.field.group or "General") == group]
@@ -296,7 +293,7 @@ class SpecForm(QWidget):
             wrong = sum(path in messages for path in paths)
             changed = sum(self.rows[path].is_changed and self._matters(path) for path in paths)
             notes = [f"{wrong} to mend" if wrong else "", f"{changed} changed" if changed else ""]
-            gist = self._gist(group) if group in FOLDED and not section.is_open else ""
+            gist = self._gist(group) if group in self.folded and not section.is_open else ""
             section.set_note(" · ".join(note for note in (*notes, gist) if note))
         if messages:
             self._show_fields()

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 from difrob.comparison import completed, flatten, spec_text
 from difrob.runs import RunSummary
 from difrob.specs import KINDS, JobSpec, face_of, walk_fields
+from difrob.specs.words.field_words import meaning_of
 from difrob.words import kind_title, state_word
 
 _COLUMNS = ("Field", "Value", "Default")
@@ -83,7 +84,7 @@ class SpecTree(QTreeView):
             unit = str(face.get("unit") or "")
             value = f"{text} {unit}" if unit and text != "none" else text
             default = defaults.get(path, text)
-            help_text = (info.description or "") if info is not None else ""
+            help_text = meaning_of(info) if info is not None else ""
             source = str(face.get("source") or "")
             tip = "\n".join(part for part in (help_text, f"Source: {source}" if source else "") if part)
             groups[title].appendRow(_row(path, value, default if default != text else "", tip))

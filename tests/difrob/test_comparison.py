@@ -46,7 +46,7 @@ def attack(**fields) -> dict:
         ({"attack": attack(eps=0.1)}, "eps", ["0.15", "0.1"]),
         ({"attack": attack(norm="l2")}, "norm", ["linf", "l2"]),
         ({"attack": attack(steps=10)}, "attack steps", ["40", "10"]),
-        ({"attack": attack(step_size=0.01)}, "step size", ["none", "0.01"]),
+        ({"attack": attack(step_size=0.01)}, "step size", ["eps/4 (linf) or 2.5 eps/steps (l2)", "0.01"]),
         ({"attack": attack(random_start=False)}, "random start", ["yes", "no"]),
         ({"restarts": 5}, "restarts", ["2", "5"]),
         ({"split": "validation"}, "split", ["test", "validation"]),

@@ -13,15 +13,15 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from difrob.runs.datasets import BUILT_IN, DIGITS, DataSetRecord, SplitRecord
-from difrob.specs import KINDS
-from difrob.specs.data_set_fields import DATA_SET_FIELDS, data_set_use
+from difrob.specs import KINDS, walk_fields
+from difrob.specs.takes import data_set_use
 from difrob_gui.models.spec_fields import Shape, fields_of
 from difrob_gui.theme import apply_theme
 from difrob_gui.themes import THEMES
 from difrob_gui.widgets.data_set_editor import DataSetEditor
 from difrob_gui.widgets.file_drop import dropped_paths
 from difrob_gui.widgets.list_editor import ListEditor
-from difrob_gui.widgets.spec_form import FOLDED, SpecForm
+from difrob_gui.widgets.spec_form import SpecForm
 
 SETS = [*BUILT_IN.values(), DataSetRecord("mnist", "MNIST", "idx", (1, 28, 28), ["0", "1"],
                                           {"train": SplitRecord([5, 6])}, flips=False, digest="x")]  # fmt: skip
@@ -111,9 +111,10 @@ class TestList:
 class TestDataSet:
     def test_the_fields_are_those_of_the_workspace(self) -> None:
         for kind, spec in KINDS.items():
+            uses = {path: data_set_use(info) for path, info in walk_fields(spec)}
             for field in fields_of(spec):
-                assert (field.shape is Shape.DATA_SET) == (field.path in DATA_SET_FIELDS), (kind, field.path)
-                assert field.takes_data_of == data_set_use(kind, field.path)
+                assert (field.shape is Shape.DATA_SET) == bool(uses[field.path]), (kind, field.path)
+                assert field.takes_data_of == uses[field.path]
 
     def test_points_are_offered_only_where_they_can_be_learnt(self, qtbot: QtBot) -> None:
         offered = {}
@@ -204,7 +205,7 @@ class TestFolding:
     def test_groups_that_most_leave_alone_are_folded_with_their_gist(self, qtbot: QtBot) -> None:
         form = make_form(qtbot, "train_denoiser")
         folded = [title for title, section in form.sections.items() if not section.is_open]
-        assert folded == ["Corruption", "Regulariser", "Compute", "Memory"] and set(folded) <= set(FOLDED)
+        assert folded == ["Corruption", "Regulariser", "Compute", "Memory"] and set(folded) == form.folded
         assert form.sections["Corruption"]._note.text() == "kind: none"
         assert form.sections["Compute"]._note.text() == "precision: float32"
         assert "whole batch" in form.sections["Memory"]._note.text()

@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from difrob.specs.base import face_of
+
 _LIMITS = {"ge": "at least {}", "gt": "above {}", "le": "at most {}", "lt": "below {}"}
 _LENGTHS = {"min_length": "at least {} of them", "max_length": "at most {} of them"}
 
@@ -21,6 +23,12 @@ def show(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return ", ".join(show(item) for item in value)
     return str(value)
+
+
+def meaning_of(info: FieldInfo) -> str:
+    """What a field is for, and what holds when nothing is given, as sentences."""
+    empty = face_of(info).get("empty_means")
+    return " ".join(filter(None, [info.description, f"Empty: {empty}." if empty else ""]))
 
 
 def limits_of(info: FieldInfo) -> str:

@@ -30,7 +30,7 @@ from difrob.specs import (
     parse_spec,
     walk_fields,
 )
-from difrob.specs.data_set_fields import DATA_SET_FIELDS, data_set_use
+from difrob.specs.takes import data_set_use
 
 CPU = torch.device("cpu")
 REFUSAL = "data set 'digits-c' holds corrupted test images alone, with nothing to train on; choose the data set that they are "
@@ -51,9 +51,7 @@ def record(tmp_path: Path, workspace: Workspace) -> DataSetRecord:
 
 
 def test_every_field_has_its_use() -> None:
-    paths = {path for spec in KINDS.values() for path, _ in walk_fields(spec)}
-    assert set(DATA_SET_FIELDS) <= paths
-    uses = {(kind, path): data_set_use(kind, path) for kind, spec in KINDS.items() for path, _ in walk_fields(spec)}
+    uses = {(kind, path): data_set_use(info) for kind, spec in KINDS.items() for path, info in walk_fields(spec)}
     assert uses["evaluate", "corruptions"] == "corruptions" and uses["train_classifier", "data.dataset"] == "images"
     assert uses["train_denoiser", "data.dataset"] == "images or points" and uses["train_denoiser", "steps"] is None
 

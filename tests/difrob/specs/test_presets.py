@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from difrob.errors import UserError
-from difrob.specs import KINDS, face_of, list_presets, load_preset, parse_spec, walk_fields
+from difrob.specs import KINDS, list_presets, load_preset, parse_spec, walk_fields
 from difrob.specs.presets import MAX_PRESET_BYTES, read_preset
+from difrob.specs.takes import held_by
 
 GOOD = {"kind": "generate", "title": "A title", "description": "What it is.", "spec": {"images": 7}}
 
@@ -105,7 +106,7 @@ def _paths(values: dict[str, Any], prefix: str = "") -> list[str]:
 @pytest.mark.parametrize("preset", list_presets(), ids=lambda preset: preset.name)
 def test_the_presets_that_come_along_are_valid_and_name_no_runs(preset: Any) -> None:
     spec = KINDS[preset.kind]
-    needed = {path for path, info in walk_fields(spec) if face_of(info).get("run_kinds")}
+    needed = {path for path, info in walk_fields(spec) if held_by(info)}
     required = {path: "a" for path, info in walk_fields(spec) if path in needed and info.is_required()}
     values = {"kind": preset.kind, **required, **preset.spec}
     assert not needed & set(_paths(preset.spec)), "runs are no part of a preset"

@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from difrob.errors import UserError
-from difrob.specs import KINDS, JobSpec, face_of, input_runs, parse_spec, spec_class, value_at, walk_fields
+from difrob.specs import (
+    KINDS,
+    JobSpec,
+    apply_overrides,
+    face_of,
+    input_runs,
+    parse_spec,
+    run_kinds,
+    spec_class,
+    value_at,
+    walk_fields,
+)
+from difrob.specs.takes import held_by
 
 NEEDED = {
     "generate": {"denoiser": "a"}, "evaluate": {"classifier": "b"}, "certify": {"classifier": "c"},
@@ -68,9 +80,14 @@ def test_every_field_has_what_its_faces_need(kind: str, path: str) -> None:
     assert info.description and info.description[0] == info.description[0].strip() and len(info.description) < 300
     assert info.description.rstrip()[-1] in ".)", "a sentence ends with a full stop"
     assert face["group"] and face["group"][0].isupper()
-    assert set(face) == {"unit", "source", "group", "shown_when", "run_kinds", "advanced"}
+    assert set(face) == {
+        "unit", "source", "group", "shown_when", "takes", "empty_means", "condition", "other_names", "advanced",
+    }  # fmt: skip
     json.dumps(face)
-    assert set(face["run_kinds"]) <= set(KINDS)
+    assert set(run_kinds(info)) <= set(KINDS) and bool(run_kinds(info)) == bool(held_by(info))
+    assert "empty for" not in info.description.lower() and face["empty_means"][-1:] not in (".", ";")
+    if face["empty_means"]:
+        parse_spec(apply_overrides(values_of(kind), [f"{path}="], spec))
     group = path.rpartition(".")[0]
     for sibling, values in face["shown_when"].items():
         sibling_path = f"{group}.{sibling}" if group else sibling
