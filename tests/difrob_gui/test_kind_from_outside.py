@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from pytestqt.qtbot import QtBot
 from support.outside_kind import find_anew, put_package
 
 from difrob.cli import main
-from difrob.comparison import unlike_conditions
+from difrob.comparison import result_rows, unlike_conditions
 from difrob.runs import RunState, Workspace
 from difrob.specs import KINDS
+from difrob_gui.charts.ticks import Scale
 from difrob_gui.main_window import MainWindow
 from difrob_gui.settings import WindowSettings
 from difrob_gui.widgets.method_cards import MethodCards
@@ -54,8 +56,12 @@ def test_the_command_line_lists_and_runs_it(workspace: Workspace, capsys: pytest
     assert "only a diffusion model learns from points" in capsys.readouterr().err
     for images in ("none", "50"):
         assert main(["run", "brightness", "-s", f"images={images}", "-w", str(workspace.root), "--device", "cpu"]) == 0
-        assert "mean_brightness: 0." in capsys.readouterr().out
+        assert "mean_brightness: " in (said := capsys.readouterr().out) and " %" in said
     summaries = workspace.summaries()
+    recorded = {(run.results["mean_brightness"].title, run.results["mean_brightness"].better) for run in summaries}
+    assert recorded == {("mean brightness of the images", "up")}, (
+        "a file says what its numbers are, whoever declared them"
+    )
     assert [item.sentence for item in unlike_conditions(summaries[::-1])] == ["images (all · 50)"]
     assert main(["doctor", "-w", str(workspace.root)]) in (0, 5)
     assert "'brightness' of package brightness 1.0: Measure brightness" in capsys.readouterr().out
@@ -98,6 +104,7 @@ def test_form_queue_worker_table_monitor_and_compare_know_it(qtbot: QtBot, windo
     window.show_run(run_ids[0])
     qtbot.waitUntil(lambda: bool(window.monitor.board.charts), timeout=PATIENCE)
     (chart,) = window.monitor.board.charts.values()
+    assert chart.title == "Mean brightness of the images" and chart.y_scale is Scale.SHARE
     assert list(chart.curves) == ["mean_brightness"] and len(chart.curves["mean_brightness"].data) == 5
 
     window.runs.model.set_checked_ids(run_ids)
@@ -105,3 +112,10 @@ def test_form_queue_worker_table_monitor_and_compare_know_it(qtbot: QtBot, windo
     summaries = [window.workspace.reader(run_id).summary() for run_id in run_ids]
     assert [item.sentence for item in unlike_conditions(summaries)] == ["images (all · 50)"]
     qtbot.waitUntil(lambda: "images (all · 50)" in window.compare_page.banner.message, timeout=PATIENCE)
+    table = window.compare_page.results.model
+    assert table.index(0, 0).data() == "Mean brightness of the images" and "%" in table.index(0, 1).data()
+    # Measured on other images, neither is called best; of like ones, the brighter is, because it is declared so.
+    assert not any(row.best for row in result_rows(summaries))
+    like = [replace(run, spec={**run.spec, "images": None}) for run in summaries]
+    (row,) = result_rows(like)
+    assert row.best == {max(like, key=lambda run: run.results["mean_brightness"].value).run_id}

@@ -11,8 +11,11 @@ from difrob.specs import KINDS
 SPEC = """
 from typing import Literal
 
+from difrob.quantities import SHARE, Better, Quantity, declare
 from difrob.specs import JobSpec, parameter
 from difrob.specs.takes import data_set_of
+
+declare(Quantity("mean_brightness", "mean brightness of the images", SHARE, Better.UP))
 
 
 class BrightnessSpec(JobSpec):
