@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable
 
 from difrob.runs import Measure, RunState
-from difrob.specs import KINDS
 
 _KIND_WORDS = {
     "train_denoiser": "Diffusion model",
@@ -80,6 +79,8 @@ def kind_word(kind: str) -> str:
 
 def kind_title(kind: str) -> str:
     """The title of the kind's specification, e.g. ``Train a robust classifier``."""
+    from difrob.specs import KINDS  # needs pydantic, for which a table of runs need not wait
+
     spec = KINDS.get(kind)
     return spec.title if spec is not None and spec.title else kind_word(kind)
 

@@ -1,4 +1,8 @@
-"""What the commands share: the workspace option, resolving names of runs, printing numbers."""
+"""What the commands share: the workspace option, resolving names of runs, printing numbers.
+
+Specifications are imported by the functions that look into them: most commands print what they find, and need not wait for
+pydantic.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,9 +20,10 @@ from rich.console import Console
 from difrob import words
 from difrob.errors import UserError
 from difrob.runs import Measure, RunState, RunSummary, Workspace, default_workspace
-from difrob.runs.run_file import summary_to_json
-from difrob.specs import JobSpec, face_of, walk_fields
-from difrob.specs.words.near_names import did_you_mean
+from difrob.runs.summary_json import summary_to_json
+
+if TYPE_CHECKING:
+    from difrob.specs import JobSpec
 
 console = Console(highlight=False, emoji=False)  # names and paths are printed as they are: see rich.markup.escape
 
@@ -59,6 +64,8 @@ def resolve_inputs(workspace: Workspace, values: dict[str, Any], spec: type[JobS
     Raises:
         UserError: for a run that is not there, or of another kind than the field takes.
     """
+    from difrob.specs import face_of, walk_fields
+
     result = copy.deepcopy(values)
     for path, info in walk_fields(spec):
         kinds = face_of(info).get("run_kinds")
@@ -91,6 +98,8 @@ def find_run(workspace: Workspace, text: str, kinds: Collection[str] = ()) -> st
     try:
         return workspace.find(text)
     except UserError as error:
+        from difrob.specs.words.near_names import did_you_mean
+
         runs = [run for run in workspace.summaries() if not kinds or run.kind in kinds]
         known = [name for run in runs for name in (run.name, run.run_id)]
         fits_several = any(run.run_id.startswith(text) or run.run_id.endswith(text) for run in workspace.summaries())
@@ -121,6 +130,8 @@ def _found(workspace: Workspace, field: str, name: str, kinds: list[str]) -> str
 
 def name_missing_runs(sentence: str, values: dict[str, Any], spec: type[JobSpec]) -> str:
     """A sentence that says which runs a specification lacks, and how each of them is given on the command line."""
+    from difrob.specs import face_of, walk_fields
+
     lacking = []
     for path, info in walk_fields(spec):
         kinds = face_of(info).get("run_kinds")
@@ -141,6 +152,8 @@ def resolve_paths(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]
     Raises:
         UserError: naming the first that is not there.
     """
+    from difrob.specs import walk_fields
+
     result = copy.deepcopy(values)
     for path, _ in walk_fields(spec):
         place, leaf = _place_of(result, path)

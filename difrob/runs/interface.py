@@ -7,11 +7,12 @@ reports goes through a :class:`Recorder`, and everything it needs from other run
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from difrob.runs.datasets import DataSetRecord
+    from difrob.runs.datasets import DataSetRecord
 
 
 @dataclass(frozen=True)
