@@ -1,6 +1,14 @@
-"""The main window: runs at the left, pages at the right, and the threads of news that hold them together."""
+"""The main window: runs at the left, pages at the right, and the threads of news that hold them together.
+
+A page is made, and its module imported, when somebody first asks for it: a window that shows its table of runs does not wait
+for charts that nobody looks at yet. A page takes what has happened before from the hub and the mirror.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
@@ -17,10 +25,6 @@ from difrob_gui.data_and_studies import DataAndStudies
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.run_row import RunRow
-from difrob_gui.pages.compare import ComparePage
-from difrob_gui.pages.help import HelpPage
-from difrob_gui.pages.launch import LaunchPage
-from difrob_gui.pages.monitor import MonitorPage
 from difrob_gui.pages.queue import QueuePage
 from difrob_gui.run_commands import RunCommands
 from difrob_gui.session import Session
@@ -33,6 +37,13 @@ from difrob_gui.widgets.runs_panel import RunsPanel
 from difrob_gui.widgets.status_strip import StatusStrip
 from difrob_gui.widgets.toasts import ToastArea, Tone
 
+if TYPE_CHECKING:
+    from difrob_gui.pages.compare import ComparePage
+    from difrob_gui.pages.help import HelpPage
+    from difrob_gui.pages.launch import LaunchPage
+    from difrob_gui.pages.monitor import MonitorPage
+
+Page = TypeVar("Page", bound=QWidget)
 FLUSH_MS = 250
 
 
@@ -58,6 +69,8 @@ class MainWindow(QMainWindow):
         self._changed_runs: set[str] = set()
         self._list_changed = False
         self._options_stale = True
+        self.page = ""
+        """Name of the page on show."""
         self._paint_theme()
         self.setWindowTitle(f"difrob: {workspace.root.name}")
         self.setWindowIcon(icon("difrob", "accent"))
@@ -94,9 +107,11 @@ class MainWindow(QMainWindow):
     def show_page(self, name: str) -> None:
         """Show ``launch``, ``queue``, ``monitor``, ``compare``, ``studies``, ``data`` or ``help``."""
         focused = self.focusWidget()
-        self._stack.setCurrentWidget(self.pages[name])
+        page = self.pages[name]()
+        self.page = name
+        self._stack.setCurrentWidget(page)
         if focused is None or not self.runs.isAncestorOf(focused):
-            self.pages[name].setFocus()
+            page.setFocus()
         action = f"view.{name}"
         for info in ACTIONS:
             if info.choice == "page":
@@ -111,11 +126,6 @@ class MainWindow(QMainWindow):
             self._update_options()
         self.more.refresh(name)
         self._enable()
-
-    @property
-    def page(self) -> str:
-        """Name of the page on show."""
-        return next(name for name, page in self.pages.items() if page is self._stack.currentWidget())
 
     def show_run(self, run_id: str) -> None:
         """Show a run on the Monitor page."""
@@ -168,20 +178,15 @@ class MainWindow(QMainWindow):
     # ------------------------------------------------------------------ building
 
     def _build(self) -> None:
-        self.launch = LaunchPage(self.feeds, self.client)
-        self.queue = QueuePage(self.feeds, self.client, self.actions_table)
-        self.monitor = MonitorPage(self.feeds, self.client)
-        self.compare_page = ComparePage(self.feeds, self.client)
-        self.more = DataAndStudies(self)
-        self.help = HelpPage()
-        self.pages: dict[str, QWidget] = {
-            "launch": self.launch, "queue": self.queue, "monitor": self.monitor, "compare": self.compare_page,
-            "studies": self.more.studies, "data": self.more.data, "help": self.help,
-        }  # fmt: skip
         self._stack = QStackedWidget()
-        for page in self.pages.values():
-            page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-            self._stack.addWidget(page)
+        self.queue = self.stacked(QueuePage(self.feeds, self.client, self.actions_table))  # its keys work everywhere
+        self.more = DataAndStudies(self)
+        self.pages: dict[str, Callable[[], QWidget]] = {
+            "launch": lambda: self.launch, "queue": lambda: self.queue, "monitor": lambda: self.monitor,
+            "compare": lambda: self.compare_page, "studies": lambda: self.more.studies, "data": lambda: self.more.data,
+            "help": lambda: self.help,
+        }  # fmt: skip
+        """What gives the page of a name, making it if need be."""
         self.nav = NavBar(self.actions_table)
         right = QWidget()
         column = QVBoxLayout(right)
@@ -205,6 +210,48 @@ class MainWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self.status, 1)
         self.statusBar().setSizeGripEnabled(False)
 
+    def stacked(self, page: Page) -> Page:
+        """Put a page that was just made among the others."""
+        page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._stack.addWidget(page)
+        return page
+
+    @cached_property
+    def launch(self) -> LaunchPage:
+        """The Launch page."""
+        from difrob_gui.pages.launch import LaunchPage
+
+        page = self.stacked(LaunchPage(self.feeds, self.client))
+        page.submitted.connect(self._on_submitted)
+        page.saved.connect(self._on_saved)
+        page.failed.connect(lambda text: self.tell(text, Tone.BAD))
+        page.set_data_sets(self.more.shelf.records)
+        self.more.shelf.changed.connect(lambda: page.set_data_sets(self.more.shelf.records))
+        return page
+
+    @cached_property
+    def monitor(self) -> MonitorPage:
+        """The Monitor page."""
+        from difrob_gui.pages.monitor import MonitorPage
+
+        page = self.stacked(MonitorPage(self.feeds, self.client))
+        page.anew_wanted.connect(self.duplicate)
+        return page
+
+    @cached_property
+    def compare_page(self) -> ComparePage:
+        """The Compare page."""
+        from difrob_gui.pages.compare import ComparePage
+
+        return self.stacked(ComparePage(self.feeds, self.client))
+
+    @cached_property
+    def help(self) -> HelpPage:
+        """The page of keys and actions."""
+        from difrob_gui.pages.help import HelpPage
+
+        return self.stacked(HelpPage())
+
     def _connect(self) -> None:
         self.feeds.summaries_changed.connect(self._on_list)
         self.feeds.failed.connect(self._on_read_failure)
@@ -226,10 +273,6 @@ class MainWindow(QMainWindow):
         self.queue.current_changed.connect(self.runs.select)
         self.queue.show_wanted.connect(self.show_run)
         self.queue.edit_wanted.connect(self._edit_entry)
-        self.monitor.anew_wanted.connect(self.duplicate)
-        self.launch.submitted.connect(self._on_submitted)
-        self.launch.saved.connect(self._on_saved)
-        self.launch.failed.connect(lambda text: self.tell(text, Tone.BAD))
         self.runs.current_changed.connect(self._on_current)
         self.runs.activated.connect(self.show_run)
         self.runs.compare_wanted.connect(self.compare)
