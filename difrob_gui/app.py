@@ -1,6 +1,9 @@
 """Starting the window: check that there is a display and that Qt loads, then run it.
 
 Qt ends the whole process when it finds no display or no platform plugin, so everything is checked before it is asked.
+
+What the window needs of the engine is imported here, before Qt: PySide6 opens the source of every module that is imported
+after it and looks for its own switches there, which would take longer than the import itself.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
+import difrob.worker.messages  # noqa: F401 - see above
 from difrob.errors import UserError
 from difrob.system import install_command, qt_libraries
 

@@ -29,7 +29,7 @@ from difrob_gui.pages.queue import QueuePage
 from difrob_gui.run_commands import RunCommands
 from difrob_gui.session import Session
 from difrob_gui.settings import WindowSettings
-from difrob_gui.theme import THEMES, apply_theme, icon, system_theme_name
+from difrob_gui.theme import THEMES, Theme, apply_theme, icon, lay_ground, system_theme_name
 from difrob_gui.widgets.command_palette import CommandPalette
 from difrob_gui.widgets.nav_bar import NavBar
 from difrob_gui.widgets.run_picker import RunOption
@@ -71,7 +71,7 @@ class MainWindow(QMainWindow):
         self._options_stale = True
         self.page = ""
         """Name of the page on show."""
-        self._paint_theme()
+        lay_ground(_application(), self._theme)
         self.setWindowTitle(f"difrob: {workspace.root.name}")
         self.setWindowIcon(icon("difrob", "accent"))
         self.setMinimumSize(860, 560)
@@ -96,6 +96,7 @@ class MainWindow(QMainWindow):
         self.actions_table[f"view.theme_{self._theme_choice}"].setChecked(True)
         self.session = Session(self, settings)
         self.session.restore()
+        self._paint_theme()
 
     def start(self) -> None:
         """Look for the supervisor, and for data sets and studies."""
@@ -398,10 +399,11 @@ class MainWindow(QMainWindow):
             self._paint_theme()
 
     def _paint_theme(self) -> None:
-        name = system_theme_name() if self._theme_choice == "system" else self._theme_choice
-        app = QApplication.instance()
-        assert isinstance(app, QApplication)
-        apply_theme(app, THEMES[name])
+        apply_theme(_application(), self._theme)
+
+    @property
+    def _theme(self) -> Theme:
+        return THEMES[system_theme_name() if self._theme_choice == "system" else self._theme_choice]
 
     @property
     def theme_to_remember(self) -> str:
@@ -430,6 +432,12 @@ class MainWindow(QMainWindow):
             self.client.close()
             self.feeds.close()
         super().closeEvent(event)
+
+
+def _application() -> QApplication:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    return app
 
 
 def _option(row: RunRow) -> RunOption:

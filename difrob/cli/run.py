@@ -30,6 +30,9 @@ from difrob.cli.common import (
 from difrob.cli.fields import WAYS, print_fields, print_presets
 from difrob.cli.progress import make_report
 from difrob.errors import UserError
+from difrob.inputs.facts import InputFacts
+from difrob.inputs.fitting import require_fitting_inputs
+from difrob.inputs.misfits import idle_mixture
 from difrob.runs import RunState, RunSummary, Workspace, new_run_id
 from difrob.runs.causes import advice
 from difrob.runs.stop import StopControl
@@ -110,9 +113,6 @@ def run(
         spec = build_spec(workspace, kind, preset, overrides or [], name, seed)
         run_id = new_run_id(spec.kind, spec.name)
         if not queue:  # which itself knows of the runs that wait in it
-            from difrob.inputs.facts import InputFacts  # needs numpy, for which an explanation need not wait
-            from difrob.inputs.fitting import require_fitting_inputs
-
             require_fitting_inputs(InputFacts(workspace), spec)
     workspace.require_writable()
     if queue:
@@ -159,11 +159,8 @@ def build_spec(
     workspace.require_data_of(parsed)
     require_teacher(parsed, overrides)
     sentences = without_effect(parsed, overrides)
-    if isinstance(parsed, TrainClassifierSpec) and "generated_fraction" in values:
-        from difrob.inputs.misfits import idle_mixture  # needs numpy, for which an explanation need not wait
-
-        if idle := idle_mixture(parsed):
-            sentences.append(f"note: {idle}")
+    if isinstance(parsed, TrainClassifierSpec) and "generated_fraction" in values and (idle := idle_mixture(parsed)):
+        sentences.append(f"note: {idle}")
     for sentence in sentences:
         print(f"difrob: {sentence}", file=sys.stderr)
     return parsed

@@ -16,6 +16,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import difrob_gui.app  # noqa: F401 - before Qt, as where a window is started
 from difrob.runs import Workspace
 
 PIP_SECONDS = 0.55
