@@ -16,7 +16,6 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-import difrob_gui.app  # noqa: F401 - before Qt, as where a window is started
 from difrob.runs import Workspace
 
 PIP_SECONDS = 0.55
@@ -49,29 +48,33 @@ def cpu_seconds(command: list[str], turns: int, bytecode: Path) -> float:
 
 def open_window(root: Path) -> None:
     """Be the window on a workspace, up to the moment at which the first rows of its table have been painted."""
-    from PySide6.QtCore import QEvent, QObject, QTimer
-    from PySide6.QtWidgets import QApplication
+    from difrob_gui.app import import_window, nothing_thrown_away
 
-    from difrob_gui.main_window import MainWindow
-    from difrob_gui.settings import WindowSettings
-
-    app = QApplication([])
     with tempfile.TemporaryDirectory() as settings:
-        window = MainWindow(Workspace(root), WindowSettings(Path(settings) / "window.ini"), autostart=False)
+        with nothing_thrown_away():
+            import_window()
+            from PySide6.QtCore import QEvent, QObject, QTimer
+            from PySide6.QtWidgets import QApplication
 
-        class Watch(QObject):
-            """Leaves at once when rows have been painted; what closing costs is no part of a start."""
+            from difrob_gui.main_window import MainWindow
+            from difrob_gui.settings import WindowSettings
 
-            def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-                if event.type() is QEvent.Type.Paint and window.runs.model.rowCount():
-                    QTimer.singleShot(0, lambda: os._exit(0))
-                return False
+            app = QApplication([])
+            window = MainWindow(Workspace(root), WindowSettings(Path(settings) / "window.ini"), autostart=False)
 
-        watch = Watch()
-        window.runs.table.viewport().installEventFilter(watch)
-        QTimer.singleShot(LIMIT_SECONDS * 1000, app.quit)
-        window.show()
-        window.start()
+            class Watch(QObject):
+                """Leaves at once when rows have been painted; what closing costs is no part of a start."""
+
+                def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+                    if event.type() is QEvent.Type.Paint and window.runs.model.rowCount():
+                        QTimer.singleShot(0, lambda: os._exit(0))
+                    return False
+
+            watch = Watch()
+            window.runs.table.viewport().installEventFilter(watch)
+            QTimer.singleShot(LIMIT_SECONDS * 1000, app.quit)
+            window.show()
+            window.start()
         app.exec()
     raise SystemExit("no row was painted")
 

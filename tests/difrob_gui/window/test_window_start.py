@@ -21,7 +21,8 @@ from difrob_gui.theme import THEMES
 SCRIPT = """
 import json, os, sys, tempfile
 from pathlib import Path
-import difrob_gui.app
+from difrob_gui.app import import_window
+import_window()
 from PySide6.QtCore import QEvent, QObject, QTimer
 from PySide6.QtWidgets import QApplication
 from difrob.runs import Workspace
