@@ -1,4 +1,7 @@
-"""How window and command line write kinds, states, times and results in words: one place, so that all tables agree."""
+"""How window and command line write kinds, states, times and results in words: one place, so that all tables agree.
+
+Specifications are imported where a kind is asked for: they need pydantic, for which a mere list of runs does not wait.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from functools import cache
 from difrob.quantities import SHARE, SHARE_DIFFERENCE
 from difrob.resources import resource_path
 from difrob.runs import Measure, RunState
-from difrob.specs import KINDS, JobSpec
 
 # Numbers that are kept as fractions of one: accuracies, and differences of two of them, which are no shares themselves.
 _PER_CENT = {SHARE: "%", SHARE_DIFFERENCE: "points"}
@@ -19,18 +21,24 @@ _TIME = re.compile(r"^\d{8}T\d{6}Z-")
 
 def kind_word(kind: str) -> str:
     """A short noun for a run of this kind, e.g. ``Classifier``."""
+    from difrob.specs import KINDS
+
     spec = KINDS.get(kind)
     return spec.noun if spec is not None and spec.noun else kind.replace("_", " ").capitalize()
 
 
 def kind_title(kind: str) -> str:
     """The title of the kind's specification, e.g. ``Train a robust classifier``."""
+    from difrob.specs import KINDS
+
     spec = KINDS.get(kind)
     return spec.title if spec is not None and spec.title else kind_word(kind)
 
 
 def kind_icon(kind: str) -> str:
     """Name of the icon of a kind; a plain one where there is none of the name that its specification gives."""
+    from difrob.specs import KINDS, JobSpec
+
     spec = KINDS.get(kind)
     return spec.icon if spec is not None and _is_icon(spec.icon) else JobSpec.icon
 

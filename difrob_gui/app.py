@@ -5,12 +5,15 @@ Qt ends the whole process when it finds no display or no platform plugin, so eve
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +85,38 @@ def platform_problem(environment: Mapping[str, str], loads: Callable[[str], str]
     return f"Qt's X11 plugin cannot be loaded ({complaint}); run: {_install(window_only=True)}"
 
 
+def import_window() -> None:
+    """Import what a window needs to be shown, in the order in which that takes least.
+
+    The engine comes before Qt: PySide6 opens the source of every module that is imported after it and looks for its own
+    switches there, which takes longer than the import itself.
+
+    Raises:
+        ImportError: where something is missing; also for pyqtgraph, which is imported with the first chart only.
+    """
+    import difrob.worker.messages  # noqa: F401
+
+    if find_spec("pyqtgraph") is None:
+        raise ModuleNotFoundError("No module named 'pyqtgraph'", name="pyqtgraph")
+    from PySide6 import QtGui, QtNetwork, QtSvg, QtWidgets  # noqa: F401
+
+    import difrob_gui.main_window  # noqa: F401
+
+
+@contextmanager
+def nothing_thrown_away() -> Iterator[None]:
+    """For the import and the making of a window, of which nothing becomes garbage: nobody looks for any meanwhile.
+
+    All that was made is left out of later searches, too, so that they do not hold up the window.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def main(workspace: str | None = None, *, theme: str | None = None, follow: bool = False) -> int:
     """Open the window on a workspace and stay until it is closed.
 
@@ -93,28 +128,30 @@ def main(workspace: str | None = None, *, theme: str | None = None, follow: bool
     Returns:
         0 after a normal close, 2 when no window can be shown; the reason is on stderr.
     """
-    problem = display_problem(os.environ, sys.platform)
-    if not problem:
+    with ExitStack() as making:
+        making.enter_context(nothing_thrown_away())
+        problem = display_problem(os.environ, sys.platform)
+        if not problem:
+            try:
+                import_window()
+            except ImportError as error:
+                problem = library_problem(error)
+        if not problem and sys.platform.startswith("linux"):
+            problem = platform_problem(os.environ, _plugin_complaint)
+        if problem:
+            print(f"difrob: {problem}", file=sys.stderr)
+            return EXIT_UNUSABLE
         try:
-            from PySide6 import QtGui, QtNetwork, QtSvg, QtWidgets  # noqa: F401
+            return _run(workspace, theme, follow, making.close)
+        except UserError as error:
+            print(f"difrob: {error}", file=sys.stderr)
+            return EXIT_UNUSABLE
         except ImportError as error:
-            problem = library_problem(error)
-    if not problem and sys.platform.startswith("linux"):
-        problem = platform_problem(os.environ, _plugin_complaint)
-    if problem:
-        print(f"difrob: {problem}", file=sys.stderr)
-        return EXIT_UNUSABLE
-    try:
-        return _run(workspace, theme, follow)
-    except UserError as error:
-        print(f"difrob: {error}", file=sys.stderr)
-        return EXIT_UNUSABLE
-    except ImportError as error:
-        print(f"difrob: {library_problem(error)}", file=sys.stderr)
-        return EXIT_UNUSABLE
+            print(f"difrob: {library_problem(error)}", file=sys.stderr)
+            return EXIT_UNUSABLE
 
 
-def _run(workspace: str | None, theme: str | None, follow: bool) -> int:
+def _run(workspace: str | None, theme: str | None, follow: bool, made: Callable[[], None]) -> int:
     from PySide6.QtWidgets import QApplication
 
     from difrob.runs import Workspace, default_workspace
@@ -132,6 +169,7 @@ def _run(workspace: str | None, theme: str | None, follow: bool) -> int:
     window.start()
     if follow:
         window.follow(True)
+    made()
     try:
         return app.exec()
     finally:
@@ -169,6 +207,7 @@ def compose_window(
     window.seen.connect(session.split)
     window.closing.connect(session.close)
     session.restore()
+    choice.paint()
     return window
 
 

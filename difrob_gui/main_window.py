@@ -1,6 +1,14 @@
-"""The main window: runs at the left, pages at the right, and the threads of news that hold them together."""
+"""The main window: runs at the left, pages at the right, and the threads of news that hold them together.
+
+A page is made, and its module imported, when somebody first asks for it: a window that shows its table of runs does not wait
+for charts that nobody looks at yet. A page takes what has happened before from the hub and the mirror.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
@@ -16,10 +24,6 @@ from difrob_gui.data_and_studies import DataAndStudies
 from difrob_gui.endings import Endings
 from difrob_gui.feeds import FeedHub
 from difrob_gui.models.run_row import RunRow
-from difrob_gui.pages.compare import ComparePage
-from difrob_gui.pages.help import HelpPage
-from difrob_gui.pages.launch import LaunchPage
-from difrob_gui.pages.monitor import MonitorPage
 from difrob_gui.pages.queue import QueuePage
 from difrob_gui.run_commands import RunCommands
 from difrob_gui.runs_news import RunsNews
@@ -32,6 +36,13 @@ from difrob_gui.widgets.status_strip import StatusStrip
 from difrob_gui.widgets.toasts import ToastArea, Tone, Way
 from difrob_gui.window_dialogs import palette_commands
 
+if TYPE_CHECKING:
+    from difrob_gui.pages.compare import ComparePage
+    from difrob_gui.pages.help import HelpPage
+    from difrob_gui.pages.launch import LaunchPage
+    from difrob_gui.pages.monitor import MonitorPage
+
+Page = TypeVar("Page", bound=QWidget)
 COMPARE_MS = 250
 
 
@@ -59,6 +70,8 @@ class MainWindow(QMainWindow):
         self.workspace = workspace
         self._closing = False
         self._options_stale = True
+        self.page = ""
+        """Name of the page on show."""
         self.setWindowTitle(f"difrob: {workspace.root.name}")
         self.setWindowIcon(icon("difrob", "accent"))
         self.setMinimumSize(860, 560)
@@ -89,9 +102,11 @@ class MainWindow(QMainWindow):
     def show_page(self, name: str) -> None:
         """Show ``launch``, ``queue``, ``monitor``, ``compare``, ``studies``, ``data`` or ``help``."""
         focused = self.focusWidget()
-        self._stack.setCurrentWidget(self.pages[name])
+        page = self.pages[name]()
+        self.page = name
+        self._stack.setCurrentWidget(page)
         if focused is None or not self.runs.isAncestorOf(focused):
-            self.pages[name].setFocus()
+            page.setFocus()
         action = f"view.{name}"
         for info in ACTIONS:
             if info.choice == "page":
@@ -106,11 +121,6 @@ class MainWindow(QMainWindow):
             self._update_options()
         self.more.refresh(name)
         self._enable()
-
-    @property
-    def page(self) -> str:
-        """Name of the page on show."""
-        return next(name for name, page in self.pages.items() if page is self._stack.currentWidget())
 
     @property
     def page_names(self) -> tuple[str, ...]:
@@ -186,20 +196,16 @@ class MainWindow(QMainWindow):
     # ------------------------------------------------------------------ building
 
     def _build(self) -> None:
-        self.launch = LaunchPage(self.feeds, self.client)
-        self.queue = QueuePage(self.feeds, self.client, self.actions_table)
-        self.monitor = MonitorPage(self.feeds, self.client)
-        self.compare_page = ComparePage(self.feeds, self.client)
-        self.more = DataAndStudies(self.feeds, self.client, self.actions_table, self.workspace.root, self)
-        self.help = HelpPage()
-        self.pages: dict[str, QWidget] = {
-            "launch": self.launch, "queue": self.queue, "monitor": self.monitor, "compare": self.compare_page,
-            "studies": self.more.studies, "data": self.more.data, "help": self.help,
-        }  # fmt: skip
         self._stack = QStackedWidget()
-        for page in self.pages.values():
-            page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-            self._stack.addWidget(page)
+        self.queue = self.stacked(QueuePage(self.feeds, self.client, self.actions_table))  # its keys work everywhere
+        self.more = DataAndStudies(self.feeds, self.client, self.actions_table, self.workspace.root, self)
+        self.more.made.connect(self.stacked)
+        self.pages: dict[str, Callable[[], QWidget]] = {
+            "launch": lambda: self.launch, "queue": lambda: self.queue, "monitor": lambda: self.monitor,
+            "compare": lambda: self.compare_page, "studies": lambda: self.more.studies, "data": lambda: self.more.data,
+            "help": lambda: self.help,
+        }  # fmt: skip
+        """What gives the page of a name, making it if need be."""
         self.nav = NavBar(self.actions_table)
         right = QWidget()
         column = QVBoxLayout(right)
@@ -223,6 +229,49 @@ class MainWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self.status, 1)
         self.statusBar().setSizeGripEnabled(False)
 
+    def stacked(self, page: Page) -> Page:
+        """Put a page that was just made among the others."""
+        page.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._stack.addWidget(page)
+        return page
+
+    @cached_property
+    def launch(self) -> LaunchPage:
+        """The Launch page."""
+        from difrob_gui.pages.launch import LaunchPage
+
+        page = self.stacked(LaunchPage(self.feeds, self.client))
+        page.submitted.connect(self._on_submitted)
+        page.saved.connect(self._on_saved)
+        page.failed.connect(lambda text: self.tell(text, Tone.BAD))
+        page.set_data_sets(self.more.shelf.records)
+        self.more.shelf.changed.connect(lambda: page.set_data_sets(self.more.shelf.records))
+        return page
+
+    @cached_property
+    def monitor(self) -> MonitorPage:
+        """The Monitor page."""
+        from difrob_gui.pages.monitor import MonitorPage
+
+        page = self.stacked(MonitorPage(self.feeds, self.client))
+        page.anew_wanted.connect(self.duplicate)
+        page.failed.connect(lambda text: self.tell(text, Tone.BAD))
+        return page
+
+    @cached_property
+    def compare_page(self) -> ComparePage:
+        """The Compare page."""
+        from difrob_gui.pages.compare import ComparePage
+
+        return self.stacked(ComparePage(self.feeds, self.client))
+
+    @cached_property
+    def help(self) -> HelpPage:
+        """The page of keys and actions."""
+        from difrob_gui.pages.help import HelpPage
+
+        return self.stacked(HelpPage())
+
     def _connect(self) -> None:
         self.news.shown.connect(self._on_news)
         self.feeds.failed.connect(self._on_read_failure)
@@ -240,11 +289,6 @@ class MainWindow(QMainWindow):
         self.queue.current_changed.connect(self.runs.select)
         self.queue.show_wanted.connect(self.show_run)
         self.queue.edit_wanted.connect(self._edit_entry)
-        self.monitor.anew_wanted.connect(self.duplicate)
-        self.monitor.failed.connect(lambda text: self.tell(text, Tone.BAD))
-        self.launch.submitted.connect(self._on_submitted)
-        self.launch.saved.connect(self._on_saved)
-        self.launch.failed.connect(lambda text: self.tell(text, Tone.BAD))
         self.runs.current_changed.connect(self._on_current)
         self.runs.activated.connect(self.show_run)
         self.runs.compare_wanted.connect(self.compare)
@@ -253,7 +297,6 @@ class MainWindow(QMainWindow):
         self.more.page_wanted.connect(self._turn_to)
         self.more.use_wanted.connect(self._use_data_set)
         self.more.compare_wanted.connect(self._compare_these)
-        self.more.shelf.changed.connect(lambda: self.launch.set_data_sets(self.more.shelf.records))
 
     # ------------------------------------------------------------------ news
 

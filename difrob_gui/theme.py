@@ -45,14 +45,22 @@ def system_theme_name() -> str:
 
 def apply_theme(app: QApplication, theme: Theme) -> None:
     """Give the whole application the look of ``theme``: style, palette, font, style sheet, icons, plots."""
+    lay_ground(app, theme)
+    app.setStyleSheet(style_sheet(theme, app.font().pointSizeF()))
+    theme_signals.changed.emit(theme)
+
+
+def lay_ground(app: QApplication, theme: Theme) -> None:
+    """Everything of a theme but its style sheet: for a window that is about to be built.
+
+    While a style sheet is in force, Qt styles each part anew, with all that is in it, whenever it is put into a larger one.
+    """
     global _current
     _current = theme
     if app.style().objectName().lower() != "fusion" and not app.styleSheet():
         app.setStyle("Fusion")
     app.setFont(_font(app.font()))
     app.setPalette(palette(theme))
-    app.setStyleSheet(style_sheet(theme, app.font().pointSizeF()))
-    theme_signals.changed.emit(theme)
 
 
 def palette(theme: Theme) -> QPalette:
@@ -97,8 +105,9 @@ def set_role(widget: QWidget, role: str) -> None:
     if widget.property("role") == role:
         return
     widget.setProperty("role", role)
-    widget.style().unpolish(widget)
-    widget.style().polish(widget)
+    if widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):  # one that was not seen yet takes it when it is
+        widget.style().unpolish(widget)
+        widget.style().polish(widget)
 
 
 def icon(name: str, role: str = "text") -> QIcon:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
 
-from difrob_gui.theme import apply_theme, system_theme_name
-from difrob_gui.themes import THEMES
+from difrob_gui.theme import apply_theme, lay_ground, system_theme_name
+from difrob_gui.themes import THEMES, Theme
 
 
 class ThemeChoice(QObject):
-    """Paints at once, so it is made before any widget."""
+    """Made before any widget, which takes its colours; :meth:`paint` adds the style sheet once the window is built."""
 
     def __init__(self, name: str, *, for_this_session: bool = False) -> None:
-        """Paint.
+        """Lay the ground: everything of the theme but its style sheet.
 
         Args:
             name: ``system``, ``light``, ``dark`` or ``contrast``.
@@ -23,7 +23,7 @@ class ThemeChoice(QObject):
         self.name = name
         self._for_this_session = for_this_session
         QApplication.styleHints().colorSchemeChanged.connect(self._on_system_theme)
-        self._paint()
+        lay_ground(_application(), self._theme)
 
     @property
     def to_remember(self) -> str:
@@ -34,13 +34,22 @@ class ThemeChoice(QObject):
         """Another theme by its name; remembered."""
         self.name = name
         self._for_this_session = False
-        self._paint()
+        self.paint()
 
     def _on_system_theme(self, _scheme: object) -> None:
         if self.name == "system":
-            self._paint()
+            self.paint()
 
-    def _paint(self) -> None:
-        app = QApplication.instance()
-        assert isinstance(app, QApplication)
-        apply_theme(app, THEMES[system_theme_name() if self.name == "system" else self.name])
+    def paint(self) -> None:
+        """Give the application the whole look of the chosen theme."""
+        apply_theme(_application(), self._theme)
+
+    @property
+    def _theme(self) -> Theme:
+        return THEMES[system_theme_name() if self.name == "system" else self.name]
+
+
+def _application() -> QApplication:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    return app

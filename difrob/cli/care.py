@@ -1,9 +1,12 @@
-"""``difrob runs check, recover, gc, keep, rm, restore``: the care of a workspace."""
+"""``difrob runs check, recover, gc, keep, rm, restore``: the care of a workspace.
+
+What opens run files is imported by the functions that do so: it needs h5py, for which ``--help`` need not wait.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -12,13 +15,12 @@ from rich.table import Table
 from difrob.cli.common import JsonOption, WorkspaceOption, console, find_run, open_workspace, print_json
 from difrob.errors import UserError
 from difrob.runs import Workspace
-from difrob.runs.care import Finding, Verdict, check, recover_run, runs_in
-from difrob.runs.damage.inspection import Inspector
 from difrob.runs.retention import Retention, read_retention, write_retention
-from difrob.runs.spare import find_spare, free
+
+if TYPE_CHECKING:
+    from difrob.runs.care import Finding
 
 EXIT_DAMAGED = 1
-_STYLES = {Verdict.WHOLE: "green", Verdict.LEFTOVER: "dim", Verdict.REFUSED: "yellow", Verdict.DAMAGED: "red"}
 RunsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, beginnings or ends of ids, or names. Default: all.")
 ]
@@ -49,6 +51,8 @@ def _open(context: typer.Context, folder: WorkspaceOption) -> Workspace:
 
 
 def _resolved(workspace: Workspace, names: list[str] | None) -> list[str] | None:
+    from difrob.runs.care import runs_in
+
     known = runs_in(workspace)
     return [name if name in known else find_run(workspace, name) for name in names] if names else None
 
@@ -60,6 +64,8 @@ def check_runs(
     as_json: JsonOption = False,
 ) -> None:
     """Look at every file of the workspace, changing none. Exit code 1 when something is damaged or cannot be read."""
+    from difrob.runs.care import Verdict, check
+
     workspace = _open(context, workspace_folder)
     findings = check(workspace, _resolved(workspace, names))
     if as_json:
@@ -71,11 +77,14 @@ def check_runs(
 
 
 def _print_findings(workspace: Workspace, findings: list[Finding]) -> None:
+    from difrob.runs.care import Verdict
+
+    styles = {Verdict.WHOLE: "green", Verdict.LEFTOVER: "dim", Verdict.REFUSED: "yellow", Verdict.DAMAGED: "red"}
     table = Table(box=None, pad_edge=False, title=escape(str(workspace.root)), title_justify="left", title_style="dim")
     for column in ("file", "", "size", "what was found"):
         table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
     for finding in findings:
-        style = _STYLES[finding.verdict]
+        style = styles[finding.verdict]
         table.add_row(
             escape(finding.file), f"[{style}]{finding.verdict.value}[/{style}]", size_text(finding.size),
             escape(finding.sentence),
@@ -92,6 +101,9 @@ def recover_runs(
     as_json: JsonOption = False,
 ) -> None:
     """Fold what dead processes left behind, and save everything readable in damaged files; nothing readable is deleted."""
+    from difrob.runs.care import recover_run, runs_in
+    from difrob.runs.damage.inspection import Inspector
+
     workspace = _open(context, workspace_folder)
     wanted = _resolved(workspace, names) or sorted(runs_in(workspace))
     done: dict[str, list[str]] = {}
@@ -129,6 +141,8 @@ def collect(
     as_json: JsonOption = False,
 ) -> None:
     """Show what the workspace can spare, with sizes; with --yes, free it. Live runs and last checkpoints stay."""
+    from difrob.runs.spare import find_spare, free
+
     workspace = _open(context, workspace_folder)
     retention = read_retention(workspace.root)
     retention = replace(retention, keep_last=retention.keep_last if keep_last is None else keep_last)

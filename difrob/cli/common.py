@@ -1,4 +1,8 @@
-"""What the commands share: the workspace option, resolving names of runs, printing numbers."""
+"""What the commands share: the workspace option, resolving names of runs, printing numbers.
+
+Specifications are imported by the functions that look into them: most commands print what they find, and need not wait for
+pydantic.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,10 +20,10 @@ from rich.console import Console
 from difrob import words
 from difrob.errors import UserError
 from difrob.runs import Measure, RunState, RunSummary, Workspace, default_workspace
-from difrob.runs.run_file import summary_to_json
-from difrob.specs import KINDS, JobSpec, default_at, kind_of, run_kinds, walk_fields
-from difrob.specs.takes import data_set_use, takes_of, takes_path
-from difrob.specs.words.near_names import did_you_mean
+from difrob.runs.summary_json import summary_to_json
+
+if TYPE_CHECKING:
+    from difrob.specs import JobSpec
 
 console = Console(highlight=False, emoji=False)  # names and paths are printed as they are: see rich.markup.escape
 
@@ -53,6 +57,8 @@ def resolve_inputs(workspace: Workspace, values: dict[str, Any], spec: type[JobS
     Raises:
         UserError: for a run that is not there, or of another kind than the field takes.
     """
+    from difrob.specs import run_kinds, walk_fields
+
     result = copy.deepcopy(values)
     for path, info in walk_fields(spec):
         kinds = run_kinds(info)
@@ -85,6 +91,8 @@ def find_run(workspace: Workspace, text: str, kinds: Collection[str] = ()) -> st
     try:
         return workspace.find(text)
     except UserError as error:
+        from difrob.specs.words.near_names import did_you_mean
+
         runs = [run for run in workspace.summaries() if not kinds or run.kind in kinds]
         known = [name for run in runs for name in (run.name, run.run_id)]
         fits_several = any(run.run_id.startswith(text) or run.run_id.endswith(text) for run in workspace.summaries())
@@ -114,6 +122,8 @@ def _found(workspace: Workspace, field: str, name: str, kinds: Collection[str]) 
 
 def name_missing_runs(sentence: str, values: dict[str, Any], spec: type[JobSpec]) -> str:
     """A sentence that says which runs a specification lacks, and how each of them is given on the command line."""
+    from difrob.specs import kind_of, run_kinds, walk_fields
+
     lacking = []
     for path, info in walk_fields(spec):
         kinds = run_kinds(info)
@@ -134,6 +144,9 @@ def resolve_paths(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]
     Raises:
         UserError: naming the first that is not there.
     """
+    from difrob.specs import walk_fields
+    from difrob.specs.takes import takes_path
+
     result = copy.deepcopy(values)
     for path, info in walk_fields(spec):
         place, leaf = _place_of(result, path)
@@ -150,6 +163,9 @@ def resolve_paths(values: dict[str, Any], spec: type[JobSpec]) -> dict[str, Any]
 
 def _import_of(kind: str, path: str) -> str:
     """How a file becomes a run of a kind, as words behind ``difrob run``; empty for a kind that reads no files."""
+    from difrob.specs import KINDS, default_at, run_kinds, walk_fields
+    from difrob.specs.takes import data_set_use, takes_path
+
     required = {field: info for field, info in walk_fields(KINDS[kind]) if default_at(KINDS[kind], field) is ...}
     if not any(takes_path(info) for info in required.values()):
         return ""
@@ -162,6 +178,9 @@ def _import_of(kind: str, path: str) -> str:
 
 def _endings() -> set[str]:
     """How files end that some kind of job reads."""
+    from difrob.specs import KINDS, walk_fields
+    from difrob.specs.takes import takes_of, takes_path
+
     named = (takes_of(info) for spec in KINDS.values() for _, info in walk_fields(spec) if takes_path(info))
     return {ending for takes in named if takes is not None for ending in takes.of}
 

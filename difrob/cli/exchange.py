@@ -11,12 +11,8 @@ from rich.progress import Progress
 
 from difrob.cli.common import WorkspaceOption, console, find_run, open_workspace
 from difrob.errors import UserError
-from difrob.runs.exchange import export_hdf5, export_npz
-from difrob.runs.exchange_pictures import export_png
-from difrob.specs import kinds_holding
-from difrob.specs.takes import LABELLED_IMAGES
 
-FORMATS = {"npz": export_npz, "png": export_png, "hdf5": export_hdf5}
+FORMATS = ("npz", "png", "hdf5")
 SUFFIXES = {".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", "": "png"}
 
 
@@ -56,6 +52,9 @@ def export(
     if not target.absolute().parent.is_dir():
         raise UserError(f"there is no folder '{target.absolute().parent}'")
     workspace = open_workspace(workspace_folder, create=False)
+    from difrob.specs import kinds_holding
+    from difrob.specs.takes import LABELLED_IMAGES
+
     kinds = kinds_holding(LABELLED_IMAGES)
     reader = workspace.reader(find_run(workspace, run, kinds))
     kind = reader.summary().kind
@@ -63,9 +62,13 @@ def export(
         raise UserError(
             f"run '{run}' is of kind {kind}; export takes labelled images, runs of kind {' or '.join(kinds)}"
         )
+    from difrob.runs.exchange import export_hdf5, export_npz  # need h5py, for which --help need not wait
+    from difrob.runs.exchange_pictures import export_png
+
+    write = {"npz": export_npz, "png": export_png, "hdf5": export_hdf5}[chosen]
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(escape(f"writing {target.name}"))
-        count = FORMATS[chosen](
+        count = write(
             reader, target, replace=force, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
     console.print(f"{count} images written to {target}", soft_wrap=True, markup=False)

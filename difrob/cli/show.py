@@ -1,9 +1,7 @@
-"""``difrob runs``, ``difrob show``, ``difrob compare``: looking at runs."""
+"""``difrob show``, ``difrob compare``: looking into runs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
@@ -12,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from difrob import words
-from difrob.cli import care
 from difrob.cli.common import (
     JsonOption,
     WorkspaceOption,
@@ -25,85 +22,16 @@ from difrob.cli.common import (
     summary_as_json,
 )
 from difrob.cli.result_differences import NOTE, result_differences
+from difrob.cli.runs import took
 from difrob.comparison import Difference, completed, flatten, spec_differences, unlike_conditions, warning_text
 from difrob.errors import UserError
-from difrob.quantities import most_telling, quantity_of
-from difrob.runs import Measure, RunState, RunSummary
-from difrob.specs import KINDS
-from difrob.specs.words.near_names import did_you_mean
-
-runs_app = typer.Typer(
-    help="List the runs of the workspace, newest first, or take care of them. Without a further word: list them.",
-    invoke_without_command=True,
-    pretty_exceptions_enable=False,
-)
-care.register(runs_app)
+from difrob.runs import Measure, RunSummary
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(runs_app, name="runs")
     app.command("show")(show)
     app.command("compare")(compare)
-
-
-@runs_app.callback()
-def runs(
-    context: typer.Context,
-    kind: Annotated[str | None, typer.Option("--kind", help="Only runs of this kind.")] = None,
-    state: Annotated[str | None, typer.Option("--state", help="Only runs in this state, e.g. finished.")] = None,
-    with_ids: Annotated[bool, typer.Option("--ids", help="Print the id below each name.")] = False,
-    workspace_folder: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the runs of the workspace, newest first, or take care of them. Without a further word: list them."""
-    context.obj = workspace_folder
-    if context.invoked_subcommand is not None:
-        return
-    workspace = open_workspace(workspace_folder, create=False)
-    summaries = workspace.summaries()
-    _require_known("kind", kind, [*KINDS, *(s.kind for s in summaries)])  # a newer difrob may have made runs of others
-    _require_known("state", state, [each.value for each in RunState])
-    found = [s for s in summaries if (kind is None or s.kind == kind) and (state is None or s.state == state)]
-    if as_json:
-        print_json([summary_as_json(summary, workspace) for summary in found])
-        return
-    if not found:
-        wanted = "".join([f" of kind {kind}" if kind else "", f" in state {state}" if state else ""])
-        mend = "'difrob runs' lists all" if wanted else "'difrob demo' or 'difrob run' makes some"
-        console.print(f"no runs{wanted} in {escape(str(workspace.root))}; {mend}", soft_wrap=True)
-        return
-    table = Table(box=None, pad_edge=False, title=escape(str(workspace.root)), title_justify="left", title_style="dim")
-    for column in ("started", "name", "kind", "state", "took", "result"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("started", "took"))
-    for summary in found:
-        table.add_row(
-            datetime.fromtimestamp(summary.started or summary.created).strftime("%m-%d %H:%M"),
-            escape(words.run_title(summary.name, summary.run_id)), summary.kind, state_text(summary.state),
-            words.duration(_took(summary)), escape(_headline(summary)),
-        )  # fmt: skip
-        if with_ids:
-            table.add_row("", f"[dim]{summary.run_id}[/dim]")
-    console.print(table)
-
-
-def _require_known(what: str, word: str | None, known: Iterable[str]) -> None:
-    """Raise UserError for a word by which no run can be found, as an empty list would hide the slip."""
-    names = list(dict.fromkeys(known))
-    if word is not None and word not in names:
-        raise UserError(f"unknown {what} '{word}'{did_you_mean(word, names)}; known {what}s: {', '.join(names)}")
-
-
-def _took(summary: RunSummary) -> float | None:
-    return None if summary.started is None else (summary.ended or time.time()) - summary.started
-
-
-def _headline(summary: RunSummary) -> str:
-    name = most_telling(summary.results)
-    if name is None:
-        return summary.reason
-    measure = summary.results[name]
-    return f"{words.number(measure.value, measure.unit)} {words.interval(measure)} {quantity_of(name, measure).title}"
 
 
 def show(
@@ -131,7 +59,7 @@ def show(
         f"{escape(summary.reason)}"
     )
     console.print(
-        f"{progress.done}/{progress.total} {progress.unit} in {words.duration(_took(summary))} on {summary.device} "
+        f"{progress.done}/{progress.total} {progress.unit} in {words.duration(took(summary))} on {summary.device} "
         f"({escape(summary.host)}), id {escape(run_id)}"
     )
     _print_results(summary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,10 +15,12 @@ from difrob.runs import Workspace
 from difrob.studies.continuing import what_is_missing
 from difrob.studies.declaration import Contrast, find_study, shipped_studies
 from difrob.studies.plan import plan_study
-from difrob.studies.report import Cell, Report, report_on
 from difrob.studies.study_records import StudyRecord, begin, find_record, is_unchanged, study_records
 from difrob.worker.messages import QueueState
 from difrob.worker.transport import connect
+
+if TYPE_CHECKING:
+    from difrob.studies.report import Cell, Report
 
 study_app = typer.Typer(
     help="Comparisons declared beforehand: arms, seeds, outcomes, and the rule that decides.",
@@ -128,6 +130,8 @@ def continue_study(study: Begun, workspace_folder: WorkspaceOption = None) -> No
 @study_app.command("report")
 def report(study: Begun, workspace_folder: WorkspaceOption = None, as_json: JsonOption = False) -> int:
     """Show the table and the decisions as they stand; exit code 3 while runs are missing."""
+    from difrob.studies.report import report_on  # needs scipy, for which a list of studies need not wait
+
     workspace = open_workspace(workspace_folder, create=False)
     record = find_record(workspace, study)
     found = report_on(workspace, record)

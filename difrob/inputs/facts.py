@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from difrob.errors import UserError
 from difrob.runs.datasets import DataSetRecord
@@ -19,6 +17,9 @@ from difrob.runs.workspace import Workspace
 from difrob.specs import GenerateSpec, JobSpec, TrainDenoiserSpec, parse_spec
 from difrob.specs.classifier_runs import as_classifier_run
 from difrob.specs.denoiser_runs import as_denoiser_run
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BLOCKS = "blocks"  # the fact in which a denoiser's run names its blocks
 ImageShape = tuple[int, int, int]
@@ -196,6 +197,8 @@ class InputFacts:
         denoiser = self.network(spec.denoiser)
         if denoiser is None or denoiser.image_shape is None or not denoiser.num_classes or spec.labels != "condition":
             return None
+        import numpy as np  # not above: a window and a listing of fields know this module, and may never ask for a set
+
         labels = np.arange(denoiser.num_classes)
         if len(spec.class_weights) == denoiser.num_classes:
             labels = np.flatnonzero(spec.class_weights)

@@ -12,13 +12,16 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from difrob.errors import UserError
 from difrob.runs.damage.guard import one_helper
-from difrob.runs.feed import RunFeed
-from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
-from difrob.runs.run_file import summary_from_json, summary_to_json
+from difrob.runs.summary_json import summary_from_json, summary_to_json
+
+if TYPE_CHECKING:
+    from difrob.runs.feed import RunFeed
+    from difrob.runs.reader import RunReader
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS run_index "
@@ -107,6 +110,8 @@ class RunIndex:
     def _follow(self, folder: Path, run_id: str) -> RunSummary | None:
         try:
             if run_id not in self._feeds:
+                from difrob.runs.feed import RunFeed  # needs h5py, for which ended runs need not wait
+
                 self._feeds[run_id] = RunFeed(self._reader(folder, run_id))
             return self._feeds[run_id].poll().summary
         except (UserError, OSError):
@@ -120,6 +125,8 @@ class RunIndex:
 
     @staticmethod
     def _reader(folder: Path, run_id: str) -> RunReader:
+        from difrob.runs.reader import RunReader  # needs h5py, for which a list that the index knows need not wait
+
         return RunReader(run_id, folder / f"{run_id}.h5", folder / f"{run_id}.journal")
 
     def _load(self) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
+    from difrob.runs.datasets import DataSetRecord
 
 from difrob.quantities.conditions import sentence
-from difrob.runs.datasets import DataSetRecord
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from difrob.runs.interface import Measure
 from difrob.runs.states import RunState
+
+if TYPE_CHECKING:  # whoever only lists runs needs none of the arrays
+    import numpy as np
 
 _SERIES_FIELDS = ("step", "time", "value", "low", "high")
 SERIES_WORDS = ("interval", "title", "unit", "better")
@@ -36,10 +37,14 @@ class Series:
     @property
     def has_interval(self) -> bool:
         """Whether any point carries an interval, or one end of it."""
+        import numpy as np
+
         return not bool(np.isnan(self.low).all() and np.isnan(self.high).all())
 
     def joined(self, other: Series) -> Series:
         """This series followed by ``other``, whose word about what the numbers are counts where it says any."""
+        import numpy as np
+
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _SERIES_FIELDS
         }

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from difrob.errors import UserError
 from difrob.runs.datasets import DataSetRecord, DataSets
-from difrob.runs.feed import RunFeed
 from difrob.runs.index import RunIndex
 from difrob.runs.locks import is_locked
-from difrob.runs.reader import RunReader
 from difrob.runs.records import RunSummary
 
 if TYPE_CHECKING:
+    from difrob.runs.feed import RunFeed
+    from difrob.runs.reader import RunReader
     from difrob.specs import JobSpec
 
 ENVIRONMENT = "DIFROB_WORKSPACE"
@@ -165,10 +165,14 @@ class Workspace:
         path, journal = self.run_path(run_id), self.journal_path(run_id)
         if not path.exists() and not journal.exists():
             raise UserError(f"there is no run '{run_id}' in '{self.root}'; 'difrob runs' lists them")
+        from difrob.runs.reader import RunReader  # needs h5py, for which a mere list of runs need not wait
+
         return RunReader(run_id, path, journal)
 
     def feed(self, run_id: str) -> RunFeed:
         """A feed of a run, for following it."""
+        from difrob.runs.feed import RunFeed  # needs h5py, for which a mere list of runs need not wait
+
         return RunFeed(self.reader(run_id))
 
     def find(self, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from PySide6.QtGui import QIcon
@@ -40,7 +41,6 @@ class RunRow:
     entry: Entry | None = None
     cause: str = ""
     is_linked: bool = False
-    search: str = ""
 
     @property
     def is_stuck(self) -> bool:
@@ -66,6 +66,11 @@ class RunRow:
         """All words by which its state is found."""
         marks = ("damaged" if self.damaged else "", "stuck" if self.is_stuck else "")
         return " ".join(word for word in (self.state.value, *marks) if word)
+
+    @cached_property
+    def search(self) -> str:
+        """Everything by which the row is found, in small letters; put together only when somebody searches."""
+        return f"{self.name}\n{self.run_id}\n{self.kind}\n{words.kind_word(self.kind)}\n{self.states}".lower()
 
     def standing_detail(self, now: float) -> str:
         """Deadlines of a stuck run or of one that is being stopped, else the reason; ``now`` in seconds since the epoch."""
@@ -116,14 +121,14 @@ def make_row(summary: RunSummary | None, entry: Entry | None, live: LiveProgress
         spec = entry.spec
         row = RunRow(
             entry.run_id, str(spec.get("kind", "")), str(spec.get("name", "")), entry.state, entry.reason,
-            entry.created, Progress(), entry=entry, cause=entry.cause,
+            entry.created, Progress(), entry=entry, cause=entry.cause, is_linked=linked,
         )  # fmt: skip
     else:
         best = most_telling(summary.results)
         row = RunRow(
             summary.run_id, summary.kind, summary.name, summary.state, summary.reason, summary.created, summary.progress,
             best or "", summary.results[best] if best else None, summary.has_checkpoint, True, summary.damaged,
-            summary, entry, summary.cause,
+            summary, entry, summary.cause, linked,
         )  # fmt: skip
         if entry is not None and linked:
             row = replace(
@@ -135,9 +140,7 @@ def make_row(summary: RunSummary | None, entry: Entry | None, live: LiveProgress
         row = replace(row, progress=progress, reason=live.waiting or row.reason)
         if row.result is None and newest:
             row = replace(row, result_name=newest, result=_newest(newest, live.headline[newest]))
-    row = replace(row, is_linked=linked)
-    search = f"{row.name}\n{row.run_id}\n{row.kind}\n{words.kind_word(row.kind)}\n{row.states}".lower()
-    return replace(row, search=search)
+    return row
 
 
 def _newest(name: str, value: float) -> Measure:

@@ -1,16 +1,15 @@
 """The table of runs: files on disk and entries of the queue in one list, sorted and filtered in the model.
 
-Rows are kept by run id and made anew only where something changed; sorting and filtering work on column arrays, so that
-ten thousand runs cost milliseconds.
+Rows are kept by run id and made anew only where something changed, so that ten thousand runs cost milliseconds.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 
 from difrob import words
@@ -263,15 +262,7 @@ class RunsTableModel(QAbstractTableModel):
         rows = list((self._rows if among is None else among).values())
         if self._filter:
             rows = [row for row in rows if all(_fits(row, word) for word in self._filter)]
-        column, order = self._sort
-        created = np.array([row.created for row in rows], dtype=float)
-        newest = np.argsort(-created, kind="stable")
-        if column == AGE:
-            places = newest if order is Qt.SortOrder.AscendingOrder else newest[::-1]
-        else:
-            keys = _sort_keys(rows, column)[newest]
-            places = newest[_ordered(keys, order)]
-        wanted = [rows[place].run_id for place in places]
+        wanted = [row.run_id for row in _ordered(rows, *self._sort)]
         sync_rows(self, self._visible, wanted, self._commit)
 
     def _commit(self, run_ids: list[str]) -> None:
@@ -292,16 +283,9 @@ def _fits(row: RunRow, word: str) -> bool:
     return word in row.search
 
 
-def _sort_keys(rows: list[RunRow], column: int) -> np.ndarray:
-    if column == RUN:
-        return np.array([row.title.lower() for row in rows], dtype=object).astype(str)
-    if column == KIND:
-        return np.array([words.kind_word(row.kind) for row in rows], dtype=object).astype(str)
-    if column == STATE:
-        return np.array([_state_rank(row) for row in rows], dtype=float)
-    if column == RESULT:
-        return np.array([np.nan if row.result is None else row.result.value for row in rows], dtype=float)
-    return np.array([row.share_done for row in rows], dtype=float)
+def _result(row: RunRow) -> float | None:
+    """The number that stands for a run; None for one without."""
+    return None if row.result is None or math.isnan(row.result.value) else row.result.value
 
 
 def _state_rank(row: RunRow) -> int:
@@ -311,11 +295,22 @@ def _state_rank(row: RunRow) -> int:
     return _STATE_ORDER[RunState.FAILED if row.damaged else row.state]
 
 
-def _ordered(keys: np.ndarray, order: Qt.SortOrder) -> np.ndarray:
-    """A stable order; rows without a number come last both ways."""
-    if order is Qt.SortOrder.AscendingOrder:
-        return np.argsort(keys, kind="stable")
-    if keys.dtype.kind == "f":
-        return np.argsort(-keys, kind="stable")
-    ranks = np.unique(keys, return_inverse=True)[1]
-    return np.argsort(-ranks, kind="stable")
+_SORT_KEYS: dict[int, Callable[[RunRow], Any]] = {
+    RUN: lambda row: row.title.lower(),
+    STATE: _state_rank,
+    RESULT: _result,
+    KIND: lambda row: words.kind_word(row.kind),
+    PROGRESS: lambda row: row.share_done,
+}
+
+
+def _ordered(rows: list[RunRow], column: int, order: Qt.SortOrder) -> list[RunRow]:
+    """A stable order, newest first among equals; rows without a number come last both ways."""
+    turned = order is not Qt.SortOrder.AscendingOrder
+    newest = sorted(rows, key=lambda row: -row.created)
+    if column == AGE:
+        return newest[::-1] if turned else newest
+    key = _SORT_KEYS[column]
+    keyed = [(key(row), row) for row in newest]
+    told = sorted((pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=turned)
+    return [row for _, row in told] + [row for told_by, row in keyed if told_by is None]

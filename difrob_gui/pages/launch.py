@@ -61,6 +61,7 @@ class LaunchPage(QWidget):
         feeds.presets_changed.connect(self._on_presets)
         client.state_changed.connect(self._on_state)
         self._on_presets(feeds.presets)
+        self._on_state()
         self.choose_kind(next(iter(KINDS)))
 
     # ------------------------------------------------------------------ what others ask for

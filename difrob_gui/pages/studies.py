@@ -55,12 +55,10 @@ class StudiesPage(QWidget):
         self._clock.timeout.connect(self._stand)
         for news in (feeds.summaries_changed, client.state_changed, client.entry_changed, client.entry_removed):
             news.connect(self._on_news)
+        if shelf.is_read:
+            self._on_shelf()
 
     # ------------------------------------------------------------------ what others call
-
-    def begin_reading(self) -> None:
-        """Read the studies; called whenever the page is shown, for the command line may have begun one."""
-        self.shelf.refresh()
 
     def close_down(self) -> None:
         """The window closes; what is still being read comes too late."""

@@ -91,7 +91,10 @@ class FieldRow(QWidget):
 
     def set_problem(self, message: str) -> None:
         """What is wrong with the value; empty when nothing is."""
-        self.problem.setText(message[:1].upper() + message[1:])
+        text = message[:1].upper() + message[1:]
+        if text == self.problem.text():
+            return
+        self.problem.setText(text)
         self.problem.setVisible(bool(message))
         self.editor.set_invalid(bool(message))
 
@@ -102,8 +105,10 @@ class FieldRow(QWidget):
         target, name = (self.baseline, self.baseline_name) if changed else (self.field.default, "the default")
         self.label.set_tone("accent" if changed else "text")
         font = self.label.font()
-        font.setWeight(font.Weight.DemiBold if changed else font.Weight.Normal)
-        self.label.setFont(font)
+        weight = font.Weight.DemiBold if changed else font.Weight.Normal
+        if font.weight() != weight:
+            font.setWeight(weight)
+            self.label.setFont(font)
         self.reset.setVisible(value != target and not (self.field.required and target is None))
         shown = show(target) or self.field.empty_means or "empty"
         self.reset.setToolTip(f"Back to {name}: {shown}")

@@ -11,6 +11,7 @@ from difrob_gui.widgets.two_line_delegate import small_font
 
 PAD = 12
 SIDE = 22
+KEPT_MEASURES = 16
 WRAP = Qt.TextFlag.TextWordWrap
 
 
@@ -22,6 +23,7 @@ class MethodCard(QAbstractButton):
         self.summary = summary
         self._icon_name = icon_name
         self._compact = False
+        self._measured: dict[tuple[int, bool, str], tuple[int, int]] = {}
         self.setText(title)
         self.setCheckable(True)
         self.setAutoExclusive(True)
@@ -90,6 +92,15 @@ class MethodCard(QAbstractButton):
         super().enterEvent(event)
 
     def _heights(self, width: int) -> tuple[int, int]:
+        """Pixels that title and summary need at a width; a layout asks for the same ones many times."""
+        asked = (width, self._compact, self.font().key())
+        if asked not in self._measured:
+            if len(self._measured) >= KEPT_MEASURES:
+                self._measured.clear()
+            self._measured[asked] = self._measure(width)
+        return self._measured[asked]
+
+    def _measure(self, width: int) -> tuple[int, int]:
         room = QRect(0, 0, max(40, width - 2 * PAD - SIDE - 10), 10_000)
         title = QFontMetrics(self._title_font()).boundingRect(room, WRAP, self.text()).height()
         if self._compact:

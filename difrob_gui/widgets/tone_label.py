@@ -19,8 +19,9 @@ class ToneLabel(QLabel):
 
     def set_tone(self, tone: str) -> None:
         """Take another colour of the theme, e.g. ``"bad"``."""
-        self._tone = tone
-        self._recolour()
+        if tone != self._tone:
+            self._tone = tone
+            self._recolour()
 
     def _recolour(self, _theme: object = None) -> None:
         palette = QPalette(self.palette())

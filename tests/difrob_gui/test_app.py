@@ -69,20 +69,21 @@ def test_without_a_display_the_process_ends_in_words(tmp_path: Path) -> None:
     assert len(process.stderr.strip().splitlines()) == 1
 
 
-def test_without_qt_the_process_ends_in_words(tmp_path: Path) -> None:
-    code = """
+@pytest.mark.parametrize("package", ["PySide6", "pyqtgraph"])
+def test_without_a_package_of_the_window_the_process_ends_in_words(tmp_path: Path, package: str) -> None:
+    code = f"""
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "PySide6":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.split(".")[0] == {package!r}:
+            raise ModuleNotFoundError("No module named " + name, name=name)
 sys.meta_path.insert(0, Block())
 from difrob_gui.app import main
 sys.exit(main(sys.argv[1]))
 """
     process = launch(code, tmp_path, QT_QPA_PLATFORM="offscreen")
     assert process.returncode == 2, process.stderr
-    assert "PySide6" in process.stderr and "pip install" in process.stderr
+    assert package in process.stderr and "pip install" in process.stderr
 
 
 def test_an_unusable_workspace_is_told_in_words(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from difrob.cli import main
 from difrob.comparison import result_rows, unlike_conditions
 from difrob.runs import RunState, Workspace
 from difrob.specs import KINDS
+from difrob_gui.app import compose_window
 from difrob_gui.charts.ticks import Scale
 from difrob_gui.main_window import MainWindow
 from difrob_gui.settings import WindowSettings
@@ -36,7 +37,7 @@ def brightness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.fixture
 def window(qtbot: QtBot, workspace: Workspace, tmp_path: Path) -> Iterator[MainWindow]:
-    window = MainWindow(workspace, WindowSettings(tmp_path / "window.ini"), theme="light")
+    window = compose_window(workspace, WindowSettings(tmp_path / "window.ini"), theme="light")
     window.show()
     window.start()
     yield window

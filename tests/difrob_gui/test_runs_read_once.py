@@ -23,6 +23,7 @@ from difrob.runs.recorder import RunRecorder
 from difrob.specs import TrainDenoiserSpec
 from difrob.worker.messages import Entry
 from difrob_gui import feed_reader
+from difrob_gui.app import compose_window
 from difrob_gui.charts.chart import Chart
 from difrob_gui.charts.scheduler import scheduler
 from difrob_gui.charts.series_data import SeriesData
@@ -158,7 +159,7 @@ def look_of(chart: Chart) -> tuple[Any, ...]:
 
 @pytest.fixture
 def window(qtbot: QtBot, workspace: Workspace, tmp_path: Path) -> Iterator[MainWindow]:
-    window = MainWindow(workspace, WindowSettings(tmp_path / "window.ini"), autostart=False, theme="light")
+    window = compose_window(workspace, WindowSettings(tmp_path / "window.ini"), autostart=False, theme="light")
     window.resize(1300, 900)
     window.show()
     window.start()

@@ -67,7 +67,7 @@ def make_page(qtbot: QtBot, workspace: Workspace) -> Iterator[Callable[[], Studi
         qtbot.addWidget(page)
         page.resize(800, 800)
         page.show()
-        page.begin_reading()
+        page.shelf.refresh()
         qtbot.waitUntil(lambda: page.shelf.is_read and hub.is_complete, timeout=PATIENCE)
         return page
 

@@ -261,6 +261,8 @@ INTERACTIVE = (
 
 
 def test_every_interactive_widget_has_a_name(qtbot: QtBot, window: MainWindow) -> None:
+    for make_page in window.pages.values():
+        make_page()
     for kind in ("train_denoiser", "generate", "train_classifier", "evaluate", "certify"):
         window.launch.choose_kind(kind)
     nameless = []
@@ -331,8 +333,9 @@ class Block:
             raise ImportError(f"{name} must not be imported by the window")
 sys.meta_path.insert(0, Block())
 import difrob_gui.main_window, difrob_gui.app, difrob_gui.screenshots
+from difrob_gui.pages import compare, data, help, launch, monitor, queue, studies
 allowed = ("difrob.specs", "difrob.runs", "difrob.worker.messages", "difrob.errors", "difrob.resources",
-           "difrob.words", "difrob.comparison", "difrob.system", "difrob.quantities", "difrob.inputs")
+           "difrob.words", "difrob.comparison", "difrob.system", "difrob.quantities", "difrob.inputs", "difrob.studies")
 bad = [m for m in sys.modules if m.startswith("difrob.") and not m.startswith(allowed) and m != "difrob.worker"]
 sys.exit(str(bad) if bad else 0)
 """
