@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QObject, Signal
 
-from difrob.runs import FeedUpdate
-from difrob_gui.models.run_data import RunData
+if TYPE_CHECKING:
+    from difrob.runs import FeedUpdate
+    from difrob_gui.models.run_data import RunData
 
 
 class RunModel(QObject):
@@ -23,8 +26,12 @@ class RunModel(QObject):
 
     def __init__(self, run_id: str) -> None:
         """A run of which nothing was read so far."""
+        from difrob_gui.models.run_data import (
+            RunData,  # needs numpy, for which a window without such a page need not wait
+        )
+
         super().__init__()
-        self.data = RunData(run_id)
+        self.data: RunData = RunData(run_id)
         self.problem = ""
 
     @property
