@@ -409,6 +409,7 @@ DATASETS = ["metrics/loss/value", "metrics/loss/step", "metrics/loss/time", "cur
 TEXTS = ["log/text", "log/level", "attributes", "checkpoints/000000000005/state"]
 
 
+@pytest.mark.usefixtures("one_helper")
 @pytest.mark.parametrize("action", [external, soft, virtual, raw_bytes])
 def test_no_link_to_another_place_is_followed(
     workspace: Workspace, finished: Path, tmp_path: Path, action: Callable[..., None]
