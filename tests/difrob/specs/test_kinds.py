@@ -9,11 +9,29 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from support.input_runs import recorded
 from support.outside_kind import ENTRY, SPEC, find_anew, put_package
 
 from difrob import words
+from difrob.cli.common import resolve_inputs
 from difrob.errors import UserError
-from difrob.specs import KINDS, DataSpec, JobSpec, TrainClassifierSpec, kinds_holding, parse_spec, spec_class, trains
+from difrob.inputs.facts import InputFacts
+from difrob.inputs.fitting import check_inputs
+from difrob.runs import Workspace
+from difrob.specs import (
+    KINDS,
+    DataSpec,
+    EvaluateSpec,
+    GenerateSpec,
+    JobSpec,
+    TrainClassifierSpec,
+    kinds_holding,
+    parse_spec,
+    run_kinds,
+    spec_class,
+    trains,
+    walk_fields,
+)
 from difrob.specs.base import folded_groups
 from difrob.specs.classifier_runs import as_classifier_run, classifier_run
 from difrob.specs.denoiser_runs import as_denoiser_run, denoiser_run
@@ -67,6 +85,29 @@ def test_a_later_kind_that_holds_a_classifier_is_taken_as_one() -> None:
         UserError, match="run 'a' is of kind 'bare'; a run of kind 'train_denoiser' or 'import_denoiser'"
     ):
         denoiser_run(BareSpec(), "a")
+
+
+def test_its_runs_are_taken_by_fields_command_and_checks(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(KINDS), "_brought", {"fine_tuned": FineTunedSpec})
+    fields = dict(walk_fields(EvaluateSpec))
+    assert run_kinds(fields["classifier"]) == ("train_classifier", "fine_tuned") and run_kinds(fields["restarts"]) == ()
+    state = {"image_shape": [1, 8, 8], "num_classes": 10}
+    run_id = recorded(workspace, "tuned", {"kind": "fine_tuned"}, state=state)
+    assert resolve_inputs(workspace, {"classifier": "tuned"}, EvaluateSpec) == {"classifier": run_id}
+    network = InputFacts(workspace).network(run_id)
+    assert network is not None and (network.image_shape, network.num_classes) == ((1, 8, 8), 10)
+    assert check_inputs(workspace, EvaluateSpec(classifier=run_id)) == []
+
+
+def test_a_file_in_place_of_a_run_is_told_how_it_becomes_one(workspace: Workspace) -> None:
+    with pytest.raises(
+        UserError, match="'difrob run import_denoiser --set path=a.pkl --set data.dataset=DATA --name NAME'"
+    ):
+        resolve_inputs(workspace, {"denoiser": "a.pkl"}, GenerateSpec)
+    with pytest.raises(UserError, match="'difrob run import_images --set paths=a.npz --name NAME'"):
+        resolve_inputs(workspace, {"generated": "a.npz"}, TrainClassifierSpec)
+    with pytest.raises(UserError, match="takes a run of kind train_classifier, not a file or folder like 'a.pth'"):
+        resolve_inputs(workspace, {"classifier": "a.pth"}, EvaluateSpec)
 
 
 class TestFromOutside:

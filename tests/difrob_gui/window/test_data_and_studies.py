@@ -9,6 +9,8 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from pytestqt.qtbot import QtBot
 
+from difrob.runs.datasets import BUILT_IN
+from difrob_gui.data_and_studies import field_for
 from difrob_gui.main_window import MainWindow
 from difrob_gui.widgets.nav_bar import PAGES
 
@@ -40,6 +42,13 @@ def test_a_data_set_is_filled_into_a_form_that_takes_it(qtbot: QtBot, window: Ma
     window.more.use("digits")
     assert window.launch.form.changed_paths() == [] and window.launch.kind == "train_denoiser"
     assert window.launch.form.validate()
+
+
+def test_the_chosen_form_is_preferred_where_it_takes_the_set() -> None:
+    digits = BUILT_IN["digits"]
+    assert field_for(digits, "measure") == ("measure", "dataset")
+    assert field_for(digits, "certify") == field_for(None, "certify") == ("train_denoiser", "data.dataset")
+    assert field_for(BUILT_IN["toy-ring"], "train_classifier") == ("train_denoiser", "data.dataset")
 
 
 def test_corrupted_images_are_filled_into_an_evaluation(qtbot: QtBot, window: MainWindow) -> None:
