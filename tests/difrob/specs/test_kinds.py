@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,15 @@ class TestFromOutside:
         find_anew(tmp_path, monkeypatch)
         assert "generate" in KINDS and "paint" not in KINDS
         assert len(caplog.messages) <= 1 and all("cannot be read" in line for line in caplog.messages)
+
+    def test_a_specification_that_imports_torch_is_too_heavy_for_a_window(self, tmp_path: Path) -> None:
+        put_package(tmp_path, spec=f"import torch\n{SPEC}")
+        (tmp_path / "torch.py").write_text("")
+        script = "from difrob.specs import KINDS; print('brightness' in KINDS)"
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        assert process.stdout.strip() == "False" and "imports torch, which belongs into the module" in process.stderr
+        assert process.stderr.startswith("difrob: the kind 'brightness' of package brightness 1.0 is left out: ")
 
     def test_a_function_that_is_not_there_is_named(self) -> None:
         class Lost(TrainClassifierSpec):
