@@ -5,8 +5,10 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/set-up
+# A file of tests stays in one process, and the files that take longest (tests/durations.json) begin first.
+SIDE_BY_SIDE := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo gui test test-all faults lint types bench screenshots setup clean
+.PHONY: help demo gui test test-all durations faults lint types bench screenshots setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -30,11 +32,15 @@ lint: $(STAMP) ## ruff: rules and format
 types: $(STAMP) ## mypy on the engine and the window
 	$(BIN)/mypy
 
-test: lint types ## lint, types, and the tests that take minutes
-	$(BIN)/python -m pytest
+test: lint types ## lint, types, and the tests that take minutes, on all cores
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-all: lint types ## also the long tests, and those that need a GPU where there is one
-	$(BIN)/python -m pytest -m "slow or gpu or not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not gpu"
+	$(BIN)/python -m pytest -m gpu
+
+durations: $(STAMP) ## measure anew what the tests take: writes tests/durations.json
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --record-durations
 
 faults: $(STAMP) ## kill, fill disks, feed garbage; half an hour; FAULTS="--worker-kills 20 ..." chooses how much
 	$(BIN)/python -m tests.faults $(FAULTS)

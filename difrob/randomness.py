@@ -77,12 +77,20 @@ def uniform_per_sample(
 def seeded_globally(device: torch.device, seed: int, *stream: int | str) -> Iterator[None]:
     """For code that can only draw from torch's global generators (weight initialisation, dropout).
 
-    Inside the block they are seeded from the stream; afterwards they stand where they stood before.
+    Inside the block those of the CPU and of ``device`` are seeded from the stream; afterwards they stand where they stood
+    before. ``torch.manual_seed`` would reach for every kind of device there may be, which takes milliseconds each time where
+    there is none.
     """
+    key = stream_key(seed, *stream)
     devices = [device] if device.type == "cuda" else []
     metal_state = torch.mps.get_rng_state() if device.type == "mps" else None
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(stream_key(seed, *stream))
+        torch.default_generator.manual_seed(key)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(key)
+        elif device.type == "mps":
+            torch.mps.manual_seed(key)
         try:
             yield
         finally:

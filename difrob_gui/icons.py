@@ -28,11 +28,6 @@ def themed_icon(name: str, colour_of: ColourOf) -> QIcon:
     return QIcon(_SvgEngine(name, colour_of))
 
 
-def icon_names() -> list[str]:
-    """All icons there are."""
-    return sorted(path.stem for path in resource_path("icons").glob("*.svg"))
-
-
 @cache
 def svg_text(name: str) -> str:
     """The SVG source of an icon. Raises KeyError when there is none of this name."""

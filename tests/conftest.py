@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,14 @@ from support.processes import processes_of
 from support.shared_data import shared_data_folder
 
 from difrob.runs import Workspace
+
+pytest_plugins = ["support.time_budget"]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays for good: no collection of garbage need look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ class NoiseSchedule:
     Attributes:
         name: how messages call the schedule.
         betas: variance of the noise that step t adds, float64 [T], each in (0, 1).
-        log_alpha_bar: ln(abar_t), float64 [T].
+        log_alpha_bar: ln(abar_t), of the share of the signal's variance that is left, float64 [T], falling.
         sigmas: sigma_t in the diffusion range, float64 [T], rising.
     """
 
@@ -39,11 +39,6 @@ class NoiseSchedule:
 
     def __len__(self) -> int:
         return len(self.betas)
-
-    @property
-    def alpha_bar(self) -> np.ndarray:
-        """abar_t, the share of the signal's variance that is left, float64 [T], falling."""
-        return np.exp(self.log_alpha_bar)
 
     @property
     def sigma_min(self) -> float:

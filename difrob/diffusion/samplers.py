@@ -27,7 +27,6 @@ __all__ = [
     "SamplerCallback",
     "SamplerOptions",
     "sample",
-    "heun_sample",
     "network_calls",
     "starting_noise",
     "check_options",
@@ -143,19 +142,6 @@ def sample(
             if callback is not None:
                 callback(step, sigmas[step + 1], v)
     return v.float()
-
-
-def heun_sample(
-    denoiser: Denoiser,
-    noise: Tensor,
-    labels: Tensor | None,
-    sigmas: Sequence[float],
-    *,
-    guidance_scale: float = 1.0,
-    callback: SamplerCallback | None = None,
-) -> Tensor:
-    """Draw images with Heun's method, without churn (Karras et al. 2022, algorithm 1); see :func:`sample`."""
-    return sample(denoiser, noise, labels, sigmas, guidance_scale=guidance_scale, callback=callback)
 
 
 def sampler_named(name: str) -> Sampler:

@@ -33,14 +33,12 @@ class ModeErrors:
 
     Attributes:
         share: share of the samples that fall to the mode, with its interval.
-        true_share: weight of the mode.
         spreads: standard deviation of those samples along the axes of the mode, float64 [m]; NaN for fewer than two.
         low, high: ends of the 95 % intervals of the spreads, for normal samples, float64 [m].
         true_spreads: the spreads of the mode, float64 [m].
     """
 
     share: Measure
-    true_share: float
     spreads: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -161,7 +159,6 @@ def mode_errors(samples: ArrayLike, mixture: GaussianMixture, blur: float | None
         found.append(
             ModeErrors(
                 share=share_measure(owners == mode, f"samples that fall to mode {mode}"),
-                true_share=float(mixture.weights[mode]),
                 spreads=spreads,
                 low=low,
                 high=high,

@@ -21,7 +21,6 @@ from difrob.runs.states import RunState
 from difrob.specs import KINDS, walk_fields
 
 MAX_LINE = 4_000_000
-PROTOCOL = 1
 
 Grade = Literal["pause", "stop", "abort", "kill"]
 GRADE_LIMITS: dict[str, float | None] = {"pause": None, "stop": 60.0, "abort": 2.0, "kill": 0.0}

@@ -115,11 +115,6 @@ class RunsTableModel(QAbstractTableModel):
         self._arrange()
 
     @property
-    def sorting(self) -> tuple[int, Qt.SortOrder]:
-        """Column and order of sorting."""
-        return self._sort
-
-    @property
     def total(self) -> int:
         """How many runs there are, shown or filtered away."""
         return len(self._rows)

@@ -195,10 +195,6 @@ class CommandPalette(QFrame):
         """Where the query is typed."""
         return self._search
 
-    def shown_texts(self) -> list[str]:
-        """Texts of the lines on show, best first."""
-        return [str(self._model.index(row, 0).data()) for row in range(self._model.rowCount())]
-
     def open(self, commands: list[Command]) -> None:
         """Show the palette with these commands."""
         host = self._host

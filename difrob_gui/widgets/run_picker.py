@@ -91,10 +91,6 @@ class RunPicker(QComboBox):
         self._known = {option.run_id: option for option in options if option.kind in self._kinds}
         self._fill_again()
 
-    def option_ids(self) -> list[str]:
-        """Ids that can be chosen, as listed."""
-        return [str(self.itemData(row)) for row in range(self.count()) if self.itemData(row)]
-
     def wheelEvent(self, event: QWheelEvent) -> None:
         event.ignore()
 

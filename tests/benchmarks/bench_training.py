@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from difrob.data import Augmentation, ImageSet, device_images
-from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
+from difrob.diffusion.samplers import sample, sigma_grid, starting_noise
 from difrob.memory import MicroBatches
 from difrob.nets.classifiers import build_classifier
 from difrob.specs import ClassifierNetworkSpec, DenoiserNetworkSpec, TrainClassifierSpec, TrainDenoiserSpec
@@ -236,7 +236,7 @@ def bench_sampler(clock: Clock, device: torch.device, rounds: int, batch: int) -
                 denoiser.denoise(noise, sigma, labels)
 
     def draw() -> Tensor:
-        return heun_sample(denoiser, noise, labels, sigmas)
+        return sample(denoiser, noise, labels, sigmas)
 
     took, least = clock.interleaved(rounds, draw, floor)
     show(f"Heun sampler, {2 * steps - 1} calls, 28x28, batch {batch}, over those calls", took, least, 1.03)

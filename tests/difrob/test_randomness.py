@@ -78,6 +78,14 @@ def test_empty_and_bad_indices() -> None:
         normal_per_sample(0, "noise", [-1], (2,))
 
 
+def test_seeding_globally_is_torch_seeded_with_the_key_of_the_stream() -> None:
+    with seeded_globally(torch.device("cpu"), 5, "weights"):
+        drawn = torch.randn(3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_key(5, "weights"))
+        assert torch.equal(drawn, torch.randn(3))
+
+
 def test_seeding_globally_is_undone_even_after_an_error() -> None:
     before = torch.get_rng_state()
     with pytest.raises(RuntimeError), seeded_globally(torch.device("cpu"), 5, "weights"):

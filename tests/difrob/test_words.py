@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from support.icon_names import icon_names
 
 from difrob import words
 from difrob.runs import Measure
 from difrob.specs import KINDS
-from difrob_gui.icons import icon_names
 
 
 @pytest.mark.parametrize(

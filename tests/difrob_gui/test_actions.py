@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QLineEdit, QMainWindow, QPushButton, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
+from support.shown_choices import palette_texts
 
 from difrob_gui.actions import ACTIONS, BY_ID, MENUS, ActionTable, keys_text
 from difrob_gui.pages.help import HelpPage, help_html
@@ -155,11 +156,11 @@ class TestPalette:
         yield palette
 
     def test_all_at_first_and_the_best_when_typing(self, qtbot: QtBot, palette: CommandPalette) -> None:
-        assert palette.shown_texts() == ["Launch", "Queue", "Pause the queue", "Monitor"]
+        assert palette_texts(palette) == ["Launch", "Queue", "Pause the queue", "Monitor"]
         qtbot.keyClicks(palette.search, "queue")
-        assert palette.shown_texts() == ["Queue", "Pause the queue"]
+        assert palette_texts(palette) == ["Queue", "Pause the queue"]
         qtbot.keyClicks(palette.search, "zzzz")
-        assert palette.shown_texts() == [] and palette._nothing.isVisible()
+        assert palette_texts(palette) == [] and palette._nothing.isVisible()
 
     def test_return_runs_the_best_that_can_be_run(
         self, qtbot: QtBot, palette: CommandPalette, called: list[str]

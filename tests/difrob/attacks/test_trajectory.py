@@ -13,7 +13,7 @@ from difrob.attacks.noise_ascent import RadiusSchedule, climb
 from difrob.attacks.trajectory import TrajectoryAttack, TrajectoryBudget
 from difrob.data.toy import ring
 from difrob.diffusion.edm import EDMDenoiser
-from difrob.diffusion.samplers import guided, heun_sample, sigma_grid, starting_noise
+from difrob.diffusion.samplers import guided, sample, sigma_grid, starting_noise
 from difrob.nets.denoisers import ResidualMLP
 
 
@@ -107,7 +107,7 @@ def attack_on_ring(budget: TrajectoryBudget, rows: list[int]) -> tuple[Tensor, T
     attack = TrajectoryAttack(
         lambda v, sigma: guided(mixture, v, sigma, None, 1.0), budget, seed=1, indices=rows
     )  # fmt: skip
-    return heun_sample(mixture, starting_noise(0, rows, (2, 1, 1)), None, sigma_grid(12), callback=attack), attack
+    return sample(mixture, starting_noise(0, rows, (2, 1, 1)), None, sigma_grid(12), callback=attack), attack
 
 
 def test_a_push_at_one_level_arrives_shrunk_by_the_exact_flow() -> None:
@@ -117,7 +117,7 @@ def test_a_push_at_one_level_arrives_shrunk_by_the_exact_flow() -> None:
     level = grid[60]
     budget = TrajectoryBudget("sign", kappa=0.5, sigma_low=level, sigma_high=level)
     attack = TrajectoryAttack(lambda v, s: guided(denoiser, v, s, None, 1.0), budget, seed=0, indices=range(20))
-    pushed = heun_sample(denoiser, noise, None, grid, callback=attack) - heun_sample(denoiser, noise, None, grid)
+    pushed = sample(denoiser, noise, None, grid, callback=attack) - sample(denoiser, noise, None, grid)
     assert [(state.step, state.sigma) for state in attack.attacked] == [(59, level)]
     radius = attack.attacked[0].radius
     assert radius == pytest.approx(0.5 * (8 / 255 + level**2 / (1 + level**2)))
@@ -139,7 +139,7 @@ def test_the_interval_and_the_stride_choose_the_states() -> None:
 
 
 def test_no_radius_is_no_attack() -> None:
-    plain = heun_sample(ring(), starting_noise(0, range(6), (2, 1, 1)), None, sigma_grid(12))
+    plain = sample(ring(), starting_noise(0, range(6), (2, 1, 1)), None, sigma_grid(12))
     images, attack = attack_on_ring(TrajectoryBudget(kappa=0.0), list(range(6)))
     assert torch.equal(images, plain) and not attack.attacked
 
@@ -171,8 +171,8 @@ def test_an_attack_on_a_network_leaves_its_parameters_alone() -> None:
     attack = TrajectoryAttack(
         lambda v, s: guided(denoiser, v, s, labels, 2.0), TrajectoryBudget(), seed=0, indices=range(3)
     )
-    images = heun_sample(denoiser, noise, labels, grid, guidance_scale=2.0, callback=attack)
-    plain = heun_sample(denoiser, noise, labels, grid, guidance_scale=2.0)
+    images = sample(denoiser, noise, labels, grid, guidance_scale=2.0, callback=attack)
+    plain = sample(denoiser, noise, labels, grid, guidance_scale=2.0)
     assert (images - plain).abs().max() > 1e-3 and images.isfinite().all() and not images.requires_grad
     assert all(parameter.grad is None for parameter in denoiser.parameters())
     assert torch.equal(torch.get_rng_state(), state)

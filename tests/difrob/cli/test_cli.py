@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from support.waiting import wait_until
 
 from difrob.cli import main
 from difrob.runs import Workspace
@@ -37,6 +38,13 @@ def difrob(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, env=environment)
 
 
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command prints that succeeds, in this process: a process of its own would mostly import."""
+    capsys.readouterr()
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a small denoiser, made through the command line."""
@@ -57,35 +65,26 @@ def test_a_run_leaves_one_file_that_any_viewer_opens(trained: Workspace) -> None
         assert len(file["checkpoints"]) >= 1
 
 
-def test_runs_can_be_named_by_name_and_build_on_each_other(trained: Workspace) -> None:
-    arguments = [
-        "run",
-        "generate",
-        "-s",
-        "denoiser=small",
-        "-s",
-        "images=20",
-        "-s",
-        "sampling_steps=3",
-        "--name",
-        "set",
-    ]
-    process = difrob(*arguments, "-w", str(trained.root))
+def test_runs_can_be_named_by_name_and_build_on_each_other(
+    trained: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["-w", str(trained.root)]
+    fields = ["-s", "denoiser=small", "-s", "images=20", "-s", "sampling_steps=3"]
+    process = difrob("run", "generate", *fields, "--name", "set", *place)
     assert process.returncode == 0, process.stderr
     assert "finished" in process.stdout
-    shown = difrob("show", "set", "-w", str(trained.root), "--json")
-    record = json.loads(shown.stdout)
+    record = json.loads(answer(capsys, "show", "set", *place, "--json"))
     assert record["kind"] == "generate" and list(record["parents"]) == ["denoiser"]
-    compared = difrob("compare", "small", "set", "--all", "-w", str(trained.root), "--json")
-    assert "sampling_steps" in json.loads(compared.stdout)["differences"]
-    assert difrob("compare", "small", "set", "-w", str(trained.root)).returncode == 0
-    assert "small" in difrob("runs", "-w", str(trained.root)).stdout
-    assert difrob("show", "small", "-w", str(trained.root)).returncode == 0
+    compared = json.loads(answer(capsys, "compare", "small", "set", "--all", *place, "--json"))
+    assert "sampling_steps" in compared["differences"]
+    assert "small" in answer(capsys, "compare", "small", "set", *place)
+    assert "small" in answer(capsys, "runs", *place)
+    assert "small" in answer(capsys, "show", "small", *place)
 
 
 def test_ctrl_c_stops_at_a_safe_point_and_the_run_resumes(tmp_path: Path) -> None:
     folder = str(tmp_path / "workspace")
-    arguments = ["run", "train_denoiser", *TINY, "-s", "steps=4000", "--name", "long", "-w", folder, "--json"]
+    arguments = ["run", "train_denoiser", *TINY, "-s", "steps=1500", "--name", "long", "-w", folder, "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "difrob", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -100,24 +99,21 @@ def test_ctrl_c_stops_at_a_safe_point_and_the_run_resumes(tmp_path: Path) -> Non
     record = json.loads(output)
     assert record["state"] == "interrupted" and "stopped on request" in record["reason"] and record["has_checkpoint"]
     done = record["progress"]["done"]
-    assert 20 < done < 4000
+    assert 20 < done < 1500
     resumed = difrob("run", "--resume", "long", "-w", folder)
     assert resumed.returncode == 0, resumed.stderr
     series = workspace.reader(record["run_id"]).metrics("loss")["loss"]
-    assert series.step[-1] == 4000 and (series.step[1:] > series.step[:-1]).all()
+    assert series.step[-1] == 1500 and (series.step[1:] > series.step[:-1]).all()
 
 
-def test_a_run_through_the_queue(workspace: Workspace) -> None:
-    root = str(workspace.root)
-    queued = difrob("run", "train_denoiser", *TINY, "--queue", "-w", root, "--json")
+def test_a_run_through_the_queue(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    place = ["-w", str(workspace.root)]
+    queued = difrob("run", "train_denoiser", *TINY, "--queue", *place, "--json")
     run_id = json.loads(queued.stdout)["run_id"]
-    deadline = time.monotonic() + 60
-    while json.loads(difrob("queue", "-w", root, "--json").stdout)["entries"][0]["state"] != "finished":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: json.loads(answer(capsys, "queue", *place, "--json"))["entries"][0]["state"] == "finished")
     assert workspace.reader(run_id).summary().state == "finished"
-    assert difrob("queue", "-w", root, "clear").returncode == 0
-    assert json.loads(difrob("queue", "-w", root, "--json").stdout)["entries"] == []
+    answer(capsys, "queue", *place, "clear")
+    assert json.loads(difrob("queue", *place, "--json").stdout)["entries"] == []
 
 
 @pytest.mark.parametrize(

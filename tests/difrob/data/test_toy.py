@@ -14,7 +14,7 @@ from support.built_in_data import load_split
 
 from difrob.data.points import PointSet, in_diffusion_range
 from difrob.data.toy import GaussianMixture, gaussian, oblique_plane, ring
-from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
+from difrob.diffusion.samplers import sample, sigma_grid, starting_noise
 from difrob.specs import DataSpec
 
 
@@ -82,7 +82,7 @@ def test_at_the_ends_of_the_noise_range_nothing_breaks() -> None:
 
 def test_samplers_take_a_mixture_like_a_network() -> None:
     mixture = ring(modes=4)
-    points = heun_sample(mixture, starting_noise(0, range(600), (2, 1, 1)), None, sigma_grid(40)).flatten(1).numpy()
+    points = sample(mixture, starting_noise(0, range(600), (2, 1, 1)), None, sigma_grid(40)).flatten(1).numpy()
     distances = np.linalg.norm(points[:, None] - mixture.means, axis=2)
     assert np.sqrt(np.square(distances.min(axis=1)).mean()) == pytest.approx(0.05 * 2**0.5, rel=0.1)
     assert np.bincount(distances.argmin(axis=1), minlength=4) / 600 == pytest.approx([0.25] * 4, abs=0.06)

@@ -15,7 +15,7 @@ from difrob.diffusion.ddpm import DDPMDenoiser, draw_step_sigma
 from difrob.diffusion.edm import EDMDenoiser, draw_sigma
 from difrob.diffusion.noise_schedules import NoiseSchedule, cosine_schedule, linear_schedule
 from difrob.diffusion.one_shot import one_shot_denoise
-from difrob.diffusion.samplers import heun_sample, sigma_grid
+from difrob.diffusion.samplers import sample, sigma_grid
 from difrob.errors import UserError
 from difrob.nets.residual_mlp import ResidualMLP, StraightMLP
 
@@ -91,7 +91,7 @@ def test_samplers_and_one_shot_denoising_take_either() -> None:
     edm, ddpm = EDMDenoiser(IdealEDM(), 0.5), DDPMDenoiser(IdealNoise(), SCHEDULE)
     noise, labels = torch.randn(5, 1, 2, 2), torch.arange(5) % 2
     grid = sigma_grid(9, 0.02, 80)
-    images = [heun_sample(denoiser, noise, labels, grid, guidance_scale=1.5) for denoiser in (edm, ddpm)]
+    images = [sample(denoiser, noise, labels, grid, guidance_scale=1.5) for denoiser in (edm, ddpm)]
     assert torch.allclose(*images, rtol=0, atol=1e-6)
     x_noisy = torch.rand(5, 1, 2, 2, dtype=torch.float64)
     once = [one_shot_denoise(denoiser, x_noisy, 0.25) for denoiser in (edm, ddpm)]
@@ -159,7 +159,7 @@ def test_a_network_without_a_null_class_is_not_asked_for_it() -> None:
     with pytest.raises(UserError, match="has no null class; give classes"):
         denoiser.denoise(v, sigma)
     with pytest.raises(UserError, match="guidance_scale = 2 needs a denoiser that also works without a class"):
-        heun_sample(denoiser, v, labels, sigma_grid(2), guidance_scale=2.0)
+        sample(denoiser, v, labels, sigma_grid(2), guidance_scale=2.0)
 
 
 def test_labels_need_classes() -> None:

@@ -16,7 +16,6 @@ from difrob.diffusion.samplers import (
     SamplerOptions,
     check_options,
     guided,
-    heun_sample,
     network_calls,
     sample,
     schedule_grid,
@@ -55,14 +54,14 @@ def test_guidance_extrapolates_from_the_null_class(scale: float) -> None:
 
 def test_without_labels_the_null_class_is_sampled() -> None:
     denoiser = GaussianDenoiser([5.0, -0.2], spread=0.01)
-    images = heun_sample(denoiser, torch.randn(8, 1, 2, 2), None, sigma_grid(40))
+    images = sample(denoiser, torch.randn(8, 1, 2, 2), None, sigma_grid(40))
     assert (images + 0.2).abs().max() < 0.1
 
 
 def test_callback_sees_every_step_and_can_stop() -> None:
     denoiser = GaussianDenoiser([0.3, -0.2], 0.4)
     noise, grid, seen = torch.randn(2, 1, 2, 2), sigma_grid(4), []
-    final = heun_sample(denoiser, noise, None, grid, callback=lambda step, sigma, v: seen.append((step, sigma, v)))
+    final = sample(denoiser, noise, None, grid, callback=lambda step, sigma, v: seen.append((step, sigma, v)))
     assert [(step, sigma) for step, sigma, _ in seen] == list(enumerate(grid[1:]))
     assert torch.equal(seen[-1][2].float(), final)
 
@@ -71,7 +70,7 @@ def test_callback_sees_every_step_and_can_stop() -> None:
 
     denoiser.calls = 0
     with pytest.raises(Stopped):
-        heun_sample(denoiser, noise, None, grid, callback=stop)
+        sample(denoiser, noise, None, grid, callback=stop)
     assert denoiser.calls == 2
 
 
@@ -169,16 +168,16 @@ def test_estimates_are_clipped_on_demand() -> None:
             denoiser, noise, None, sigma_grid(3), sampler=sampler, options=SamplerOptions(clip=True), index=range(3)
         )
         assert torch.equal(clipped, torch.ones(3, 1, 2, 2))
-    assert heun_sample(denoiser, noise, None, sigma_grid(3)).min() > 2
+    assert sample(denoiser, noise, None, sigma_grid(3)).min() > 2
 
 
 def test_grids_and_churn_beyond_the_schedule_are_refused() -> None:
     schedule = linear_schedule(100)
     denoiser = DDPMDenoiser(ResidualMLP((1, 2, 2), 0, 8, 1), schedule)
     noise, own = torch.randn(2, 1, 2, 2), schedule_grid(schedule, 5)
-    assert heun_sample(denoiser, noise, None, own).isfinite().all()
+    assert sample(denoiser, noise, None, own).isfinite().all()
     with pytest.raises(UserError, match="schedule ends at .*; lower sigma_max of the grid"):
-        heun_sample(denoiser, noise, None, sigma_grid(5, 0.002, 2 * own[0]))
+        sample(denoiser, noise, None, sigma_grid(5, 0.002, 2 * own[0]))
     with pytest.raises(UserError, match="churn = 3 lifts the state to it; lower churn or churn_to"):
         sample(denoiser, noise, None, own, options=SamplerOptions(churn=3), index=range(2))
     kept = SamplerOptions(churn=3, churn_to=own[1])
@@ -195,7 +194,7 @@ def test_unknown_samplers_and_options_without_effect_are_refused() -> None:
     assert check_options("ddpm", SamplerOptions()).eta == 1 and check_options("euler", SamplerOptions()).eta == 0
     assert check_options("ddim", SamplerOptions(eta=0.3)).eta == 0.3
     with pytest.raises(ValueError, match="must fall strictly"):
-        heun_sample(GaussianDenoiser([0.3], 0.4), torch.zeros(1, 1, 2, 2), None, [1.0, 2.0, 0.0])
+        sample(GaussianDenoiser([0.3], 0.4), torch.zeros(1, 1, 2, 2), None, [1.0, 2.0, 0.0])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from diffusers import DPMSolverMultistepScheduler
 from support.ideal_denoisers import GaussianDenoiser
 
 from difrob.diffusion.noise_schedules import cosine_schedule, linear_schedule
-from difrob.diffusion.samplers import SamplerOptions, heun_sample, sample, sigma_grid
+from difrob.diffusion.samplers import SamplerOptions, sample, sigma_grid
 from difrob.diffusion.sigma_grids import schedule_grid, schedule_times
 from difrob.randomness import normal_per_sample
 
@@ -62,7 +62,7 @@ def test_heun_equals_the_algorithm_written_out() -> None:
             d_ahead = (ahead - ideal(ahead, grid[i + 1])) / grid[i + 1]
             ahead = v + (grid[i + 1] - grid[i]) * (d + d_ahead) / 2
         v = ahead
-    result = heun_sample(denoiser, noise, torch.zeros(3, dtype=torch.int64), grid)
+    result = sample(denoiser, noise, torch.zeros(3, dtype=torch.int64), grid)
     assert result.dtype == torch.float32
     np.testing.assert_allclose(result.numpy(), v, rtol=1e-6)
 
@@ -92,7 +92,7 @@ def test_churned_heun_equals_the_algorithm_written_out() -> None:
 def test_ddim_equals_the_update_of_the_variance_preserving_state(eta: float) -> None:
     """Song et al. 2021, equations 12 and 16, in the state x_t = sqrt(abar_t) u + sqrt(1 - abar_t) n."""
     schedule, noise, index = linear_schedule(50), seeded_noise(3), [4, 0, 9]
-    times, abar = schedule_times(schedule, 6), schedule.alpha_bar
+    times, abar = schedule_times(schedule, 6), np.exp(schedule.log_alpha_bar)
     x = noise.double().numpy() * math.sqrt(1 - abar[times[0]])
     for i, t in enumerate(times):
         left, before = abar[t], abar[times[i + 1]] if i + 1 < len(times) else 1.0
@@ -119,7 +119,7 @@ def test_ddim_equals_the_update_of_the_variance_preserving_state(eta: float) -> 
 def test_ancestral_sampling_draws_from_the_published_posterior() -> None:
     """Ho et al. 2020, equations 6 and 7, over the whole chain."""
     schedule, noise, index = cosine_schedule(12), seeded_noise(3), [4, 0, 9]
-    abar, betas = schedule.alpha_bar, schedule.betas
+    abar, betas = np.exp(schedule.log_alpha_bar), schedule.betas
     x = noise.double().numpy() * math.sqrt(1 - abar[-1])
     for i, t in enumerate(reversed(range(12))):
         before = abar[t - 1] if t else 1.0

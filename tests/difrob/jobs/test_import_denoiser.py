@@ -92,7 +92,7 @@ def test_a_pipeline_of_diffusers_predicts_the_same_noise(
     assert (how.class_conditional, how.label_dropout, how.data.dataset) == (False, 0.0, "digits")
     alpha_bar = alphas or scheduler.alphas_cumprod.double().numpy()
     # The betas of diffusers are 32 bits wide, and so is their product.
-    assert np.allclose(denoiser.schedule.alpha_bar, alpha_bar, rtol=1e-3, atol=1e-7)
+    assert np.allclose(np.exp(denoiser.schedule.log_alpha_bar), alpha_bar, rtol=1e-3, atol=1e-7)
     x, steps = torch.randn(3, 1, 8, 8), torch.tensor([0.0, 1.0, 2.0])
     with torch.no_grad():
         wanted = original(x, steps, return_dict=False)[0]

@@ -7,7 +7,7 @@ import torch
 from support.built_in_data import load_split
 from support.no_waiting import no_waiting
 
-from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
+from difrob.diffusion.samplers import sample, sigma_grid, starting_noise
 from difrob.memory import MicroBatches
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainDenoiserSpec
 from difrob.training.denoising import DenoiserTraining, NoisyBatches
@@ -28,11 +28,11 @@ def test_steps_and_sampling_never_wait_and_agree_with_the_cpu() -> None:
         window.add(*model.step(0, batches.batch(0)))  # the first step initialises libraries
         noise = starting_noise(0, range(20), training.shape, device)
         labels = torch.arange(20, device=device) % 10
-        heun_sample(model.average.module, noise, labels, sigma_grid(4), guidance_scale=2.0)
+        sample(model.average.module, noise, labels, sigma_grid(4), guidance_scale=2.0)
         with no_waiting():
             for step in range(1, 10):
                 window.add(*model.step(step, batches.batch(step)))
-            drawn = heun_sample(model.average.module, noise, labels, sigma_grid(4), guidance_scale=2.0)
+            drawn = sample(model.average.module, noise, labels, sigma_grid(4), guidance_scale=2.0)
         losses[device.type], images[device.type] = window.read()["loss"], drawn.cpu()
     assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-3)
     assert torch.allclose(images["cuda"], images["cpu"], atol=1e-2)

@@ -19,7 +19,7 @@ from difrob.data.points import in_diffusion_range
 from difrob.data.toy import gaussian
 from difrob.diffusion.ddpm import noise_weight
 from difrob.diffusion.edm import EDMDenoiser, draw_sigma, edm_weight, preconditioning
-from difrob.diffusion.samplers import heun_sample, sigma_grid, starting_noise
+from difrob.diffusion.samplers import sample, sigma_grid, starting_noise
 from difrob.nets.denoisers import ResidualMLP
 from difrob.randomness import generator, seeded_globally
 from difrob.training.equivariance import (
@@ -391,7 +391,7 @@ def test_a_trained_network_agrees_with_the_theory(rule: EquivarianceRule) -> Non
             masks=nullcontext,
         ).losses.mean().backward()  # fmt: skip
         optimiser.step()
-    drawn = heun_sample(denoiser, starting_noise(1, range(8000), (2, 1, 1)), None, grid).flatten(1).std(dim=0)
+    drawn = sample(denoiser, starting_noise(1, range(8000), (2, 1, 1)), None, grid).flatten(1).std(dim=0)
     expected = closed_form_spreads(rule, grid)
     ratio = expected / TRUE_SPREADS
     assert (ratio < 0.94).all() if rule.constraint == "equivariance" else (ratio > 1.2).all()

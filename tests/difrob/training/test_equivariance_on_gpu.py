@@ -9,7 +9,7 @@ import torch
 
 from difrob.attacks.trajectory import TrajectoryAttack, TrajectoryBudget
 from difrob.diffusion.edm import EDMDenoiser, edm_weight
-from difrob.diffusion.samplers import guided, heun_sample, sigma_grid, starting_noise
+from difrob.diffusion.samplers import guided, sample, sigma_grid, starting_noise
 from difrob.nets.denoisers import ResidualMLP
 from difrob.randomness import seeded_globally
 from difrob.training.equivariance import (
@@ -68,9 +68,9 @@ def test_attacks_on_trajectories_never_wait_and_agree_with_the_cpu() -> None:
             attack = TrajectoryAttack(
                 lambda v, s, denoiser=denoiser: guided(denoiser, v, s, None, 1.0), chosen, seed=0, indices=range(32)
             )
-            heun_sample(denoiser, noise, None, sigma_grid(4))
+            sample(denoiser, noise, None, sigma_grid(4))
             torch.cuda.set_sync_debug_mode("error")
-            drawn = heun_sample(denoiser, noise, None, sigma_grid(4), callback=attack)
+            drawn = sample(denoiser, noise, None, sigma_grid(4), callback=attack)
             torch.cuda.set_sync_debug_mode("default")
             assert drawn.isfinite().all() and len(attack.attacked) == 3
             if chosen is budget:  # near a zero of the gradient the ascent may turn either way

@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLineEdit
 from pytestqt.qtbot import QtBot
+from support.shown_choices import option_ids
 
 from difrob.runs import RunState
 from difrob.specs import KINDS, list_presets, parse_spec
@@ -252,7 +253,7 @@ class TestRunPicker:
         return picker
 
     def test_only_fitting_runs_that_can_be_read_or_waited_for(self, picker: RunPicker) -> None:
-        assert picker.option_ids() == ["cls", "gen"]
+        assert option_ids(picker) == ["cls", "gen"]
         assert picker.run_id == ""
         assert picker.lineEdit().placeholderText() == "empty = none"
         assert "will be waited for" in picker.itemText(1)

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 from support.fake_supervisor import FakeSupervisor, make_entry
 from support.fake_workspace import FakeWorkspace, make_summary
+from support.shown_choices import option_ids, palette_texts
 from support.window_words import shown, trigger
 
 from difrob.runs import RunState
@@ -151,16 +152,16 @@ def test_inputs_on_the_launch_page_follow_the_runs(qtbot: QtBot, window: MainWin
     window.show_page("launch")
     window.launch.choose_kind("evaluate")
     picker = window.launch.form.rows["classifier"].editor.picker
-    assert picker.option_ids() == ["done", "other"]
+    assert option_ids(picker) == ["done", "other"]
     fake.add(make_summary("third", created=999.0))
     trigger(window, "file.refresh")
-    qtbot.waitUntil(lambda: picker.option_ids() == ["third", "done", "other"])
+    qtbot.waitUntil(lambda: option_ids(picker) == ["third", "done", "other"])
 
 
 def test_the_palette_knows_actions_and_runs(qtbot: QtBot, window: MainWindow) -> None:
     trigger(window, "view.palette")
     qtbot.keyClicks(window.palette_sheet.search, "beta 2")
-    assert window.palette_sheet.shown_texts()[0] == "beta 2"
+    assert palette_texts(window.palette_sheet)[0] == "beta 2"
     qtbot.keyClick(window.palette_sheet.search, Qt.Key.Key_Return)
     assert window.page == "monitor" and window.runs.current.run_id == "other"
     trigger(window, "view.palette")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from support.gui_fakes import summary
+from support.icon_names import icon_names
 
 from difrob.quantities import quantity_of
 from difrob.runs import FeedUpdate, Series
 from difrob.specs import KINDS
 from difrob.words import kind_icon, kind_word
 from difrob_gui.charts.ticks import Scale
-from difrob_gui.icons import icon_names
 from difrob_gui.models.chart_plans import ChartPlan, plan_charts
 from difrob_gui.models.run_data import RunData
 

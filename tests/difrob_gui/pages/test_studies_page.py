@@ -130,9 +130,10 @@ def test_the_report_of_a_finished_study(
     page = make_page()
     assert page.current is not None and page.current.key == record.study_id
     qtbot.waitUntil(lambda: page.view.verdicts.words == ["Supported", "Contradicted"], timeout=PATIENCE)
+    qtbot.waitUntil(lambda: page.view.states.text() == "12 finished", timeout=PATIENCE)
     assert page.view.arms.index(1, 1).data().startswith("70.1 % [")
     assert page.view.arms.index(1, 2).data() == "classifier.steps = 8"
-    assert page.view.states.text() == "12 finished" and not page.view.continue_button.isEnabled()
+    assert not page.view.continue_button.isEnabled()
     assert page.model.index(0, 1).data() == "12 of 12 runs"
     with qtbot.waitSignal(page.compare_wanted) as told:
         page.compare()

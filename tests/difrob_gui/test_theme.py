@@ -12,11 +12,11 @@ import pytest
 from PySide6.QtCore import QSize
 from PySide6.QtGui import QAction, QColor, QIcon, QPalette
 from PySide6.QtWidgets import QApplication, QLabel
+from support.icon_names import icon_names
 
 from difrob.resources import resource_path
 from difrob.runs import RunState
 from difrob_gui import theme as theme_in_force
-from difrob_gui.icons import icon_names
 from difrob_gui.style_sheet import style_sheet
 from difrob_gui.theme import apply_theme, current_theme, icon, set_role, state_colour, state_icon
 from difrob_gui.themes import THEMES, Theme
