@@ -124,7 +124,8 @@ def unlike_conditions(runs: Sequence[RunSummary]) -> list[Unlike]:
         told = {(item.kind, item.title) for item in result}
         found = _unlike_results(kind, [run for run in runs if run.kind == kind])
         result += [item for item in found if (kind, item.title) not in told or item.concerns]
-    return result + _silent_about_features([run for run in runs if run.kind == "train_classifier"])
+        result += _silent_about_features(kind, [run for run in runs if run.kind == kind])
+    return result
 
 
 def warning_text(unlike: Sequence[Unlike]) -> str:
@@ -202,7 +203,7 @@ def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
     return list(found.values())
 
 
-def _silent_about_features(runs: Sequence[RunSummary]) -> list[Unlike]:
+def _silent_about_features(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
     """Trainings of before conditions were stated, beside others: they measured features in another way."""
     values = {run.run_id: "stated" for run in runs if _states_features(run)}
     for run in runs:
@@ -211,7 +212,7 @@ def _silent_about_features(runs: Sequence[RunSummary]) -> list[Unlike]:
             values[run.run_id] = "not stated"
     if len(set(values.values())) < 2:
         return []
-    return [Unlike("train_classifier", "results.features", "conditions of features", values, FEATURES_IN_TRAINING)]
+    return [Unlike(kind, "results.features", "conditions of features", values, FEATURES_IN_TRAINING)]
 
 
 def _states_features(run: RunSummary) -> bool:

@@ -71,10 +71,8 @@ def test_an_attack_joins_the_union_as_it_is() -> None:
     images = torch.tensor([0.1, 0.9, 0.45]).reshape(3, 1, 1, 1).expand(3, 1, 2, 2)
     labels = torch.tensor([0, 1, 0])
     found = attack_with_each(Bright(), images, labels, Draws(0, np.arange(3)), [Inverted()])
-    assert not found.held_out.any()
-    assert (found.forward == 1 + 1).all() and (
-        found.backward == 0
-    ).all()  # one to see that it is right, one to break it
+    assert found.broken_by.tolist() == [0, 0, 0] and not found.held_out.any()
+    assert (found.forward == 1).all() and (found.backward == 0).all()
 
 
 class Linear(Classifier):

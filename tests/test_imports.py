@@ -90,12 +90,21 @@ def test_the_supervisor_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
+def test_recorders_of_a_shared_run_and_their_meeting_import_no_torch() -> None:
+    modules = ", ".join(
+        f"difrob.ranks.{name}" for name in ("leading_recorder", "following_recorder", "orders", "meeting")
+    )
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
 TOOLS = {"errors", "quantities", "randomness", "memory", "ranks"}
 LAYERS = {
     "quantities": set(),
     "specs": {"errors", "quantities", "resources"},
     "runs": {"specs", "quantities", "errors"},
     "inputs": {"runs", "specs", "errors"},
+    "ranks": {"runs", "errors"},
     "foreign": {"errors"},
     "studies": {"runs", "specs", "quantities", "errors", "resources"},
     "data": {"foreign", "inputs", "runs", "specs"} | TOOLS,

@@ -195,29 +195,19 @@ def attack_words(attack: AttackSpec, losses: Sequence[str] = ("cross-entropy", "
 def draw(spec: ProbeTeacherSpec, recorder: Recorder, sweep: Sweep, table: Rows) -> None:
     """The curves of every block over the noise level, and the maps, as far as the sweep has come."""
     step, block, sigma, images = len(table), table["block"], table["sigma"], table["images"]
-    shares = {name: table[f"{name}_right"] for name in ("clean", "robust")}
+    said = {"clean": "unattacked", "robust": f"under {spec.attack.label()}"}
+    shares = {name: table[f"{name}_right"] for name in said}
     for name, right in shares.items():
+        how = f"probe accuracy, {said[name]}"
         for number, block_name in enumerate(sweep.blocks):
-            _curve(
-                spec,
-                recorder,
-                step,
-                f"{name}_probe_accuracy_{block_name}",
-                *_sorted(block == number, sigma, right, images),
-            )
+            rows = _sorted(block == number, sigma, right, images)
+            _curve(recorder, step, f"{name}_probe_accuracy_{block_name}", how, *rows)
         for number in range(len(sweep.classifiers)):
             for row in np.flatnonzero(block == -1 - number):
                 ends = np.array(sorted({min(spec.sigmas), max(spec.sigmas)}))
                 alike = np.full(len(ends), row)
-                _curve(
-                    spec,
-                    recorder,
-                    step,
-                    f"{name}_probe_accuracy_{CLASSIFIERS[number]}",
-                    ends,
-                    right[alike],
-                    images[alike],
-                )
+                whose = f"{name}_probe_accuracy_{CLASSIFIERS[number]}"
+                _curve(recorder, step, whose, how, ends, right[alike], images[alike])
 
     levels = sorted(spec.sigmas)
     maps = np.full((2, len(sweep.blocks), len(levels)), np.nan)
@@ -241,21 +231,14 @@ def _sorted(
 
 
 def _curve(
-    spec: ProbeTeacherSpec,
-    recorder: Recorder,
-    step: int,
-    name: str,
-    x: np.ndarray,
-    right: np.ndarray,
-    images: np.ndarray,
+    recorder: Recorder, step: int, name: str, how: str, x: np.ndarray, right: np.ndarray, images: np.ndarray
 ) -> None:
     if not len(x):
         return
     band = wilson(right, images)
-    how = "unattacked" if name.startswith("clean") else f"under {spec.attack.label()}"
     recorder.curve(
         name, step, x, right / images, band.low, band.high, x_label="noise level sigma ([-1,1] range)",
-        y_label=f"probe accuracy, {how}", interval="Wilson 95 %",
+        y_label=how, interval="Wilson 95 %",
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -134,6 +135,7 @@ def _is_kind_of(value: object, module: str) -> TypeGuard[type[JobSpec]]:
 
 def _loaded(entry: EntryPoint) -> OutsideKind:
     """The kind of an entry point, whatever its package does while it is imported."""
+    was_light = "torch" not in sys.modules
     try:
         spec = entry.load()
     except Exception as error:
@@ -146,6 +148,9 @@ def _loaded(entry: EntryPoint) -> OutsideKind:
         return _left_out(entry, f"its specification '{entry.value}' calls itself '{kind_of(spec)}'")
     if not spec.job:
         return _left_out(entry, f"its specification '{entry.value}' names no function in 'job'")
+    if was_light and "torch" in sys.modules:
+        why = f"importing its specification '{entry.value}' imports torch, which belongs into the module of its 'job'"
+        return _left_out(entry, why)
     return OutsideKind(entry.name, _package_of(entry), spec)
 
 

@@ -1,8 +1,8 @@
-"""The processes that share the work of one run: the worker itself, which leads, and those that it starts to follow it.
+"""The starter of the processes that share one run on this machine: the worker itself leads, those it starts follow it.
 
-They meet over a file in a private folder, and exchange gradients by ``torch.distributed`` (NCCL between GPUs, Gloo on the
-CPU). Followers live and die with the leader: it holds one end of a pipe to each, and a follower whose pipe closes leaves at
-once. When a follower dies, the run ends with what that one had to say.
+They meet in a private folder (:class:`difrob.ranks.meeting.FileMeeting`). Followers live and die with the leader: it holds
+one end of a pipe to each, and a follower whose pipe closes leaves at once. When a follower dies, the run ends with what that
+one had to say.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from difrob.errors import Stopped, UserError
+from difrob.errors import UserError
+from difrob.ranks.leading_recorder import LeadingRecorder
+from difrob.ranks.meeting import JOIN_SECONDS, FileMeeting, leave
+from difrob.ranks.orders import LEADER_GONE, PEER_GONE
 from difrob.runs import RunState, Workspace
 from difrob.runs.causes import Cause
 from difrob.runs.interface import Recorder
@@ -34,13 +35,8 @@ from difrob.worker.deaths import OWN_WORDS, signal_name
 if TYPE_CHECKING:
     import torch
 
-JOIN_SECONDS = 300.0  # in which a follower must have imported torch and found its device
 GRACE_SECONDS = 20.0  # in which a leader whose follower has died must have noticed by itself
 WATCH_SECONDS = 0.2
-PATIENCE = timedelta(days=365)  # a paused run keeps the others waiting for as long as it likes
-ORDERS = (None, "stop", "abort")
-LEADER_GONE = 5  # exit code of a follower that has been left alone
-PEER_GONE = 6  # exit code of a process that noticed only that another one had gone
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class Company:
             sys.executable, "-P", "-m", "difrob.worker.follower", "--workspace", str(workspace.root), "--run-id", run_id,
             "--world", str(len(devices)),
         ]  # fmt: skip
-        self._meeting: Path | None = None
+        self._meeting: FileMeeting | None = None
         self._followers: list[subprocess.Popen[bytes]] = []
         self._settled = threading.Event()
         self._joined = self._broken = False
@@ -116,13 +112,16 @@ class Company:
         """
         if len(self._names) == 1:
             return recorder
+        from difrob.ranks.shares import Ranks
+
         if device.type == "cpu" and (sentence := crowded(len(self._names), usable_cores())):
             recorder.note(sentence, "warning")
-        self._meeting = Path(tempfile.mkdtemp(prefix="difrob-ranks-"))
+        meeting = FileMeeting(Path(tempfile.mkdtemp(prefix="difrob-ranks-")), 0, len(self._names))
+        self._meeting = meeting
         checkpoint = recorder.resumed_from
         order = {**self._order, "resumed_at": None if checkpoint is None else checkpoint.step}
         for rank, name in enumerate(self._names[1:], start=1):
-            command = [*self._command, "--device", name, "--rank", str(rank), "--meeting", str(self._meeting)]
+            command = [*self._command, "--device", name, "--rank", str(rank), "--meeting", str(meeting.folder)]
             follower = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
             )
@@ -131,7 +130,7 @@ class Company:
             follower.stdin.write(json.dumps(order).encode() + b"\n")
             follower.stdin.flush()
         deadline = time.monotonic() + JOIN_SECONDS
-        while not all((self._meeting / f"{rank}.here").exists() for rank in range(1, len(self._names))):
+        while not all(meeting.arrival(rank).exists() for rank in range(1, meeting.world)):
             recorder.check_stop()
             if (fault := self.fault()) is not None:
                 raise UserError(fault.reason)
@@ -142,9 +141,9 @@ class Company:
             time.sleep(0.05)
         # From now on this process may wait for one that has died.
         threading.Thread(target=self._watch, args=(recorder,), name="followers", daemon=True).start()
-        join(self._meeting, 0, len(self._names), device)
+        meeting.join(device)
         self._joined = True
-        return cast(Recorder, LeadingRecorder(recorder))
+        return LeadingRecorder(recorder, Ranks.here())
 
     def fault(self, *, wait: float = 0.0) -> Fault | None:
         """What went wrong with the first follower that has ended badly by itself.
@@ -183,7 +182,7 @@ class Company:
         self._wait_for_end()
         self._dismiss()
         patience.cancel()
-        shutil.rmtree(self._meeting, ignore_errors=True)
+        shutil.rmtree(self._meeting.folder, ignore_errors=True)
 
     def _dismiss(self) -> None:
         for follower in self._followers:
@@ -202,7 +201,7 @@ class Company:
 
     def _told_by(self, rank: int) -> Path:
         assert self._meeting is not None
-        return self._meeting / f"{rank}.fault"
+        return self._meeting.fault(rank)
 
     def _name_of(self, rank: int) -> str:
         return f"process {rank + 1} of {len(self._names)} ({self._names[rank]})"
@@ -240,72 +239,5 @@ class Company:
 
     def _exit(self) -> None:
         if self._meeting is not None:
-            shutil.rmtree(self._meeting, ignore_errors=True)
+            shutil.rmtree(self._meeting.folder, ignore_errors=True)
         os._exit(PEER_GONE)
-
-
-class LeadingRecorder:
-    """A recorder whose safe points are those of all ranks: none of them takes a step that another one does not."""
-
-    def __init__(self, recorder: RunRecorder) -> None:
-        from difrob.ranks.shares import Ranks
-
-        self._recorder = recorder
-        self._ranks = Ranks.here()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._recorder, name)
-
-    def check_stop(self) -> None:
-        """As the recorder's, and tell the followers what comes of it."""
-        try:
-            self._recorder.check_stop()
-        except Stopped as stopped:
-            self._ranks.told(ORDERS.index(stopped.grade))
-            raise
-        self._ranks.told(0)
-
-
-def join(meeting: Path, rank: int, world: int, device: torch.device) -> None:
-    """Make this process one of ``world`` that exchange tensors; returns when all are there.
-
-    Raises:
-        UserError: for GPUs of which this PyTorch knows no way to join them.
-    """
-    import torch
-
-    if device.type == "cuda":
-        if not torch.distributed.is_nccl_available():
-            raise UserError(
-                "this PyTorch cannot join several GPUs, for it has no NCCL (Windows has none); set compute.devices = 1"
-            )
-        torch.cuda.set_device(device)
-    if (loopback := {"linux": "lo", "darwin": "lo0"}.get(sys.platform)) in [name for _, name in socket.if_nameindex()]:
-        # They are all on this machine; without a word Gloo listens where the machine's name leads, for others to knock at.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    store = torch.distributed.FileStore(str(meeting / "store"), world)
-    torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
-
-
-def leave(*, broken: bool = False) -> None:
-    """Undo :func:`join`. GPUs leave together, so all must come here, unless the connection is broken."""
-    import torch
-
-    if not torch.distributed.is_initialized():
-        return
-    if broken and "nccl" in torch.distributed.get_backend_config():
-        with contextlib.suppress(RuntimeError):  # whatever cannot be aborted ends with this process
-            torch.distributed.distributed_c10d._abort_process_group()
-    else:
-        torch.distributed.destroy_process_group()
-
-
-def broke_off(error: BaseException) -> bool:
-    """Whether an error says no more than that another process has gone."""
-    import torch
-
-    text = str(error)
-    return isinstance(error, torch.distributed.DistError) or (
-        isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "NCCL", "Connection closed by peer"))
-    )

@@ -25,7 +25,7 @@ from difrob.nets.classifiers import build_classifier
 from difrob.specs import ClassifierNetworkSpec, TrainClassifierSpec
 from difrob.specs.parts import AttackSpec, ComputeSpec
 from difrob.training.classifying import ClassifierTraining
-from difrob.worker.execution import prepare_torch
+from difrob.worker.torch_setup import prepare_torch
 
 GOAL = 0.4
 ATTACK_STEPS = 10

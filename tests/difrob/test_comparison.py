@@ -69,6 +69,14 @@ def test_each_condition_of_a_certification_is_guarded(field: str, value: object)
     assert [item.path for item in unlike] == [field]
 
 
+def test_what_a_model_from_elsewhere_was_checked_on_is_a_condition() -> None:
+    models = [
+        summary(data, "import_denoiser", RunState.FINISHED, spec={"path": "a.pkl", "data": {"dataset": data}})
+        for data in ("digits", "mnist")
+    ]
+    assert [item.sentence for item in unlike_conditions(models)] == ["data set (digits · mnist)"]
+
+
 def test_like_compares_with_like_whatever_else_differs() -> None:
     alike = [
         evaluation("a", classifier="c1", weights="best"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent
 from pytestqt.qtbot import QtBot
-from support.outside_kind import find_anew, put_package
+from support.outside_kind import ENTRY, JOB, SPEC, find_anew, put_package
 
 from difrob.cli import main
 from difrob.comparison import result_rows, unlike_conditions
@@ -44,6 +44,10 @@ def window(qtbot: QtBot, workspace: Workspace, tmp_path: Path) -> Iterator[MainW
     window.close()
     window.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_it_takes_fewer_than_sixty_lines() -> None:
+    assert len("".join((SPEC, JOB, ENTRY)).splitlines()) < 60
 
 
 def test_the_command_line_lists_and_runs_it(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from difrob.memory import MicroBatches
 from difrob.nets.classifiers import build_classifier
 from difrob.specs import AlignmentSpec, AnalyseSpec, ProbeTeacherSpec, TrainClassifierSpec
 from difrob.training.alignment import open_alignment
-from difrob.worker.execution import prepare_torch
+from difrob.worker.torch_setup import prepare_torch
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 CPU = torch.device("cpu")

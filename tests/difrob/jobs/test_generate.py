@@ -148,7 +148,9 @@ def test_denoisers_that_cannot_label_are_refused_before_any_work() -> None:
 
 
 def test_runs_that_are_no_denoiser_are_refused() -> None:
-    with pytest.raises(UserError, match="of kind 'train_classifier'; a run of kind 'train_denoiser' is needed"):
+    with pytest.raises(
+        UserError, match="'train_classifier'; a run of kind 'train_denoiser' or 'import_denoiser' is needed"
+    ):
         load_denoiser(MemoryInputRun("other", TrainClassifierSpec()), CPU)
     with pytest.raises(UserError, match="no checkpoint"):
         load_denoiser(MemoryInputRun("early", TrainDenoiserSpec()), CPU)

@@ -17,7 +17,7 @@ from difrob.errors import Stopped
 from difrob.jobs import train_classifier, train_denoiser
 from difrob.nets.storage import unpack
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainClassifierSpec, TrainDenoiserSpec
-from difrob.worker.execution import prepare_torch
+from difrob.worker.torch_setup import prepare_torch
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 UNET = DenoiserNetworkSpec(architecture="unet2d", channels=(32, 64), dropout=0.1)

@@ -193,7 +193,7 @@ def test_batches_and_controls(whole: MemoryRecorder) -> None:
         ({"blocks": ("block0", "block9")}, "no block 'block9'; it has block0, block1, block2"),
         ({"train_images": 201}, "train_images = 201 is more than the 200 images that 'denoiser' learnt from"),
         ({"images": 500}, "images = 500 is more than the 197 images of the validation split"),
-        ({"denoiser": "classifier"}, "a run of kind 'train_denoiser' is needed"),
+        ({"denoiser": "classifier"}, "a run of kind 'train_denoiser' or 'import_denoiser' is needed"),
         ({"classifier": "denoiser"}, "a run of kind 'train_classifier' is needed"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from difrob.errors import Stopped, UserError
 from difrob.jobs import train_classifier
 from difrob.jobs.train_classifier import run
 from difrob.nets.storage import unpack
-from difrob.specs import DataSpec, GenerateSpec, TrainClassifierSpec
+from difrob.specs import KINDS, DataSpec, GenerateSpec, TrainClassifierSpec
 from difrob.training.loading import load_classifier
 from difrob.training.validation import FixedImages
 
@@ -277,6 +277,17 @@ def test_loading_refuses_other_kinds_and_other_networks() -> None:
     other = recorder.as_input_run(small_spec(steps=1, network={"channels": (4, 4), "features": 16}))
     with pytest.raises(UserError, match="another network"):
         load_classifier(other, "best", CPU)
+
+
+def test_a_later_kind_that_holds_a_classifier_is_loaded_like_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TunedSpec(TrainClassifierSpec):
+        kind: Literal["tuned"] = "tuned"  # type: ignore[assignment]
+
+    monkeypatch.setitem(vars(KINDS), "_brought", {"tuned": TunedSpec})
+    spec = small_spec(steps=1)
+    tuned = TunedSpec.model_validate(spec.model_dump(exclude={"kind"}))
+    network, how = load_classifier(trained(spec).as_input_run(tuned), "best", CPU)
+    assert how == tuned and network.num_classes == 10
 
 
 def test_the_state_of_a_checkpoint_is_plain_data_with_the_promised_keys() -> None:

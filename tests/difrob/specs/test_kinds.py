@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from support.input_runs import recorded
 from support.outside_kind import ENTRY, SPEC, find_anew, put_package
 
 from difrob import words
+from difrob.cli.common import resolve_inputs
 from difrob.errors import UserError
-from difrob.specs import KINDS, DataSpec, JobSpec, TrainClassifierSpec, kinds_holding, parse_spec, spec_class, trains
+from difrob.inputs.facts import InputFacts
+from difrob.inputs.fitting import check_inputs
+from difrob.runs import Workspace
+from difrob.specs import (
+    KINDS,
+    DataSpec,
+    EvaluateSpec,
+    GenerateSpec,
+    JobSpec,
+    TrainClassifierSpec,
+    kinds_holding,
+    parse_spec,
+    run_kinds,
+    spec_class,
+    trains,
+    walk_fields,
+)
 from difrob.specs.base import folded_groups
 from difrob.specs.classifier_runs import as_classifier_run, classifier_run
 from difrob.specs.denoiser_runs import as_denoiser_run, denoiser_run
@@ -67,6 +86,29 @@ def test_a_later_kind_that_holds_a_classifier_is_taken_as_one() -> None:
         UserError, match="run 'a' is of kind 'bare'; a run of kind 'train_denoiser' or 'import_denoiser'"
     ):
         denoiser_run(BareSpec(), "a")
+
+
+def test_its_runs_are_taken_by_fields_command_and_checks(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(KINDS), "_brought", {"fine_tuned": FineTunedSpec})
+    fields = dict(walk_fields(EvaluateSpec))
+    assert run_kinds(fields["classifier"]) == ("train_classifier", "fine_tuned") and run_kinds(fields["restarts"]) == ()
+    state = {"image_shape": [1, 8, 8], "num_classes": 10}
+    run_id = recorded(workspace, "tuned", {"kind": "fine_tuned"}, state=state)
+    assert resolve_inputs(workspace, {"classifier": "tuned"}, EvaluateSpec) == {"classifier": run_id}
+    network = InputFacts(workspace).network(run_id)
+    assert network is not None and (network.image_shape, network.num_classes) == ((1, 8, 8), 10)
+    assert check_inputs(workspace, EvaluateSpec(classifier=run_id)) == []
+
+
+def test_a_file_in_place_of_a_run_is_told_how_it_becomes_one(workspace: Workspace) -> None:
+    with pytest.raises(
+        UserError, match="'difrob run import_denoiser --set path=a.pkl --set data.dataset=DATA --name NAME'"
+    ):
+        resolve_inputs(workspace, {"denoiser": "a.pkl"}, GenerateSpec)
+    with pytest.raises(UserError, match="'difrob run import_images --set paths=a.npz --name NAME'"):
+        resolve_inputs(workspace, {"generated": "a.npz"}, TrainClassifierSpec)
+    with pytest.raises(UserError, match="takes a run of kind train_classifier, not a file or folder like 'a.pth'"):
+        resolve_inputs(workspace, {"classifier": "a.pth"}, EvaluateSpec)
 
 
 class TestFromOutside:
@@ -131,6 +173,15 @@ class TestFromOutside:
         find_anew(tmp_path, monkeypatch)
         assert "generate" in KINDS and "paint" not in KINDS
         assert len(caplog.messages) <= 1 and all("cannot be read" in line for line in caplog.messages)
+
+    def test_a_specification_that_imports_torch_is_too_heavy_for_a_window(self, tmp_path: Path) -> None:
+        put_package(tmp_path, spec=f"import torch\n{SPEC}")
+        (tmp_path / "torch.py").write_text("")
+        script = "from difrob.specs import KINDS; print('brightness' in KINDS)"
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        assert process.stdout.strip() == "False" and "imports torch, which belongs into the module" in process.stderr
+        assert process.stderr.startswith("difrob: the kind 'brightness' of package brightness 1.0 is left out: ")
 
     def test_a_function_that_is_not_there_is_named(self) -> None:
         class Lost(TrainClassifierSpec):

@@ -274,7 +274,7 @@ def test_what_cannot_teach_is_refused_by_name() -> None:
             UserError, match=f"{teacher} '{teacher}' is for images of 1 x 8 x 8, here they have 1 x 16 x 16"
         ):
             open_alignment(spec_of(teacher=teacher), MemoryRecorder(runs=RUNS), large, student(), 0, CPU)
-    with pytest.raises(UserError, match="a run of kind 'train_denoiser' is needed"):
+    with pytest.raises(UserError, match="a run of kind 'train_denoiser' or 'import_denoiser' is needed"):
         opened(denoiser="classifier")
     alignment = opened()
     x = batch(np.arange(2))

@@ -19,13 +19,15 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from difrob.errors import UserError
 from difrob.nets.storage import unpack
+from difrob.ranks.meeting import FileMeeting
+from difrob.ranks.orders import PEER_GONE
 from difrob.runs import RunState, RunSummary, Workspace
 from difrob.runs.causes import Cause
 from difrob.runs.recorder import RunRecorder
 from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import JobSpec, TrainClassifierSpec, TrainDenoiserSpec, parse_spec
-from difrob.worker.company import PEER_GONE, Company, join, own_devices
+from difrob.worker.company import Company, own_devices
 from difrob.worker.execution import execute
 
 CPU = torch.device("cpu")
@@ -199,12 +201,6 @@ def test_the_devices_of_all_ranks() -> None:
             own_devices(device, 2)
 
 
-def test_gpus_are_not_joined_without_nccl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
-    with pytest.raises(UserError, match=r"NCCL.*set compute.devices = 1"):
-        join(tmp_path, 0, 2, torch.device("cuda:0"))
-
-
 def test_followers_import_nothing_from_where_they_are_started_and_ignore_interrupts(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,7 +250,7 @@ def test_a_leader_that_waits_for_a_dead_follower_says_why_and_leaves(
     company._command = [sys.executable, "-c", dies, *options]
     with monkeypatch.context() as patch:
         patch.setattr("difrob.worker.company.GRACE_SECONDS", 0.2)
-        patch.setattr("difrob.worker.company.join", lambda *arguments: left.wait(60))
+        patch.setattr(FileMeeting, "join", lambda *arguments: left.wait(60))
         patch.setattr(os, "_exit", leave_at_once)
         try:
             company.gather(recorder, CPU)
@@ -271,18 +267,6 @@ def test_a_batch_must_be_large_enough_to_be_shared() -> None:
         denoiser_spec(4, batch_size=3)
     with pytest.raises(ValueError, match="batch normalisation one image"):
         classifier_spec(4, batch_size=7, network={"architecture": "wide_resnet_28_10"})
-
-
-def test_processes_agree_on_what_they_exchange(tmp_path: Path) -> None:
-    """Sums, means, orders and the smallest piece, of tensors of several types, over two real processes."""
-    script = Path(__file__).parents[2] / "support" / "two_ranks.py"
-    runs = [
-        subprocess.Popen([sys.executable, str(script), str(tmp_path), str(rank)], stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    for run in runs:
-        _, errors = run.communicate(timeout=120)
-        assert run.returncode == 0, errors
 
 
 def test_what_a_follower_says_before_it_fails_is_heard(workspace: Workspace) -> None:

@@ -10,13 +10,13 @@ import h5py
 import pytest
 import torch
 
-from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
 from difrob.runs.causes import Cause
 from difrob.runs.records import SignOfLife
 from difrob.runs.stop import StopControl
 from difrob.specs import DataSpec, DenoiserNetworkSpec, TrainDenoiserSpec
-from difrob.worker.execution import THREADS, execute, prepare_torch
+from difrob.worker.execution import execute
+from difrob.worker.torch_setup import THREADS
 from difrob.worker.transport import supervisor_command
 
 
@@ -103,16 +103,6 @@ def test_going_on_elsewhere_is_said(workspace: Workspace, monkeypatch: pytest.Mo
     execute(workspace, "run", small(), device="cpu", resume=True)
     warnings = [line.text for line in workspace.reader("run").log() if line.level == "warning"]
     assert warnings == ["it began on 'cuda' and goes on on 'cpu': the last digits will differ"]
-
-
-def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="unknown device 'toaster'"):
-        prepare_torch("toaster")
-    with pytest.raises(UserError, match="there is no device 'cuda:99' here"):
-        prepare_torch("cuda:99")
-    monkeypatch.setenv(THREADS, "many")
-    with pytest.raises(UserError, match="DIFROB_THREADS = 'many' is not a whole number"):
-        prepare_torch("cpu")
 
 
 def test_no_process_imports_from_the_folder_it_is_started_in(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from pytestqt.qtbot import QtBot
 
+from difrob.runs.datasets import BUILT_IN
 from difrob_gui.main_window import MainWindow
+from difrob_gui.models.data_set_fields import field_for
 from difrob_gui.widgets.nav_bar import PAGES
 
 ICON, BESIDE = Qt.ToolButtonStyle.ToolButtonIconOnly, Qt.ToolButtonStyle.ToolButtonTextBesideIcon
@@ -48,6 +50,13 @@ def test_a_data_set_that_is_not_read_yet_is_filled_in_by_its_name(qtbot: QtBot, 
     window.more.use_wanted.emit("just-added")
     assert window.page == "launch" and window.launch.kind == "train_classifier"
     assert window.launch.form.rows["data.dataset"].editor.value() == "just-added"
+
+
+def test_the_chosen_form_is_preferred_where_it_takes_the_set() -> None:
+    digits = BUILT_IN["digits"]
+    assert field_for(digits, "measure") == ("measure", "dataset")
+    assert field_for(digits, "certify") == field_for(None, "certify") == ("train_denoiser", "data.dataset")
+    assert field_for(BUILT_IN["toy-ring"], "train_classifier") == ("train_denoiser", "data.dataset")
 
 
 def test_corrupted_images_are_filled_into_an_evaluation(qtbot: QtBot, window: MainWindow) -> None:

@@ -1,0 +1,59 @@
+"""The recorder of a process that helps: takes what a job reports, keeps nothing, and stops when the leader does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.recorder_protocol import METHODS, PROPERTIES, parameters
+
+from difrob.errors import Stopped, UserError
+from difrob.ranks.following_recorder import FollowingRecorder
+from difrob.runs import RunState, Workspace
+from difrob.runs.interface import Recorder
+from difrob.runs.recorder import RunRecorder
+from difrob.specs import TrainClassifierSpec
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_takes_what_the_protocol_says(name: str) -> None:
+    assert parameters(FollowingRecorder, name) == parameters(Recorder, name)
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_it_has_every_property(name: str) -> None:
+    assert isinstance(getattr(FollowingRecorder, name), property)
+
+
+def test_it_goes_on_and_stops_as_the_leader_says(workspace: Workspace) -> None:
+    orders = iter([None, None, "abort"])
+    recorder = FollowingRecorder(workspace, "run", None, lambda: next(orders))
+    recorder.check_stop()
+    recorder.check_stop()
+    with pytest.raises(Stopped) as stopped:
+        recorder.check_stop()
+    assert stopped.value.grade == "abort"
+
+
+def test_it_goes_on_from_the_checkpoint_of_the_leader_and_from_no_other(workspace: Workspace) -> None:
+    leader = RunRecorder(workspace, "run", TrainClassifierSpec())
+    leader.checkpoint(4, b"weights", {"epoch": 1})
+    leader.finish(RunState.INTERRUPTED)
+    found = FollowingRecorder(workspace, "run", 4, lambda: None).resumed_from
+    assert found is not None and (found.step, found.weights, found.state) == (4, b"weights", {"epoch": 1})
+    assert FollowingRecorder(workspace, "run", None, lambda: None).resumed_from is None
+    with pytest.raises(UserError, match="run 'run' does not hold its checkpoint at step 6 any more"):
+        FollowingRecorder(workspace, "run", 6, lambda: None)
+
+
+def test_it_has_recorded_nothing(workspace: Workspace) -> None:
+    recorder = FollowingRecorder(workspace, "run", None, lambda: None)
+    assert recorder.recorded_samples == 0
+    with pytest.raises(UserError, match="has recorded no column 'radius'"):
+        recorder.recorded_column("radius")
+    assert not workspace.run_path("run").exists()
