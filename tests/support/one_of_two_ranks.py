@@ -44,6 +44,8 @@ def nobody_on_another_machine_reaches_them(store_port: int | None) -> None:
         connections = psutil.Process().net_connections("tcp")
         own = [connection.laddr.ip for connection in connections if connection.laddr.port != store_port]
         assert own and set(own) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, own
+        # Where the machine's own name leads to it alone, the above would hold without a word to Gloo.
+        assert os.environ["GLOO_SOCKET_IFNAME"] in ("lo", "lo0")
 
 
 def they_exchange(ranks: Ranks) -> None:
