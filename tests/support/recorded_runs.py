@@ -47,9 +47,7 @@ def record_everything(recorder: RunRecorder, step: int = 1) -> None:
 
 def as_plain(value: Any) -> Any:
     """A value as nested lists and plain numbers, with NaN replaced, so that equality means equality."""
-    if isinstance(value, Series):
-        return {name: as_plain(getattr(value, name)) for name in ("step", "time", "value", "low", "high")}
-    if isinstance(value, Curve | LogLine | Pictures):
+    if isinstance(value, Series | Curve | LogLine | Pictures):
         return {name: as_plain(item) for name, item in vars(value).items()}
     if isinstance(value, np.ndarray):
         return [str(value.dtype), list(value.shape), [None if x != x else x for x in value.ravel().tolist()]]

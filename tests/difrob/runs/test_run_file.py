@@ -19,6 +19,7 @@ from difrob.errors import UserError
 from difrob.runs import Measure, RunReader, RunState, Workspace
 from difrob.runs.damage import guard
 from difrob.runs.damage.file_parts import damage
+from difrob.runs.damage.mended_file import full_size
 from difrob.runs.file_contents import SCHEMA_VERSION
 from difrob.runs.recorder import RunRecorder
 from difrob.runs.schema import Damaged
@@ -84,8 +85,20 @@ def test_the_file_of_a_finished_run_holds_everything_in_its_place(workspace: Wor
         assert set(file["log/level"].asstr()[...]) == {"info"} and len(file["log/time"]) == 2
         assert dict(file["summary/robust_accuracy"].attrs) == {
             "value": 0.5, "low": 0.4, "high": 0.6, "n": 100, "interval": "Wilson 95 %", "unit": "share",
-            "description": "PGD-10", "name": "robust_accuracy",
+            "description": "PGD-10", "conditions": "{}", "sentence": "PGD-10", "name": "robust_accuracy",
+            "title": "robust accuracy", "better": "up",
         }  # fmt: skip
+        series = robust["validation/robust_accuracy"]
+        assert {key: series.attrs[key] for key in ("title", "unit", "better")} == {
+            "title": "robust accuracy (validation)", "unit": "share", "better": "up",
+        }  # fmt: skip
+        assert dict(series["value"].attrs) == {"long_name": "robust accuracy (validation)", "units": "share"}
+        # Nobody has declared a curve of that name.
+        assert (curve.attrs["title"], curve.attrs["unit"], curve.attrs["better"]) == (
+            "certified accuracy",
+            "",
+            "neither",
+        )
         assert sorted(file["checkpoints"]) == ["000000000002", "000000000004", "000000000005"]
         assert file["checkpoints/000000000005/weights"][...].tobytes() == WEIGHTS + b"5"
         assert json.loads(file["checkpoints/000000000005/state"].asstr()[()]) == {"step": 5}
@@ -203,7 +216,7 @@ def test_numbers_of_numpy_and_none_survive(workspace: Workspace) -> None:
     np.testing.assert_array_equal(series.value, [0.5, np.inf, np.nan])
     np.testing.assert_array_equal(series.low, [0.25, np.nan, np.nan])
     np.testing.assert_array_equal(series.high, [np.nan, -np.inf, np.nan])
-    assert reader.summary().results["r"] == Measure(0.5, 0.25, None, 7)
+    assert reader.summary().results["r"] == Measure(0.5, 0.25, None, 7, title="r", better="neither")
     assert reader.summary().progress.done == 3
 
 
@@ -351,10 +364,18 @@ def read_all(reader: RunReader) -> None:
 def test_a_file_cut_short_anywhere_gives_the_truth_or_a_sentence(workspace: Workspace, finished: Path) -> None:
     whole = finished.read_bytes()
     reader = workspace.reader("run")
+    told, content = 0, content_of(reader)
+    finished.write_bytes(whole[: len(whole) // 2])
+    own_end = full_size(finished)
     for cut in range(0, len(whole), len(whole) // 100):
         finished.write_bytes(whole[:cut])
-        with pytest.raises(UserError):
+        try:
             read_all(reader)
+        except UserError:
+            told += 1
+        else:  # nothing but the seal behind the file's own end is gone
+            assert own_end is not None and own_end <= cut and content_of(reader) == content
+    assert told >= 99
 
 
 @pytest.mark.usefixtures("one_helper")
