@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QObject, QThread, QTimer, Signal
+from shiboken6 import isValid
 
 from difrob.runs.records import FeedUpdate, RunSummary
 from difrob.specs import Preset
@@ -53,7 +54,7 @@ class FeedHub(QObject):
         self._presets: list[Preset] = []
         self._runs: dict[str, RunModel] = {}
         self._holders: Counter[str] = Counter()
-        self._tasks: dict[int, Callable[[Any, str | None], None] | None] = {}
+        self._tasks: dict[int, tuple[QObject, Callable[[Any, str | None], None] | None]] = {}
         self._next_task = 0
         self._listed = False
         self._closed = False
@@ -127,14 +128,23 @@ class FeedHub(QObject):
         self._reread_presets.emit()
 
     def submit(
-        self, task: Callable[[Any], Any], done: Callable[[Any, str | None], None] | None = None, *, changes: bool = True
+        self,
+        asker: QObject,
+        task: Callable[[Any], Any],
+        done: Callable[[Any, str | None], None] | None = None,
+        *,
+        changes: bool = True,
     ) -> None:
         """Run ``task(workspace)`` in the reader thread; ``done(result, error)`` then runs in the GUI thread.
 
-        ``changes`` says whether the list of runs may be another one afterwards, and is to be read at once.
+        Args:
+            asker: who wants to know; when it has gone by the time of the answer, nobody is told.
+            task: runs in the reader thread.
+            done: hears what came of it, or what went wrong.
+            changes: whether the list of runs may be another one afterwards, and is to be read at once.
         """
         self._next_task += 1
-        self._tasks[self._next_task] = done
+        self._tasks[self._next_task] = (asker, done)
         self._run_task.emit(self._next_task, task, changes)
 
     def close(self) -> None:
@@ -184,7 +194,9 @@ class FeedHub(QObject):
         self.presets_changed.emit(presets)
 
     def _on_task_done(self, number: int, result: Any, error: str) -> None:
-        done = self._tasks.pop(number, None)
+        asker, done = self._tasks.pop(number)
+        if not isValid(asker):
+            return
         if done is not None:
             done(result, error or None)
         elif error:

@@ -117,14 +117,14 @@ class RunCommands(QObject):
                 self._client.call("remove", lambda _result, _error: None, run_ids=[run_id])
             self.notice.emit(f"“{title}” is in the bin.", Tone.INFO, ("Undo", lambda: self._restore(run_id)))
 
-        self._feeds.submit(lambda workspace: workspace.remove_run(run_id), done)
+        self._feeds.submit(self, lambda workspace: workspace.remove_run(run_id), done)
 
     def _restore(self, run_id: str) -> None:
         def done(_result: object, error: str | None) -> None:
             if error is not None:
                 self.notice.emit(f"Not taken out of the bin: {error}", Tone.BAD, None)
 
-        self._feeds.submit(lambda workspace: workspace.restore_run(run_id), done)
+        self._feeds.submit(self, lambda workspace: workspace.restore_run(run_id), done)
 
     def _open_folder(self, folder: str, otherwise: str) -> None:
         if not QDesktopServices.openUrl(QUrl.fromLocalFile(folder)):

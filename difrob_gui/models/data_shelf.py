@@ -38,7 +38,7 @@ class DataShelf(QObject):
             self._again = True
             return
         self._reading = True
-        self._feeds.submit(_read, self._on_read)
+        self._feeds.submit(self, _read, self._on_read)
 
     def _on_read(self, result: tuple[list[DataSetRecord], dict[str, str]] | None, error: str | None) -> None:
         self._reading = False

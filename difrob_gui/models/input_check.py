@@ -66,4 +66,4 @@ class InputCheck(QObject):
                 self.answered.emit(spec, problems or [])  # what cannot be looked up is left to the queue and the job
             self._go_on()
 
-        self._feeds.submit(look, answer, changes=False)
+        self._feeds.submit(self, look, answer, changes=False)

@@ -84,7 +84,7 @@ class StudyShelf(QObject):
         """Read the list."""
         if not self._reading:
             self._reading = True
-            self._feeds.submit(read_studies, self._on_read)
+            self._feeds.submit(self, read_studies, self._on_read)
 
     def get(self, key: str) -> Shown | None:
         """The study of this key."""
@@ -98,11 +98,11 @@ class StudyShelf(QObject):
         def done(result: Report | None, error: str | None) -> None:
             self.reported.emit(shown.key, result, error or "")
 
-        self._feeds.submit(lambda workspace: work_out(workspace, record), done)
+        self._feeds.submit(self, lambda workspace: work_out(workspace, record), done)
 
     def begin(self, study: Study, seeds: tuple[int, ...], done: Begun) -> None:
         """Write down what will be decided; ``done(StudyRecord or None, error or None)`` follows, and nothing runs yet."""
-        self._feeds.submit(lambda workspace: write_down(workspace, study, seeds), done)
+        self._feeds.submit(self, lambda workspace: write_down(workspace, study, seeds), done)
 
     def _on_read(self, result: StudyList | None, error: str | None) -> None:
         self._reading = False

@@ -270,7 +270,7 @@ class DataPage(QWidget):
             if self._asked == asked and not self._is_closed:
                 self.view.show_examples(result if result is not None else Examples(), error or "")
 
-        self._feeds.submit(lambda _workspace: read_examples(record, split), done)
+        self._feeds.submit(self, lambda _workspace: read_examples(record, split), done)
 
     def _on_begun(self, command: str, subject: str) -> None:
         self.doing.setText(f"{_DOING[command]} {_short(subject)} …")
@@ -329,7 +329,7 @@ class DataPage(QWidget):
             self._wanted = name
             self.shelf.refresh()
 
-        self._feeds.submit(lambda workspace: restore(workspace, name, place), done)
+        self._feeds.submit(self, lambda workspace: restore(workspace, name, place), done)
 
     def _show_state(self) -> None:
         """Show what fits the chosen data set, and enable what can be done."""

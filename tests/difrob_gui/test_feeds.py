@@ -8,8 +8,9 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QObject
 from pytestqt.qtbot import QtBot
+from shiboken6 import delete
 from support.fake_workspace import FakeWorkspace, make_series, make_summary
 
 from difrob.errors import UserError
@@ -69,7 +70,7 @@ def test_the_list_is_told_once_and_again_only_when_it_changes(qtbot: QtBot, fake
 def test_all_reading_happens_in_the_reader_thread(qtbot: QtBot, fake: FakeWorkspace, hub: FeedHub) -> None:
     where: list[int] = []
     hub.run("live")
-    hub.submit(lambda workspace: where.append(threading.get_ident()))
+    hub.submit(hub, lambda workspace: where.append(threading.get_ident()))
     qtbot.waitUntil(lambda: bool(where) and "live" in fake.polls)
     assert threading.get_ident() not in fake.threads | set(where)
 
@@ -179,9 +180,9 @@ def test_tasks_answer_in_the_gui_thread(qtbot: QtBot, fake: FakeWorkspace, hub: 
     def refuse(_workspace: object) -> None:
         raise UserError("that run is live; stop it first")
 
-    hub.submit(lambda workspace: workspace.remove_run("done"), remember)
-    hub.submit(refuse, remember)
-    hub.submit(lambda _workspace: 1 / 0, remember)
+    hub.submit(hub, lambda workspace: workspace.remove_run("done"), remember)
+    hub.submit(hub, refuse, remember)
+    hub.submit(hub, lambda _workspace: 1 / 0, remember)
     qtbot.waitUntil(lambda: len(heard) == 3)
     here = threading.get_ident()
     assert heard == [
@@ -191,7 +192,7 @@ def test_tasks_answer_in_the_gui_thread(qtbot: QtBot, fake: FakeWorkspace, hub: 
     ]
     assert "done" in fake.binned
     with qtbot.waitSignal(hub.failed) as told:
-        hub.submit(refuse)
+        hub.submit(hub, refuse)
     assert told.args == ["", "that run is live; stop it first"]
 
 
@@ -231,3 +232,12 @@ def test_a_real_workspace(qtbot: QtBot, workspace: Workspace) -> None:
         assert hub.summaries == []
     finally:
         hub.close()
+
+
+def test_an_answer_to_somebody_who_has_gone_is_dropped(qtbot: QtBot, hub: FeedHub) -> None:
+    asker, heard = QObject(), []
+    hub.submit(asker, lambda _workspace: 1, lambda result, error: heard.append(result))
+    hub.submit(hub, lambda _workspace: 2, lambda result, error: heard.append(result))
+    delete(asker)
+    qtbot.waitUntil(lambda: bool(heard))
+    assert heard == [2]
