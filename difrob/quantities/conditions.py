@@ -13,6 +13,7 @@ from typing import Any
 Conditions = Mapping[str, Any]
 
 DATA_SET = "data_set"  # {"name": ..., "digest": ...}
+_TITLES = {"indices": "which images"}
 # For comparisons alone: people are told by other words which images these are and how an attack begins.
 _UNSPOKEN = ("indices", "random_start")
 # Records of before they were stated are silent about these, and what says nothing is not unlike for that.
@@ -21,7 +22,7 @@ STATED_LATER = (DATA_SET, "indices", "attack")
 
 def condition_title(name: str) -> str:
     """``fitted_to`` as ``fitted to``."""
-    return name.replace("_", " ")
+    return _TITLES.get(name, name.replace("_", " "))
 
 
 def condition_text(value: Any) -> str:
