@@ -1,0 +1,257 @@
+"""A job that goes on finds its inputs as it left them, or is refused: nothing is ever mixed of two states of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+from support.cut_off import killed, stopped
+from support.small_classifiers import small_classifier
+
+from difrob.cli import main
+from difrob.comparison import unlike_conditions
+from difrob.errors import UserError
+from difrob.runs import RunState, Workspace
+from difrob.runs.recovery import recover
+from difrob.specs import (
+    CertifySpec,
+    EvaluateSpec,
+    GenerateSpec,
+    JobSpec,
+    ProbeTeacherSpec,
+    TrainDenoiserSpec,
+    parse_spec,
+)
+from difrob.worker.execution import execute
+
+CLASSIFIER = small_classifier(40, checkpoint_every=10, validate_every=40)
+DENOISER = TrainDenoiserSpec(
+    data={"train_size": 60}, network={"width": 16, "blocks": 1}, steps=40, batch_size=16, checkpoint_every=10, sample_every=0,
+    class_conditional=True,
+)  # fmt: skip
+SET = GenerateSpec(denoiser="model", images=40, batch_size=8, sampling_steps=2)
+EVALUATION = EvaluateSpec(
+    classifier="classifier", weights="last", split="validation", images=40, attack={"steps": 2}, batch_size=8,
+    sanity_checks=False,
+)  # fmt: skip
+
+# Each kind of job on each kind of input: what it reads, and how far it is when it is killed.
+JOBS: dict[str, tuple[JobSpec, int, str]] = {
+    "evaluate": (EVALUATION, 16, "classifier"),
+    "certify": (
+        CertifySpec(
+            classifier="classifier", weights="last", split="validation", images=40, n0=4, n=16, batch_size=20,
+        ),
+        10, "classifier",
+    ),
+    "generate": (SET, 16, "model"),
+    "generate with a judge": (
+        SET.model_copy(update={"labels": "judge", "selection": SET.selection.model_copy(update={"judge": "classifier"})}),
+        16, "classifier",
+    ),
+    "probe": (
+        ProbeTeacherSpec(denoiser="model", train_images=40, images=20, sigmas=(0.2, 0.4), attack={"steps": 1}),
+        1, "model",
+    ),
+    "train on a generated set": (
+        small_classifier(30, checkpoint_every=5, validate_every=30, generated="set", generated_fraction=0.5), 12, "set",
+    ),
+}  # fmt: skip
+
+
+def unfinished(workspace: Workspace, run_id: str) -> None:
+    """The run that a job reads, stopped half-way, with the finished runs that it needs itself."""
+    if run_id == "classifier":
+        stopped(workspace, run_id, CLASSIFIER, 10)
+    elif run_id == "model":
+        stopped(workspace, run_id, DENOISER, 10)
+    else:
+        assert execute(workspace, "model", DENOISER, device="cpu").state is RunState.FINISHED
+        stopped(workspace, "set", SET, 16)
+
+
+def finished(workspace: Workspace, run_id: str) -> None:
+    spec = parse_spec(workspace.reader(run_id).spec)
+    assert execute(workspace, run_id, spec, device="cpu", resume=True).state is RunState.FINISHED
+
+
+def others(workspace: Workspace, kind: str, changing: str) -> None:
+    if kind == "generate with a judge":
+        assert execute(workspace, "model", DENOISER, device="cpu").state is RunState.FINISHED
+
+
+def results(workspace: Workspace, run_id: str) -> dict[str, float]:
+    return {name: measure.value for name, measure in workspace.reader(run_id).summary().results.items()}
+
+
+def warnings(workspace: Workspace, run_id: str) -> list[str]:
+    return [line.text for line in workspace.reader(run_id).log() if line.level == "warning"]
+
+
+def content(path: Path) -> dict[str, Any]:
+    with h5py.File(path) as file:
+        rows = {name: column[...].tolist() for name, column in file["samples"].items()}
+        return {"rows": rows, "status": file.attrs["status"], "log": len(file["log/text"])}
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_a_job_does_not_go_on_with_an_input_that_has_gone_on(workspace: Workspace, kind: str) -> None:
+    spec, after, changing = JOBS[kind]
+    unfinished(workspace, changing)
+    others(workspace, kind, changing)
+    killed(workspace, "job", spec, after)
+    finished(workspace, changing)
+    with pytest.raises(
+        UserError, match=f"run '{changing}' is not what this run began with: .*; start a new run"
+    ) as error:
+        execute(workspace, "job", spec, device="cpu", resume=True)
+    text = str(error.value)
+    assert ("first 16 rows" in text and "40 rows" in text) if changing == "set" else "of step 40" in text
+    before = content(workspace.run_path("job"))
+    assert before["status"] == "interrupted"
+    with pytest.raises(UserError, match="is not what this run began with"):
+        execute(workspace, "job", spec, device="cpu", resume=True)
+    assert content(workspace.run_path("job")) == before
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_a_job_goes_on_with_an_input_that_has_not(workspace: Workspace, kind: str) -> None:
+    spec, after, changing = JOBS[kind]
+    unfinished(workspace, changing)
+    others(workspace, kind, changing)
+    killed(workspace, "job", spec, after)
+    assert execute(workspace, "job", spec, device="cpu", resume=True).state is RunState.FINISHED
+    assert execute(workspace, "whole", spec, device="cpu").state is RunState.FINISHED
+    assert content(workspace.run_path("job"))["rows"] == content(workspace.run_path("whole"))["rows"]
+
+
+def test_the_old_weights_are_taken_where_they_are_still_kept(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped(workspace, "classifier", small_classifier(20, checkpoint_every=10), 10)
+    assert execute(workspace, "early", EVALUATION, device="cpu").state is RunState.FINISHED
+    killed(workspace, "job", EVALUATION, 16)
+    finished(workspace, "classifier")
+    place = ["-w", str(workspace.root)]
+    assert main(["run", "--resume", "job", *place]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "that rested on its last weights, of step 10, now it would be its last" in told
+    assert (
+        "start a new run, or go on with the old input, which is still kept: difrob run --resume job --old-inputs"
+        in told
+    )
+    assert main(["run", "--resume", "job", "--old-inputs", *place]) == 0
+    assert results(workspace, "job") == results(workspace, "early")
+    (said,) = {str(measure.conditions["inputs"]) for measure in workspace.reader("job").summary().results.values()}
+    assert "'step': 10" in said and "'finished': False" in said
+    assert main(["run", "evaluate", "--old-inputs", *place]) == 2
+    assert "--old-inputs goes with --resume" in capsys.readouterr().err
+
+
+def test_the_old_rows_are_taken_of_a_set_that_has_grown(workspace: Workspace) -> None:
+    spec, after, changing = JOBS["train on a generated set"]
+    unfinished(workspace, changing)
+    assert execute(workspace, "early", spec, device="cpu").state is RunState.FINISHED
+    killed(workspace, "job", spec, after)
+    finished(workspace, changing)
+    assert execute(workspace, "job", spec, device="cpu", resume=True, old_inputs=True).state is RunState.FINISHED
+    assert workspace.reader("job").checkpoint().weights == workspace.reader("early").checkpoint().weights
+    assert workspace.reader("job").attributes()["batches"]["generated_images"] == 16
+
+
+def test_a_run_of_which_nothing_was_kept_begins_with_what_there_is_now(workspace: Workspace) -> None:
+    stopped(workspace, "classifier", CLASSIFIER, 10)
+    killed(workspace, "job", EVALUATION, 0)
+    finished(workspace, "classifier")
+    assert execute(workspace, "job", EVALUATION, device="cpu", resume=True).state is RunState.FINISHED
+    assert execute(workspace, "new", EVALUATION, device="cpu").state is RunState.FINISHED
+    job, new = (workspace.reader(name).summary().results for name in ("job", "new"))
+    assert job == new and job["clean_accuracy"].conditions["inputs"]["classifier"]["step"] == 40
+
+
+def test_an_unfinished_input_is_said_once_and_so_is_one_without_a_best(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped(workspace, "classifier", CLASSIFIER, 10)
+    best = EVALUATION.model_copy(update={"weights": "best"})
+    killed(workspace, "job", best, 16)
+    assert execute(workspace, "job", best, device="cpu", resume=True).state is RunState.FINISHED
+    assert warnings(workspace, "job") == [
+        "run 'classifier' has marked no checkpoint as best; its last one, of step 10, is taken",
+        "run 'classifier' has not finished (interrupted): this run rests on its last weights, of step 10; one that reads it "
+        "later may rest on others",
+    ]
+    sentence = workspace.reader("job").summary().results["clean_accuracy"].sentence
+    assert "classifier of step 10 (last weights, its run had not finished)" in sentence
+    values = ["--set", "classifier=classifier", "--set", "images=4", "--set", "sanity_checks=false"]
+    assert main(["run", "evaluate", *values, "-w", str(workspace.root)]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "note: run 'classifier' has not finished (interrupted); what it holds now is taken. With --queue" in told
+
+    finished(workspace, "classifier")
+    assert execute(workspace, "later", best, device="cpu").state is RunState.FINISHED
+    assert warnings(workspace, "later") == []
+    assert (
+        "classifier of step 40 (best weights)" in workspace.reader("later").summary().results["clean_accuracy"].sentence
+    )
+    (unlike,) = unlike_conditions([workspace.reader(name).summary() for name in ("job", "later")])
+    assert unlike.sentence == (
+        "inputs (classifier of step 10 (last weights, its run had not finished) · classifier of step 40 (best weights))"
+    )
+
+
+def test_an_input_that_goes_on_meanwhile_is_told_at_the_end(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(workspace, "classifier", CLASSIFIER, 10)
+    monkeypatch.setattr(
+        "difrob.jobs.evaluate.check_radii", lambda spec: finished(workspace, "classifier")
+    )  # which comes when the weights have been read
+    assert execute(workspace, "job", EVALUATION, device="cpu").state is RunState.FINISHED
+    assert warnings(workspace, "job")[-1] == (
+        "run 'classifier' has gone on since this run began: this run rests on its last weights, of step 10, and a new one "
+        "would rest on its last weights, of step 40"
+    )
+    said = workspace.reader("job").summary().results["clean_accuracy"].conditions["inputs"]["classifier"]
+    assert (said["step"], said["finished"]) == (10, False)
+
+
+def as_of_before(path: Path, **digest: str) -> None:
+    """The file of a run as earlier versions wrote it, without the states of inputs."""
+    with h5py.File(path, "r+") as file:
+        parents = json.loads(file.attrs["parents"])
+        file.attrs["parents"] = json.dumps(
+            {name: {"digest": parent["digest"]} | digest for name, parent in parents.items()}
+        )
+
+
+def test_a_run_of_before_is_held_against_the_digest_that_it_has(workspace: Workspace) -> None:
+    stopped(workspace, "classifier", CLASSIFIER, 10)
+    for name in ("same", "changed", "silent"):
+        killed(workspace, name, EVALUATION, 16)
+        recover(workspace.reader(name))
+        as_of_before(workspace.run_path(name), **({"digest": ""} if name == "silent" else {}))
+    assert execute(workspace, "same", EVALUATION, device="cpu", resume=True).state is RunState.FINISHED
+    finished(workspace, "classifier")
+    with pytest.raises(UserError, match="run 'classifier' has gone on, or lost checkpoints, since this run began"):
+        execute(workspace, "changed", EVALUATION, device="cpu", resume=True)
+    assert execute(workspace, "silent", EVALUATION, device="cpu", resume=True).state is RunState.FINISHED
+    assert any(
+        "was not noted; whether it has changed since is not known" in text for text in warnings(workspace, "silent")
+    )
+
+
+@pytest.mark.parametrize(
+    "read", [5, {"last": 5}, {"last": {"digest": "ab"}}, {"last": {"finished": 1, "digest": "", "step": "x"}}]
+)
+def test_notes_of_inputs_that_make_no_sense_are_refused(workspace: Workspace, read: Any) -> None:
+    stopped(workspace, "classifier", CLASSIFIER, 10)
+    killed(workspace, "job", EVALUATION, 16)
+    recover(workspace.reader("job"))
+    with h5py.File(workspace.run_path("job"), "r+") as file:
+        file.attrs["parents"] = json.dumps({"classifier": {"digest": "", "read": read}})
+    with pytest.raises(UserError, match="what the run noted of its inputs makes no sense"):
+        execute(workspace, "job", EVALUATION, device="cpu", resume=True)
