@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -107,7 +107,7 @@ class InputStates:
         self._roles = roles
         self._record = record
         self._note = note
-        self._before = {run_id: _states(entry) for run_id, entry in before.items() if "read" in entry}
+        self._before = {run_id: noted_states(entry) for run_id, entry in before.items() if "read" in entry}
         # A difrob of before noted one digest of all that a run holds.
         self._whole_before = {
             run_id: entry.get("digest", "") for run_id, entry in before.items() if "read" not in entry
@@ -223,13 +223,25 @@ class InputStates:
                     )
 
 
+class States(Protocol):
+    """Who knows in which state parts of runs are to be read."""
+
+    def known(self, run_id: str, part: str) -> InputState | None:
+        """The state in which a part was read before; None where it was not."""
+        ...
+
+    def take(self, reader: RunReader, part: str, state: InputState) -> None:
+        """A part was read in this state."""
+        ...
+
+
 class NotedRun:
     """Implements :class:`difrob.runs.interface.InputRun`: in which state it was read is noted, and stays for the session.
 
     A part that was read before is read again as it was, also where the run has gone on meanwhile.
     """
 
-    def __init__(self, reader: RunReader, states: InputStates) -> None:
+    def __init__(self, reader: RunReader, states: States) -> None:
         self.run_id = reader.run_id
         self._reader = reader
         self._states = states
@@ -267,8 +279,13 @@ class NotedRun:
         return column
 
 
-def _states(entry: Mapping[str, Any]) -> dict[str, InputState]:
-    read = entry["read"]
+def noted_states(entry: Mapping[str, Any]) -> dict[str, InputState]:
+    """The states in what a file says of a run that was read, by part; none where a difrob of before wrote it.
+
+    Raises:
+        UserError: when they make no sense.
+    """
+    read = entry.get("read", {})
     if not isinstance(read, Mapping):
         raise UserError(f"what the run noted of its inputs makes no sense ({read!r}); start a new run")
     return {str(part): InputState.from_json(state) for part, state in read.items()}

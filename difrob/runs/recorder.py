@@ -148,6 +148,9 @@ class RunRecorder:
         """Take back what was recorded after the checkpoint that the run goes on from; rows of samples stay."""
         at = self._resumed_from.step if self._resumed_from else FROM_THE_START
         self._put({"type": "rewind", "step": at})
+        if self._resumed_from is None and not self._recorded_samples:  # nothing rests on what was read then
+            for run_id in self._reader.parents():
+                self._put({"type": "parent", "run_id": run_id, "digest": "", "read": {}})
         for step in damaged:
             self.note(f"the checkpoint at step {step} is damaged and was passed over", "warning")
         rows = f", {self._recorded_samples} rows recorded already" if self._recorded_samples else ""
