@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -305,3 +306,16 @@ def test_shared_names_are_those_of_two_runs_most_common_first() -> None:
 def test_what_does_not_fit_is_said() -> None:
     assert without("Loss", [True, False, False], ["a", "b", "c"]) == "Loss was not recorded by b, c."
     assert without("Loss", [True], ["a"]) == ""
+
+
+def test_results_of_before_inputs_were_stated_are_not_unlike_for_that() -> None:
+    state = {"run": "x", "weights": "best", "step": 3, "finished": True, "digest": "ab"}
+    said = [{"inputs": {"classifier": state}}, {}, {"inputs": {"classifier": {**state, "step": 4, "digest": "cd"}}}]
+    runs = [
+        replace(evaluation(name), results={"clean_accuracy": Measure(0.5, conditions=conditions)})
+        for name, conditions in zip("abc", said, strict=True)
+    ]
+    assert unlike_conditions(runs[:2]) == []
+    assert [item.sentence for item in unlike_conditions(runs)] == [
+        "inputs (classifier of step 3 (best weights) · classifier of step 4 (best weights))"
+    ]

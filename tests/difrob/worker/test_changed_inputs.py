@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 from support.cut_off import killed, stopped
+from support.recorded_runs import recording
 from support.small_classifiers import small_classifier
 
 from difrob.cli import main
@@ -217,6 +220,53 @@ def test_an_input_that_goes_on_meanwhile_is_told_at_the_end(
     )
     said = workspace.reader("job").summary().results["clean_accuracy"].conditions["inputs"]["classifier"]
     assert (said["step"], said["finished"]) == (10, False)
+
+
+def test_a_part_that_is_read_twice_stays_what_it_was(workspace: Workspace) -> None:
+    with recording(workspace, "parent") as parent:
+        parent.checkpoint(1, b"first", {})
+        parent.samples(index=np.arange(3))
+        parent.flush()
+        with recording(workspace, "child") as child:
+            run = child.input_run("parent")
+            assert (
+                run.checkpoint().step == 1 and run.checkpoint("best").step == 1 and len(run.array("samples/index")) == 3
+            )
+            parent.checkpoint(2, b"second", {})
+            parent.samples(index=np.arange(4))
+            parent.checkpoint(3, b"third", {}, best=True)
+            assert child.input_run("parent").array("samples/index").tolist() == [0, 1, 2]
+            with pytest.raises(UserError, match="began with its last weights, of step 1, which are not kept any more"):
+                child.input_run("parent").checkpoint()
+            assert child.input_run("parent").checkpoint(3).weights == b"third"
+
+
+def test_a_set_whose_rows_were_changed_is_not_the_one_that_was_read(workspace: Workspace) -> None:
+    with recording(workspace, "parent") as parent:
+        parent.samples(index=np.arange(900), label=np.zeros(900, dtype=np.int64))
+        parent.finish(RunState.FINISHED)
+    with recording(workspace, "child") as child:
+        child.input_run("parent").array("samples/index")
+        with h5py.File(workspace.run_path("parent"), "r+") as file:
+            file["samples/label"][899] = 1
+        with pytest.raises(UserError, match="began with its first 900 rows, which are not kept any more"):
+            child.input_run("parent").array("samples/label")
+
+
+def test_a_data_set_that_is_replaced_while_a_job_reads_it_fails_the_run(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = workspace.data_set("digits")
+    monkeypatch.setattr(
+        "difrob.jobs.train_denoiser.run",
+        lambda spec, recorder, device: (
+            recorder.data_set("digits"),
+            monkeypatch.setattr(Workspace, "data_set", lambda self, name: replace(record, digest="another")),
+        ),
+    )
+    summary = execute(workspace, "job", DENOISER, device="cpu")
+    assert summary.state is RunState.FAILED
+    assert "data set 'digits' is not the one that this run began with (digest another" in summary.reason
 
 
 def as_of_before(path: Path, **digest: str) -> None:
