@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from support.changing_inputs import CLASSIFIER, DATA, DENOISER, EVALUATION, FILE, JOBS, before, change
 from support.cut_off import killed, stopped
 from support.recorded_runs import recording
 from support.small_classifiers import small_classifier
@@ -20,70 +21,15 @@ from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
 from difrob.runs.recovery import recover
 from difrob.specs import (
-    CertifySpec,
-    EvaluateSpec,
-    GenerateSpec,
-    JobSpec,
-    ProbeTeacherSpec,
-    TrainDenoiserSpec,
     parse_spec,
 )
 from difrob.worker.execution import execute
 
-CLASSIFIER = small_classifier(40, checkpoint_every=10, validate_every=40)
-DENOISER = TrainDenoiserSpec(
-    data={"train_size": 60}, network={"width": 16, "blocks": 1}, steps=40, batch_size=16, checkpoint_every=10, sample_every=0,
-    class_conditional=True,
-)  # fmt: skip
-SET = GenerateSpec(denoiser="model", images=40, batch_size=8, sampling_steps=2)
-EVALUATION = EvaluateSpec(
-    classifier="classifier", weights="last", split="validation", images=40, attack={"steps": 2}, batch_size=8,
-    sanity_checks=False,
-)  # fmt: skip
-
-# Each kind of job on each kind of input: what it reads, and how far it is when it is killed.
-JOBS: dict[str, tuple[JobSpec, int, str]] = {
-    "evaluate": (EVALUATION, 16, "classifier"),
-    "certify": (
-        CertifySpec(
-            classifier="classifier", weights="last", split="validation", images=40, n0=4, n=16, batch_size=20,
-        ),
-        10, "classifier",
-    ),
-    "generate": (SET, 16, "model"),
-    "generate with a judge": (
-        SET.model_copy(update={"labels": "judge", "selection": SET.selection.model_copy(update={"judge": "classifier"})}),
-        16, "classifier",
-    ),
-    "probe": (
-        ProbeTeacherSpec(denoiser="model", train_images=40, images=20, sigmas=(0.2, 0.4), attack={"steps": 1}),
-        1, "model",
-    ),
-    "train on a generated set": (
-        small_classifier(30, checkpoint_every=5, validate_every=30, generated="set", generated_fraction=0.5), 12, "set",
-    ),
-}  # fmt: skip
-
-
-def unfinished(workspace: Workspace, run_id: str) -> None:
-    """The run that a job reads, stopped half-way, with the finished runs that it needs itself."""
-    if run_id == "classifier":
-        stopped(workspace, run_id, CLASSIFIER, 10)
-    elif run_id == "model":
-        stopped(workspace, run_id, DENOISER, 10)
-    else:
-        assert execute(workspace, "model", DENOISER, device="cpu").state is RunState.FINISHED
-        stopped(workspace, "set", SET, 16)
-
 
 def finished(workspace: Workspace, run_id: str) -> None:
+    """Let a run go on to its end."""
     spec = parse_spec(workspace.reader(run_id).spec)
     assert execute(workspace, run_id, spec, device="cpu", resume=True).state is RunState.FINISHED
-
-
-def others(workspace: Workspace, kind: str, changing: str) -> None:
-    if kind == "generate with a judge":
-        assert execute(workspace, "model", DENOISER, device="cpu").state is RunState.FINISHED
 
 
 def results(workspace: Workspace, run_id: str) -> dict[str, float]:
@@ -100,32 +46,53 @@ def content(path: Path) -> dict[str, Any]:
         return {"rows": rows, "status": file.attrs["status"], "log": len(file["log/text"])}
 
 
-@pytest.mark.parametrize("kind", JOBS)
-def test_a_job_does_not_go_on_with_an_input_that_has_gone_on(workspace: Workspace, kind: str) -> None:
-    spec, after, changing = JOBS[kind]
-    unfinished(workspace, changing)
-    others(workspace, kind, changing)
-    killed(workspace, "job", spec, after)
-    finished(workspace, changing)
-    with pytest.raises(
-        UserError, match=f"run '{changing}' is not what this run began with: .*; start a new run"
-    ) as error:
+RUNS = [kind for kind, job in JOBS.items() if job.changing not in (DATA, FILE)]
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_job_does_not_go_on_with_a_run_that_has_gone_on(workspace: Workspace, kind: str) -> None:
+    job, spec = JOBS[kind], JOBS[kind].spec(workspace.root)
+    before(workspace, job)
+    killed(workspace, "job", spec, job.after)
+    change(workspace, job)
+    expected = f"run '{job.changing}' is not what this run began with: .*; start a new run"
+    with pytest.raises(UserError, match=expected) as error:
         execute(workspace, "job", spec, device="cpu", resume=True)
     text = str(error.value)
-    assert ("first 16 rows" in text and "40 rows" in text) if changing == "set" else "of step 40" in text
-    before = content(workspace.run_path("job"))
-    assert before["status"] == "interrupted"
+    assert ("first 16 rows" in text and "40 rows" in text) if job.changing == "set" else "of step 40" in text
+    left = content(workspace.run_path("job"))
+    assert left["status"] == "interrupted"
     with pytest.raises(UserError, match="is not what this run began with"):
         execute(workspace, "job", spec, device="cpu", resume=True)
-    assert content(workspace.run_path("job")) == before
+    assert content(workspace.run_path("job")) == left
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("train_denoiser on a data set", "data set 'pictures' is not the one that this run began with"),
+        ("import_images", "the files do not hold the 4,096 images that this import recorded"),
+    ],
+)
+def test_a_job_does_not_go_on_with_data_or_files_that_were_replaced(
+    workspace: Workspace, kind: str, message: str
+) -> None:
+    job, spec = JOBS[kind], JOBS[kind].spec(workspace.root)
+    before(workspace, job)
+    killed(workspace, "job", spec, job.after)
+    change(workspace, job)
+    rows = content(workspace.run_path("job"))["rows"] if workspace.run_path("job").exists() else {}
+    summary = execute(workspace, "job", spec, device="cpu", resume=True)
+    assert summary.state is RunState.FAILED and message in summary.reason and not summary.results
+    left = content(workspace.run_path("job"))["rows"]
+    assert all(len(left[name]) == 4096 for name in left) and rows.keys() <= left.keys()
 
 
 @pytest.mark.parametrize("kind", JOBS)
-def test_a_job_goes_on_with_an_input_that_has_not(workspace: Workspace, kind: str) -> None:
-    spec, after, changing = JOBS[kind]
-    unfinished(workspace, changing)
-    others(workspace, kind, changing)
-    killed(workspace, "job", spec, after)
+def test_a_job_goes_on_with_an_input_that_has_not_changed(workspace: Workspace, kind: str) -> None:
+    job, spec = JOBS[kind], JOBS[kind].spec(workspace.root)
+    before(workspace, job)
+    killed(workspace, "job", spec, job.after)
     assert execute(workspace, "job", spec, device="cpu", resume=True).state is RunState.FINISHED
     assert execute(workspace, "whole", spec, device="cpu").state is RunState.FINISHED
     assert content(workspace.run_path("job"))["rows"] == content(workspace.run_path("whole"))["rows"]
@@ -155,11 +122,12 @@ def test_the_old_weights_are_taken_where_they_are_still_kept(
 
 
 def test_the_old_rows_are_taken_of_a_set_that_has_grown(workspace: Workspace) -> None:
-    spec, after, changing = JOBS["train on a generated set"]
-    unfinished(workspace, changing)
+    job = JOBS["train_classifier on a generated set"]
+    spec = job.spec(workspace.root)
+    before(workspace, job)
     assert execute(workspace, "early", spec, device="cpu").state is RunState.FINISHED
-    killed(workspace, "job", spec, after)
-    finished(workspace, changing)
+    killed(workspace, "job", spec, job.after)
+    change(workspace, job)
     assert execute(workspace, "job", spec, device="cpu", resume=True, old_inputs=True).state is RunState.FINISHED
     assert workspace.reader("job").checkpoint().weights == workspace.reader("early").checkpoint().weights
     assert workspace.reader("job").attributes()["batches"]["generated_images"] == 16
