@@ -18,6 +18,7 @@ from difrob.quantities import quantity_of
 from difrob.runs import checks, run_file
 from difrob.runs.causes import Cause
 from difrob.runs.checks import checked_name
+from difrob.runs.data_sets_read import DATA_SETS, DataSetsRead
 from difrob.runs.datasets import DataSetRecord
 from difrob.runs.file_writer import NewCheckpoint, plain_text
 from difrob.runs.full_disk import RoomWatch, is_full
@@ -41,7 +42,6 @@ FLUSH_SECONDS = 0.15
 SYNC_SECONDS = 5.0
 FOLD_BYTES = 64 << 20
 MAX_FOLD_BYTES = 256 << 20
-DATA_SETS = "data_sets"  # the attribute that tells which data sets a run has read
 
 
 class RunRecorder:
@@ -118,7 +118,10 @@ class RunRecorder:
         self._resumed_from, damaged = self._reader.newest_whole_checkpoint() if resume else (None, [])
         self._recorded_samples = self._reader.sample_count() if resume else 0
         self._sample_layout = self._reader.sample_layout() if resume else {}
-        self._data_sets: dict[str, Any] = self._reader.attributes().get(DATA_SETS, {}) if resume else {}
+        self._data_sets = DataSetsRead(
+            workspace.data_set, self._reader.attributes().get(DATA_SETS, {}) if resume else {},
+            lambda noted: self.attribute(DATA_SETS, noted),
+        )  # fmt: skip
         self._file_size = 0
         keeps_some = self._resumed_from is not None or self._recorded_samples > 0
         self._inputs = InputStates(
@@ -260,20 +263,7 @@ class RunRecorder:
         return self._inputs.input_run(run_id)
 
     def data_set(self, name: str) -> DataSetRecord:
-        record = self._workspace.data_set(name)
-        self._require_same_data(record)
-        if name not in self._data_sets:
-            self._data_sets[name] = record.facts()
-            self.attribute(DATA_SETS, self._data_sets)
-        return record
-
-    def _require_same_data(self, record: DataSetRecord) -> None:
-        before = self._data_sets.get(record.name, {}).get("digest", record.digest)
-        if before != record.digest:
-            raise UserError(
-                f"data set '{record.name}' is not the one that this run began with (digest {record.digest}, it was {before}); "
-                "add that one again, or start a new run"
-            )
+        return self._data_sets.data_set(name)
 
     def require_same_inputs(self) -> None:
         """To be asked when a job is done: whether what it rests on is still what it was when it was opened.
@@ -284,13 +274,8 @@ class RunRecorder:
         Raises:
             UserError: when a data set has been replaced.
         """
-        for name in self._data_sets:
-            try:
-                record = self._workspace.data_set(name)
-            except UserError:
-                self.note(f"data set '{name}' cannot be read any more", "warning")
-                continue
-            self._require_same_data(record)
+        for name in self._data_sets.require_unchanged():
+            self.note(f"data set '{name}' cannot be read any more", "warning")
         self._inputs.note_changes()
 
     @property

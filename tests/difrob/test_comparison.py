@@ -233,6 +233,10 @@ def test_old_distances_that_state_nothing_must_rest_on_equally_many_images() -> 
     ]
     said = "Generated set runs differ in images (2,000 · 500). Their numbers do not compare."
     assert warning_text(unlike_conditions(runs)) == said
+    state = {"run": "m", "weights": "last", "step": 3, "finished": True, "digest": "ab"}
+    stating = replace(runs[0].results["frechet_distance"], conditions={"inputs": {"denoiser": state}})
+    runs[0] = replace(runs[0], results={"frechet_distance": stating})  # what it rests on says nothing of how many
+    assert warning_text(unlike_conditions(runs)) == said
 
 
 def test_flattening_keeps_order_and_paths() -> None:

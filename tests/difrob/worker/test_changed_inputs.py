@@ -19,6 +19,7 @@ from difrob.cli import main
 from difrob.comparison import unlike_conditions
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
+from difrob.runs.datasets import DataSetRecord
 from difrob.runs.recovery import recover
 from difrob.specs import (
     parse_spec,
@@ -224,14 +225,17 @@ def test_a_set_whose_rows_were_changed_is_not_the_one_that_was_read(workspace: W
 def test_a_data_set_that_is_replaced_while_a_job_reads_it_fails_the_run(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = workspace.data_set("digits")
-    monkeypatch.setattr(
-        "difrob.jobs.train_denoiser.run",
-        lambda spec, recorder, device: (
-            recorder.data_set("digits"),
-            monkeypatch.setattr(Workspace, "data_set", lambda self, name: replace(record, digest="another")),
-        ),
-    )
+    find, replaced = Workspace.data_set, list[bool]()
+
+    def found(self: Workspace, name: str) -> DataSetRecord:
+        return replace(find(self, name), digest="another") if replaced else find(self, name)
+
+    def job(spec: Any, recorder: Any, device: Any) -> None:
+        recorder.data_set("digits")
+        replaced.append(True)
+
+    monkeypatch.setattr(Workspace, "data_set", found)
+    monkeypatch.setattr("difrob.jobs.train_denoiser.run", job)
     summary = execute(workspace, "job", DENOISER, device="cpu")
     assert summary.state is RunState.FAILED
     assert "data set 'digits' is not the one that this run began with (digest another" in summary.reason
