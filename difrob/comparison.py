@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from difrob.errors import UserError
 from difrob.quantities import quantity_of
-from difrob.quantities.conditions import STATED_LATER, compared, condition_text, condition_title
+from difrob.quantities.conditions import INPUTS, STATED_LATER, condition_text, condition_title, differ
 from difrob.quantities.features import FEATURES_IN_TRAINING
 from difrob.runs import Measure, RunSummary
 from difrob.specs import KINDS, conditions_of, face_of, parse_spec
@@ -189,13 +189,13 @@ def _unlike_results(kind: str, runs: Sequence[RunSummary]) -> list[Unlike]:
         having = {run.run_id: run.results[name] for run in runs if name in run.results}
         quantity = quantity_of(name)
         stated = {run_id: dict(measure.conditions) for run_id, measure in having.items()}
-        if quantity.needs_equal_n and not any(stated.values()):
-            stated = {run_id: {"images": measure.n} for run_id, measure in having.items()}
+        if quantity.needs_equal_n and not any(conditions.keys() - {INPUTS} for conditions in stated.values()):
+            stated = {run_id: {"images": having[run_id].n, **conditions} for run_id, conditions in stated.items()}
         for condition in dict.fromkeys(condition for conditions in stated.values() for condition in conditions):
             values = {run_id: conditions.get(condition) for run_id, conditions in stated.items()}
             if condition in STATED_LATER or condition_title(condition) in told_by_spec:
                 values = {run_id: value for run_id, value in values.items() if value is not None}
-            if len({compared(condition, value) for value in values.values()}) > 1:
+            if differ(condition, values.values()):
                 title = condition_title(condition)
                 said = {run_id: MISSING if value is None else condition_text(value) for run_id, value in values.items()}
                 unlike = Unlike(kind, f"results.{name}.{title}", title, said, quantity.concerns)

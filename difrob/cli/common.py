@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +96,10 @@ def find_run(workspace: Workspace, text: str, kinds: Collection[str] = ()) -> st
 
         runs = [run for run in workspace.summaries() if not kinds or run.kind in kinds]
         known = [name for run in runs for name in (run.name, run.run_id)]
-        fits_several = any(run.run_id.startswith(text) or run.run_id.endswith(text) for run in workspace.summaries())
+        fits_several = any(
+            run.name == text or run.run_id.startswith(text) or run.run_id.endswith(text)
+            for run in workspace.summaries()
+        )
         raise UserError(f"{error}{'' if fits_several else did_you_mean(text, known)}") from None
 
 
@@ -221,7 +225,20 @@ def print_json(value: Any) -> None:
 
 def summary_as_json(summary: RunSummary, workspace: Workspace) -> dict[str, Any]:
     """A summary for machines, with the path of its file."""
-    return {**summary_to_json(summary), "damaged": summary.damaged, "file": str(workspace.run_path(summary.run_id))}
+    facts = {"damaged": summary.damaged, "copy_of": summary.copy_of, "file": str(workspace.run_path(summary.run_id))}
+    return {**summary_to_json(summary), **facts}
+
+
+def listed_summary(workspace: Workspace, run_id: str) -> RunSummary:
+    """The newest summary of a run, which also tells whose copy it is."""
+    copies = {summary.run_id: summary.copy_of for summary in workspace.summaries()}
+    return replace(workspace.reader(run_id).summary(), copy_of=copies.get(run_id, ""))
+
+
+def run_title(summary: RunSummary) -> str:
+    """Name or id of a run, and whether it is a copy."""
+    title = words.run_title(summary.name, summary.run_id)
+    return f"{title} (copy of {summary.copy_of})" if summary.copy_of else title
 
 
 STATE_STYLES = {

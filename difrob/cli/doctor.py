@@ -19,6 +19,7 @@ from rich.markup import escape
 from difrob import words
 from difrob.cli.common import EXIT_DOCTOR, JsonOption, WorkspaceOption, console, open_workspace, print_json
 from difrob.errors import UserError
+from difrob.runs import Workspace
 from difrob.specs import KINDS
 from difrob.system import FONT_PACKAGE, has_display, has_font, install_command, missing_qt_libraries, pip_command
 
@@ -178,6 +179,14 @@ def _try_qt() -> Finding:
     return Finding("Qt", "ok", "starts")
 
 
+def _counted_runs(workspace: Workspace) -> str:
+    """``12 runs``, ``11 runs and 1 copy``."""
+    runs = workspace.summaries()
+    copies = sum(1 for run in runs if run.copy_of)
+    text = f"{len(runs) - copies} runs"
+    return f"{text} and {copies} {'copy' if copies == 1 else 'copies'}" if copies else text
+
+
 def workspace_findings(folder: Path | None) -> list[Finding]:
     """Whether the workspace can be written, how much room it has, whether a supervisor serves it."""
     from difrob.worker.transport import Connection, NoSupervisor, ServedElsewhere
@@ -188,7 +197,7 @@ def workspace_findings(folder: Path | None) -> list[Finding]:
     except UserError as error:
         return [Finding("workspace", "missing", str(error), "difrob doctor --workspace DIR")]
     free = shutil.disk_usage(workspace.root).free
-    text = f"{workspace.root}, {free / 1e9:.1f} GB free, {len(workspace.summaries())} runs"
+    text = f"{workspace.root}, {free / 1e9:.1f} GB free, {_counted_runs(workspace)}"
     findings = [Finding("workspace", "note" if free < LOW_DISK else "ok", text)]
     try:
         with Connection(workspace) as connection:

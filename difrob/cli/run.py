@@ -43,6 +43,7 @@ from difrob.specs import (
     JobSpec,
     apply_overrides,
     face_of,
+    input_runs,
     load_preset,
     parse_spec,
     spec_class,
@@ -90,6 +91,13 @@ def run(
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run.")
     ] = None,
+    old_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--old-inputs",
+            help="With --resume: where an input has changed, go on with what the run began with, if that is still kept.",
+        ),
+    ] = False,
     fields: Annotated[
         bool,
         typer.Option("--fields", help="List the fields of this kind with their meaning, and its presets, then stop."),
@@ -109,6 +117,8 @@ def run(
         if presets or not part:
             print_presets(spec_kind)
         return 0
+    if old_inputs and (resume is None or queue):
+        raise UserError("--old-inputs goes with --resume, and not with --queue")
     workspace = open_workspace(workspace_folder)
     if resume is not None:
         if kind or preset or overrides or name or seed is not None:
@@ -124,11 +134,26 @@ def run(
         run_id = new_run_id(spec.kind, spec.name)
         if not queue:  # which itself knows of the runs that wait in it
             require_fitting_inputs(InputFacts(workspace), spec)
+            tell_unfinished_inputs(workspace, spec)
     workspace.require_writable()
     if queue:
         return submit(workspace, run_id, spec, device, resuming=resume is not None, as_json=as_json)
-    summary = run_here(workspace, run_id, spec, device, resuming=resume is not None, as_json=as_json)
+    summary = run_here(
+        workspace, run_id, spec, device, resuming=resume is not None, old_inputs=old_inputs, as_json=as_json
+    )
     return exit_code(summary.state)
+
+
+def tell_unfinished_inputs(workspace: Workspace, spec: JobSpec) -> None:
+    """Say which runs that this one reads have not finished; the queue would wait for them."""
+    for run_id in dict.fromkeys(input_runs(spec).values()):
+        state = workspace.reader(run_id).summary().state
+        if state is not RunState.FINISHED:
+            print(
+                f"difrob: note: run '{run_id}' has not finished ({state}); what it holds now is taken. With --queue this run "
+                "would wait for it",
+                file=sys.stderr,
+            )
 
 
 def require_resumable(summary: RunSummary) -> None:
@@ -211,7 +236,14 @@ def submit(workspace: Workspace, run_id: str, spec: JobSpec, device: str, *, res
 
 
 def run_here(
-    workspace: Workspace, run_id: str, spec: JobSpec, device: str, *, resuming: bool, as_json: bool
+    workspace: Workspace,
+    run_id: str,
+    spec: JobSpec,
+    device: str,
+    *,
+    resuming: bool,
+    as_json: bool,
+    old_inputs: bool = False,
 ) -> RunSummary:
     """Run a job in this process. The first Ctrl+C stops at a safe point, the second one at once."""
     from difrob.worker.execution import execute
@@ -233,8 +265,9 @@ def run_here(
     try:
         with report:
             summary = execute(
-                workspace, run_id, spec, device=device, control=control, resume=resuming, on_progress=report.progress
-            )
+                workspace, run_id, spec, device=device, control=control, resume=resuming, on_progress=report.progress,
+                old_inputs=old_inputs,
+            )  # fmt: skip
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -18,6 +18,7 @@ from difrob.cli.common import (
     console,
     open_workspace,
     print_json,
+    run_title,
     state_text,
     summary_as_json,
 )
@@ -98,7 +99,7 @@ def runs(
     for summary in found:
         table.add_row(
             datetime.fromtimestamp(summary.started or summary.created).strftime("%m-%d %H:%M"),
-            escape(words.run_title(summary.name, summary.run_id)), summary.kind, state_text(summary.state),
+            escape(run_title(summary)), summary.kind, state_text(summary.state),
             words.duration(took(summary)), escape(_headline(summary)),
         )  # fmt: skip
         if with_ids:

@@ -16,8 +16,10 @@ from difrob.cli.common import (
     console,
     find_run,
     format_measure,
+    listed_summary,
     open_workspace,
     print_json,
+    run_title,
     state_text,
     summary_as_json,
 )
@@ -44,7 +46,7 @@ def show(
     workspace = open_workspace(workspace_folder, create=False)
     run_id = find_run(workspace, run)
     reader = workspace.reader(run_id)
-    summary = reader.summary()
+    summary = listed_summary(workspace, run_id)
     lines = reader.log()
     if as_json:
         record = summary_as_json(summary, workspace)
@@ -55,7 +57,7 @@ def show(
         return
     progress = summary.progress
     console.print(
-        f"[bold]{escape(words.run_title(summary.name, run_id))}[/bold]  {summary.kind}  {state_text(summary.state)}  "
+        f"[bold]{escape(run_title(summary))}[/bold]  {summary.kind}  {state_text(summary.state)}  "
         f"{escape(summary.reason)}"
     )
     console.print(
@@ -109,7 +111,14 @@ def compare(
         if run_id in run_ids[:position]:
             also = f"'{first}' and '{names[position]}' are" if first != names[position] else f"'{first}' is"
             raise UserError(f"{also} the same run twice, '{run_id}'; a comparison needs different ones")
-    summaries = [workspace.reader(run_id).summary() for run_id in run_ids]
+    summaries = [listed_summary(workspace, run_id) for run_id in run_ids]
+    for summary in summaries:
+        twin = next((s for s in summaries if s is not summary and summary.copy_of in (s.run_id, s.copy_of)), None)
+        if summary.copy_of and twin is not None:
+            raise UserError(
+                f"the file of '{summary.run_id}' is a copy of that of '{summary.copy_of}', so it is the same run twice; a "
+                "comparison needs different ones"
+            )
     differences = spec_differences([summary.spec for summary in summaries])
     differences = [difference for difference in differences if all_fields or difference.differs]
     unlike = unlike_conditions(summaries)
@@ -136,7 +145,7 @@ def _results_table(summaries: list[RunSummary], by_how_much: dict[str, Measure])
     table = Table(title=escape("results (value [interval])"), title_justify="left", box=None, pad_edge=False)
     table.add_column("result", overflow="fold")
     for summary in summaries:
-        table.add_column(escape(words.run_title(summary.name, summary.run_id)), overflow="fold")
+        table.add_column(escape(run_title(summary)), overflow="fold")
     if by_how_much:
         table.add_column("difference", overflow="fold")
     for name in dict.fromkeys(name for summary in summaries for name in summary.results):
@@ -155,7 +164,7 @@ def _differences_table(summaries: list[RunSummary], differences: list[Difference
     table = Table(title="specifications", title_justify="left", box=None, pad_edge=False)
     table.add_column("field", overflow="fold")
     for summary in summaries:
-        table.add_column(escape(words.run_title(summary.name, summary.run_id)), overflow="fold")
+        table.add_column(escape(run_title(summary)), overflow="fold")
     for difference in differences:
         table.add_row(difference.path, *(escape(value) for value in difference.values))
     return table

@@ -25,7 +25,8 @@ def run(spec: ImportImagesSpec, recorder: Recorder, device: torch.device) -> Non
     """Check all files, then copy their images and labels; an interrupted run goes on after the last row it kept.
 
     Raises:
-        UserError: for a file that is missing, in no known format, or does not fit the others.
+        UserError: for a file that is missing, in no known format, does not fit the others, or was changed since an
+            interrupted import began.
         Stopped: when asked to; whole blocks are kept.
     """
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,11 +67,21 @@ def check(sources: list[Source], spec: ImportImagesSpec) -> None:
 
 
 def copy(spec: ImportImagesSpec, recorder: Recorder, sources: list[Source], labels: np.ndarray) -> None:
-    """Record the rows that are not there yet."""
+    """Record the rows that are not there yet.
+
+    Raises:
+        UserError: when the rows that an interrupted run recorded are not those that the files hold now.
+    """
     done, seen = recorder.recorded_samples, 0
+    kept = recorder.recorded_column("images") if done else labels[:0]
+    if done > len(labels) or (done and not np.array_equal(recorder.recorded_column("label"), labels[:done])):
+        raise UserError(_other_files(done))
     recorder.progress(done, len(labels), "images")
     for block in _blocks(spec, sources):
         recorder.check_stop()
+        before = kept[seen : seen + len(block)]
+        if len(before) and not np.array_equal(before, block[: len(before)]):
+            raise UserError(_other_files(done))
         rows = slice(max(done, seen), min(seen + len(block), len(labels)))
         if rows.start < rows.stop:
             images = block[rows.start - seen : rows.stop - seen]
@@ -82,6 +93,13 @@ def copy(spec: ImportImagesSpec, recorder: Recorder, sources: list[Source], labe
         if seen >= len(labels):
             return
     raise UserError(f"the files hold {seen} images but {len(labels)} labels; they are damaged")
+
+
+def _other_files(done: int) -> str:
+    return (
+        f"the files do not hold the {done:,} images that this import recorded before it was interrupted; put them back as "
+        "they were, or start a new import"
+    )
 
 
 def show(recorder: Recorder, images: np.ndarray, labels: np.ndarray) -> None:

@@ -7,17 +7,23 @@ measured, never what came out; it is compared as it was recorded, and put into w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 Conditions = Mapping[str, Any]
 
 DATA_SET = "data_set"  # {"name": ..., "digest": ...}
+<<<<<<< HEAD
 _TITLES = {"indices": "which images"}
+=======
+# {role: {"run": id, "finished": ..., "digest": ..., and "weights" with "step", or "rows"}}: in which state what a result rests
+# on was read. A role is the field of the specification that names the run.
+INPUTS = "inputs"
+>>>>>>> i-resume
 # For comparisons alone: people are told by other words which images these are and how an attack begins.
 _UNSPOKEN = ("indices", "random_start")
 # Records of before they were stated are silent about these, and what says nothing is not unlike for that.
-STATED_LATER = (DATA_SET, "indices", "attack")
+STATED_LATER = (DATA_SET, INPUTS, "indices", "attack")
 
 
 def condition_title(name: str) -> str:
@@ -35,6 +41,8 @@ def condition_text(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, list | tuple):
         return ", ".join(condition_text(item) for item in value)
+    if isinstance(value, Mapping) and any(isinstance(item, Mapping) for item in value.values()):
+        return inputs_text(value)
     if isinstance(value, Mapping):
         name, digest = value.get("name", ""), value.get("digest", "")
         return f"{name} ({digest})" if name and digest else str(name or digest)
@@ -46,6 +54,46 @@ def compared(name: str, value: Any) -> str:
     if name == DATA_SET and isinstance(value, Mapping) and value.get("digest"):
         return str(value["digest"])
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def inputs_text(inputs: Mapping[str, Any]) -> str:
+    """``classifier of step 300 (best weights)``, ``generated of 440 rows (its run had not finished)``; role by role."""
+    return ", ".join(_input_text(role, state) for role, state in inputs.items())
+
+
+def _input_text(role: str, state: Mapping[str, Any]) -> str:
+    doubt = [] if state.get("finished") else ["its run had not finished"]
+    if "rows" in state:
+        what = f"{role} of {_counted('row')(state['rows'])}"
+    else:
+        what = f"{role} of step {state.get('step')}"
+        chosen = {"best": "best weights", "last": "last weights"}.get(state.get("weights", ""))
+        doubt = [*([chosen] if chosen else []), *doubt]
+    return f"{what} ({', '.join(doubt)})" if doubt else what
+
+
+def differ(name: str, values: Collection[Any]) -> bool:
+    """Whether numbers with these values of a condition must not be put side by side without a warning."""
+    if name == INPUTS:
+        return _inputs_differ([value for value in values if isinstance(value, Mapping)])
+    return len({compared(name, value) for value in values}) > 1
+
+
+def _inputs_differ(values: Collection[Mapping[str, Any]]) -> bool:
+    """Whether one run was read in two states, or one of two runs before it had finished, or by other weights.
+
+    Two runs of course have other weights, of other steps: to compare them is what comparisons are for.
+    """
+    for role in {role for value in values for role in value}:
+        states = [value[role] for value in values if role in value]
+        digests: dict[Any, set[Any]] = {}
+        for state in states:
+            digests.setdefault(state.get("run"), set()).add(state.get("digest"))
+        if any(len(found) > 1 for found in digests.values()):
+            return True
+        if len(digests) > 1 and len({(state.get("finished"), state.get("weights")) for state in states}) > 1:
+            return True
+    return False
 
 
 def sentence(description: str, conditions: Conditions) -> str:
@@ -80,4 +128,5 @@ _PHRASES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("radius",), lambda radius: f"l2 radius {radius:g}"),
     (("sigma", "n0", "n", "alpha"), lambda s, n0, n, alpha: f"sigma {s:g}, n0 {n0}, n {n}, alpha {alpha:g}"),
     (("images", "split"), lambda images, split: _counted(f"{split} image")(images)),
+    ((INPUTS,), inputs_text),
 )

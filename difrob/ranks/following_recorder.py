@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,13 @@ import numpy as np
 
 from difrob.errors import Stopped, UserError
 from difrob.runs.datasets import DataSetRecord
+from difrob.runs.input_states import InputState, NotedRun, noted_states
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.reader import RunReader
 from difrob.runs.workspace import Workspace
+
+LEADER_SECONDS = 120.0  # in which the leading process must have read an input
+LOOK_SECONDS = 0.05
 
 
 class FollowingRecorder:
@@ -33,6 +38,7 @@ class FollowingRecorder:
         self, workspace: Workspace, run_id: str, resumed_at: int | None, order: Callable[[], str | None]
     ) -> None:
         self._workspace = workspace
+        self._states = _LeadersStates(RunReader(run_id, workspace.run_path(run_id), workspace.journal_path(run_id)))
         self._order = order
         self._resumed_from = None if resumed_at is None else _checkpoint(workspace.reader(run_id), resumed_at)
 
@@ -41,8 +47,9 @@ class FollowingRecorder:
         if grade is not None:
             raise Stopped(grade)
 
-    def input_run(self, run_id: str) -> RunReader:
-        return self._workspace.reader(run_id)
+    def input_run(self, run_id: str) -> NotedRun:
+        """The run in the state in which the leading process reads it, also where it goes on meanwhile."""
+        return NotedRun(self._workspace.reader(run_id), self._states)
 
     def data_set(self, name: str) -> DataSetRecord:
         return self._workspace.data_set(name)
@@ -105,6 +112,29 @@ class FollowingRecorder:
 
     def attribute(self, name: str, value: Any) -> None:
         pass
+
+
+class _LeadersStates:
+    """In which state the leading process has read its inputs, as the journal of the run says; waits until it has."""
+
+    def __init__(self, leader: RunReader) -> None:
+        self._leader = leader
+
+    def known(self, run_id: str, part: str) -> InputState:
+        until = time.monotonic() + LEADER_SECONDS
+        while True:
+            states = noted_states(self._leader.parents().get(run_id, {}))
+            if part in states:
+                return states[part]
+            if time.monotonic() > until:
+                raise UserError(
+                    f"the leading process of run '{self._leader.run_id}' has not read run '{run_id}' within "
+                    f"{LEADER_SECONDS:.0f} seconds"
+                )
+            time.sleep(LOOK_SECONDS)
+
+    def take(self, reader: RunReader, part: str, state: InputState) -> None:
+        """The leading process notes it."""
 
 
 def _checkpoint(reader: RunReader, step: int) -> Checkpoint:

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,7 +106,8 @@ class RunIndex:
                 summaries[run_id] = self._look(folder, run_id) or summaries[run_id]
         for run_id in self._feeds.keys() - journals:
             del self._feeds[run_id]
-        return sorted(summaries.values(), key=lambda summary: (summary.created, summary.run_id), reverse=True)
+        found = _with_copies_marked(summaries)
+        return sorted(found, key=lambda summary: (summary.created, summary.run_id), reverse=True)
 
     def _follow(self, folder: Path, run_id: str) -> RunSummary | None:
         try:
@@ -163,9 +165,28 @@ class RunIndex:
 def _revived(text: RunSummary | str, run_id: str, size: int) -> RunSummary | None:
     """The summary in a row of the index; None for a row that makes no sense."""
     try:
-        return text if isinstance(text, RunSummary) else summary_from_json(json.loads(text), run_id, size)
+        if isinstance(text, RunSummary):
+            return text
+        values = json.loads(text)
+        # A row of before copies were told apart is of no use: whether the file is one stands in it alone.
+        return summary_from_json(values, run_id, size) if "written_as" in values else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _with_copies_marked(summaries: dict[str, RunSummary]) -> list[RunSummary]:
+    """The summaries, each copy with the id of its original: the run of the id that stands in its file.
+
+    Of files that are all called otherwise than their run, as where the original was renamed, the first counts as it.
+    """
+    first: dict[str, str] = {}
+    found = []
+    for run_id, summary in sorted(summaries.items()):
+        stated = summary.written_as
+        original = "" if not stated else stated if stated in summaries else first.setdefault(stated, run_id)
+        copy_of = original if original != run_id else ""
+        found.append(summary if copy_of == summary.copy_of else replace(summary, copy_of=copy_of))
+    return found
 
 
 def _runs_in(folder: Path) -> tuple[dict[str, os.stat_result], set[str]]:

@@ -68,7 +68,7 @@ class Contents:
     log: list[LogLine] = field(default_factory=list)
     results: dict[str, Measure] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
-    parents: dict[str, dict[str, str]] = field(default_factory=dict)
+    parents: dict[str, dict[str, Any]] = field(default_factory=dict)
     progress: Progress | None = None
     state: RunState | None = None
     ended: Ended | None = None
@@ -145,7 +145,8 @@ class Contents:
             case "attribute":
                 self.attributes[record["name"]] = record["value"]
             case "parent":
-                self.parents[record["run_id"]] = {"digest": record["digest"]}
+                read = {"read": dict(record["read"])} if "read" in record else {}  # a difrob of before noted no parts
+                self.parents[record["run_id"]] = {"digest": record["digest"], **read}
             case "progress":
                 self.progress = Progress(record["done"], record["total"], record["unit"], record.get("seconds_left"))
             case "state":

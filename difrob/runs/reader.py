@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,7 @@ from difrob.runs.states import RunState
 
 LOST = "the process ended without a word (killed, crashed, or the machine was restarted)"
 _TRIES = 50
+DIGESTED_ROWS = 256  # of each column of per-sample results, in a digest of them
 
 
 @dataclass(frozen=True)
@@ -220,22 +222,38 @@ class RunReader:
         Raises:
             UserError: when there is none, or it is damaged.
         """
+        return self.chosen_checkpoint(which)[0]
+
+    def chosen_checkpoint(self, which: str | int) -> tuple[Checkpoint, str, str]:
+        """:meth:`checkpoint`; how it was chosen (``best``, ``last`` or ``step``), and the digest of its weights."""
+        with self._chosen_group(which) as (step, weights, group):
+            checkpoint = file_contents.read_checkpoint(group)
+            if checkpoint is None:
+                raise UserError(f"the checkpoint at step {step} of run '{self.run_id}' is damaged")
+            return checkpoint, weights, str(group.attrs["digest"])
+
+    def chosen_weights(self, which: str | int) -> tuple[int, str, str]:
+        """Step of a checkpoint, how it was chosen, and the digest of its weights, which are not read.
+
+        Raises:
+            UserError: when there is none such.
+        """
+        with self._chosen_group(which) as (step, weights, group):
+            return step, weights, str(group.attrs["digest"])
+
+    @contextmanager
+    def _chosen_group(self, which: str | int) -> Iterator[tuple[int, str, h5py.Group]]:
         if file_stamp(self.h5_path) is None:
             raise UserError(f"run '{self.run_id}' has no checkpoint yet; let it run further first")
         with open_run_file(self.h5_path) as file:
             groups = file_contents.groups_in(file, "checkpoints")
             key = self._chosen_checkpoint(groups, which)
-            checkpoint = file_contents.read_checkpoint(groups[key])
-            if checkpoint is None:
-                raise UserError(f"the checkpoint at step {int(key)} of run '{self.run_id}' is damaged")
-            return checkpoint
+            is_best = which == "best" and bool(groups[key].attrs["best"])
+            yield int(key), "step" if isinstance(which, int) else "best" if is_best else "last", groups[key]
 
     def require_checkpoint(self, which: str | int = "last") -> None:
         """Raise what :meth:`checkpoint` raises where there is none such; no weights are read, so damage is not seen."""
-        if file_stamp(self.h5_path) is None:
-            raise UserError(f"run '{self.run_id}' has no checkpoint yet; let it run further first")
-        with open_run_file(self.h5_path) as file:
-            self._chosen_checkpoint(file_contents.groups_in(file, "checkpoints"), which)
+        self.chosen_weights(which)
 
     def _chosen_checkpoint(self, groups: dict[str, h5py.Group], which: str | int) -> str:
         """The name of the group of a checkpoint. UserError when there is none such, naming those that there are."""
@@ -286,6 +304,44 @@ class RunReader:
             digests = [str(group.attrs["digest"]) for group in groups]
             columns = [f"{name}:{column.shape}" for name, column in file_contents.sample_columns(file).items()]
         return file_contents.digest(json.dumps([self.run_id, digests, columns]).encode())
+
+    def parents(self) -> dict[str, Any]:
+        """What is noted of the runs that this one has read, by id: their digests, and in which state they were read."""
+        with self.look() as look:
+            folded = {} if look.file is None else dict(json.loads(look.file.attrs["parents"]))
+            return folded | look.contents.parents
+
+    def rows_digest(self, rows: int | None = None) -> tuple[int, str]:
+        """How many rows of per-sample results there are, at most ``rows``, and a digest of them.
+
+        It covers names, types and shapes of the columns, and :data:`DIGESTED_ROWS` rows spread evenly over all: a set of a
+        million images is known without being read. Rows are only ever added, so that the first ones stay what they were.
+        """
+        with self.look() as look:
+            folded = {} if look.file is None else file_contents.sample_columns(look.file)
+            parts: dict[str, list[Any]] = {name: [column] for name, column in folded.items()}
+            for batch in look.contents.samples:
+                for name, values in batch.items():
+                    parts.setdefault(name, []).append(values)
+            lengths = [sum(len(part) for part in columns) for columns in parts.values()]
+            count = min([*lengths, *([] if rows is None else [rows])]) if lengths else 0
+            places = np.unique(np.linspace(0, count - 1, min(count, DIGESTED_ROWS)).astype(np.int64))
+            state = hashlib.sha256(str(count).encode())
+            for name in sorted(parts):
+                state.update(f"{name}:{parts[name][0].dtype.str}:{parts[name][0].shape[1:]}".encode())
+                for values in _rows_at(parts[name], places):
+                    state.update(np.ascontiguousarray(values).tobytes())
+            return count, state.hexdigest()
+
+
+def _rows_at(parts: list[Any], places: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows at ascending places of arrays (or data sets) that stand one behind the other."""
+    first = 0
+    for part in parts:
+        here = places[(places >= first) & (places < first + len(part))] - first
+        if len(here):
+            yield part[here]
+        first += len(part)
 
 
 def _listed(steps: list[int]) -> str:

@@ -18,10 +18,12 @@ from difrob.quantities import quantity_of
 from difrob.runs import checks, run_file
 from difrob.runs.causes import Cause
 from difrob.runs.checks import checked_name
+from difrob.runs.data_sets_read import DATA_SETS, DataSetsRead
 from difrob.runs.datasets import DataSetRecord
 from difrob.runs.file_writer import NewCheckpoint, plain_text
 from difrob.runs.full_disk import RoomWatch, is_full
 from difrob.runs.heartbeat import Heartbeat
+from difrob.runs.input_states import InputStates, NotedRun
 from difrob.runs.interface import Checkpoint, Measure
 from difrob.runs.journal import JournalWriter, scan_journal
 from difrob.runs.journal_contents import FROM_THE_START, Contents
@@ -40,7 +42,6 @@ FLUSH_SECONDS = 0.15
 SYNC_SECONDS = 5.0
 FOLD_BYTES = 64 << 20
 MAX_FOLD_BYTES = 256 << 20
-DATA_SETS = "data_sets"  # the attribute that tells which data sets a run has read
 
 
 class RunRecorder:
@@ -63,15 +64,19 @@ class RunRecorder:
         on_progress: Callable[[SignOfLife], None] | None = None,
         created: float | None = None,
         facts: dict[str, Any] | None = None,
+        old_inputs: bool = False,
     ) -> None:
         """Open (or, with ``resume``, reopen) a run for writing.
 
         Args:
             on_progress: told a few times a second how the run gets on.
             facts: further facts for the file beside versions and platform, e.g. the number of threads; plain JSON data.
+            old_inputs: a resumed run goes on with the inputs that it began with where they are still kept, instead of being
+                refused where they have changed.
 
         Raises:
-            UserError: when the run exists already (without ``resume``), is being written, or the disk refuses.
+            UserError: when the run exists already (without ``resume``), is being written, or the disk refuses; when it is to
+                go on with other inputs than it began with.
         """
         self._workspace = workspace
         self._path = workspace.run_path(run_id)
@@ -113,8 +118,17 @@ class RunRecorder:
         self._resumed_from, damaged = self._reader.newest_whole_checkpoint() if resume else (None, [])
         self._recorded_samples = self._reader.sample_count() if resume else 0
         self._sample_layout = self._reader.sample_layout() if resume else {}
-        self._data_sets: dict[str, Any] = self._reader.attributes().get(DATA_SETS, {}) if resume else {}
+        self._data_sets = DataSetsRead(
+            workspace.data_set, self._reader.attributes().get(DATA_SETS, {}) if resume else {},
+            lambda noted: self.attribute(DATA_SETS, noted),
+        )  # fmt: skip
         self._file_size = 0
+        keeps_some = self._resumed_from is not None or self._recorded_samples > 0
+        self._inputs = InputStates(
+            workspace.reader, self._summary.parents, self._reader.parents() if keeps_some else {},
+            lambda run_id, parent: self._put({"type": "parent", "run_id": run_id, **parent}), self.note,
+        )  # fmt: skip
+        self._inputs.require_unchanged(run_id, old_inputs=old_inputs)
         header = {
             "run_id": run_id, "started": now, "facts": self._facts,
             "summary": run_file.summary_to_json(self._summary),
@@ -137,6 +151,9 @@ class RunRecorder:
         """Take back what was recorded after the checkpoint that the run goes on from; rows of samples stay."""
         at = self._resumed_from.step if self._resumed_from else FROM_THE_START
         self._put({"type": "rewind", "step": at})
+        if self._resumed_from is None and not self._recorded_samples:  # nothing rests on what was read then
+            for run_id in self._reader.parents():
+                self._put({"type": "parent", "run_id": run_id, "digest": "", "read": {}})
         for step in damaged:
             self.note(f"the checkpoint at step {step} is damaged and was passed over", "warning")
         rows = f", {self._recorded_samples} rows recorded already" if self._recorded_samples else ""
@@ -220,6 +237,7 @@ class RunRecorder:
 
     def result(self, name: str, measure: Measure) -> None:
         measure = checks.checked_measure(checks.as_declared(name, measure))
+        measure = replace(measure, conditions={**self._inputs.conditions(), **measure.conditions})
         with self._lock:
             self._summary = replace(self._summary, results={**self._summary.results, checked_name(name): measure})
             self._put({"type": "result", "name": name, "measure": asdict(measure)})
@@ -241,24 +259,24 @@ class RunRecorder:
         if self._journal.size > min(max(FOLD_BYTES, self._file_size), MAX_FOLD_BYTES):
             self._fold([])
 
-    def input_run(self, run_id: str) -> RunReader:
-        reader = self._workspace.reader(run_id)
-        digest = reader.content_digest()
-        self._put({"type": "parent", "run_id": run_id, "digest": digest})
-        return reader
+    def input_run(self, run_id: str) -> NotedRun:
+        return self._inputs.input_run(run_id)
 
     def data_set(self, name: str) -> DataSetRecord:
-        record = self._workspace.data_set(name)
-        before = self._data_sets.get(name, {}).get("digest", record.digest)
-        if before != record.digest:
-            raise UserError(
-                f"data set '{name}' is not the one that this run began with (digest {record.digest}, it was {before}); "
-                "add that one again, or start a new run"
-            )
-        if name not in self._data_sets:
-            self._data_sets[name] = record.facts()
-            self.attribute(DATA_SETS, self._data_sets)
-        return record
+        return self._data_sets.data_set(name)
+
+    def require_same_inputs(self) -> None:
+        """To be asked when a job is done: whether what it rests on is still what it was when it was opened.
+
+        The weights and rows of another run were read once; where that run has gone on, the log says what was read. The images
+        of a data set are read while the job works.
+
+        Raises:
+            UserError: when a data set has been replaced.
+        """
+        for name in self._data_sets.require_unchanged():
+            self.note(f"data set '{name}' cannot be read any more", "warning")
+        self._inputs.note_changes()
 
     @property
     def resumed_from(self) -> Checkpoint | None:

@@ -112,7 +112,9 @@ class RunSummary:
     """What a table of runs shows of one run. Times are seconds since the epoch.
 
     ``reason`` says in one sentence why a run ended other than finished, ``cause`` in one word (see
-    :class:`difrob.runs.causes.Cause`). ``parents`` maps spec fields to run ids.
+    :class:`difrob.runs.causes.Cause`). ``parents`` maps spec fields to run ids. ``written_as`` is the id that stands in a
+    file which is called otherwise, as a copied or renamed one is; ``copy_of`` is the id of the run that such a file repeats,
+    where the list that it stands in has that, too.
     """
 
     run_id: str
@@ -133,6 +135,8 @@ class RunSummary:
     has_checkpoint: bool = False
     size: int = 0
     damaged: bool = False
+    written_as: str = ""
+    copy_of: str = ""
 
 
 @dataclass(frozen=True)

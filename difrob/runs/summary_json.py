@@ -12,14 +12,14 @@ from difrob.runs.states import RunState
 
 
 def summary_to_json(summary: RunSummary) -> dict[str, Any]:
-    """A summary as plain JSON data; size and damage are facts about the file, not in it."""
+    """A summary as plain JSON data; size, damage and whose copy it is are facts about the file, not in it."""
     values = dict(
         vars(summary)
     )  # asdict would copy the specification leaf by leaf, which takes longer than all the rest
     values["state"] = summary.state.value
     values["progress"] = asdict(summary.progress)
     values["results"] = {name: asdict(measure) for name, measure in summary.results.items()}
-    del values["size"], values["damaged"]
+    del values["size"], values["damaged"], values["copy_of"]
     return values
 
 
@@ -42,7 +42,9 @@ def summary_from_json(values: dict[str, Any], run_id: str, size: int = 0) -> Run
         fields[name] = _optional_number(fields.get(name))
     fields["created"] = float(fields.get("created", 0.0))
     fields["has_checkpoint"] = bool(fields.get("has_checkpoint", False))
-    return RunSummary(**{**fields, "run_id": run_id, "size": size, "damaged": False})
+    stated = str(values.get("run_id") or run_id)
+    fields["written_as"] = str(fields.get("written_as", "")) if stated == run_id else stated
+    return RunSummary(**{**fields, "run_id": run_id, "size": size, "damaged": False, "copy_of": ""})
 
 
 def _progress(done: Any = 0, total: Any = 0, unit: Any = "steps", seconds_left: Any = None, **newer: Any) -> Progress:

@@ -176,16 +176,21 @@ class Workspace:
         return RunFeed(self.reader(run_id))
 
     def find(self, text: str) -> str:
-        """The id of the run whose id is ``text``, else of the newest with that name, else of the one whose id begins or
-        ends with it.
+        """The id of the run whose id is ``text``, else of the one with that name, else of the one whose id begins or ends
+        with it. A copy of another run's file goes by its id alone.
 
         Raises:
-            UserError: when nothing fits, or several runs fit a beginning or an end.
+            UserError: when nothing fits, or several runs do.
         """
         summaries = self.summaries()
-        exact = [s.run_id for s in summaries if s.run_id == text] or [s.run_id for s in summaries if s.name == text]
-        if exact:
-            return exact[0]
+        if any(summary.run_id == text for summary in summaries):
+            return text
+        named = [s.run_id for s in summaries if s.name == text and not s.copy_of]
+        if len(named) > 1:
+            more = ", ..." if len(named) > 5 else ""
+            raise UserError(f"{len(named)} runs are called '{text}': {', '.join(named[:5])}{more}; name one by its id")
+        if named:
+            return named[0]
         parts = [s.run_id for s in summaries if text and (s.run_id.startswith(text) or s.run_id.endswith(text))]
         if len(parts) == 1:
             return parts[0]

@@ -32,6 +32,7 @@ def execute(
     resume: bool = False,
     on_progress: Callable[[SignOfLife], None] | None = None,
     created: float | None = None,
+    old_inputs: bool = False,
 ) -> RunSummary:
     """Run a job to its end, whatever the end is; only a run that cannot even be recorded raises.
 
@@ -39,12 +40,14 @@ def execute(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; for a run on several GPUs ``cuda:0,cuda:1`` or ``cuda``.
         control: through which others ask the job to pause or stop.
         resume: go on from the last checkpoint of an existing run.
+        old_inputs: a resumed run goes on with the inputs that it began with, where those have changed and are still kept.
 
     Returns:
         The summary, with state ``finished``, ``interrupted`` (stopped, can be resumed), ``cancelled`` or ``failed``.
 
     Raises:
-        UserError: when the run cannot be opened for writing, or the device does not exist.
+        UserError: when the run cannot be opened for writing, would go on with other inputs than it began with, or the
+            device does not exist.
     """
     control = control or StopControl()
     before = _earlier_facts(workspace, run_id) if resume else {}
@@ -53,7 +56,7 @@ def execute(
     job = job_function(spec)
     recorder = RunRecorder(
         workspace, run_id, spec, device=describe_device(torch_device, len(devices)), control=control, resume=resume,
-        on_progress=on_progress, created=created, facts=device_facts(torch_device),
+        on_progress=on_progress, created=created, facts=device_facts(torch_device), old_inputs=old_inputs,
     )  # fmt: skip
     if before.get("device_type", torch_device.type) != torch_device.type:
         recorder.note(
@@ -66,6 +69,7 @@ def execute(
     together = False  # whether all processes of the run have come to the same end
     try:
         job(spec, company.gather(recorder, torch_device), torch_device)
+        recorder.require_same_inputs()
         together = True
     except Stopped as stopped:
         cause = Cause.REQUEST

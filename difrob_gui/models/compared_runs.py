@@ -79,7 +79,10 @@ class ComparedRunsModel(QAbstractTableModel):
         if summary is None:
             return run_id
         title = run_title(summary.name, run_id)
-        same = [other for other in self._summaries.values() if other is not None and other.name == summary.name]
+        if summary.written_as in self._ids:  # a copied file beside its original is no further run, and no further seed
+            return f"{title} (copy of {summary.written_as})"
+        known = [other for other in self._summaries.values() if other is not None]
+        same = [other for other in known if other.name == summary.name and other.written_as not in self._ids]
         if len(same) < 2 or not summary.name:
             return title
         seeds = [other.spec.get("seed") for other in same]

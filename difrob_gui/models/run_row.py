@@ -98,8 +98,9 @@ class RunRow:
 
     @property
     def title(self) -> str:
-        """Name, or the id of a run without one."""
-        return words.run_title(self.name, self.run_id)
+        """Name, or the id of a run without one; a copy of another run's file says so."""
+        title = words.run_title(self.name, self.run_id)
+        return f"{title} (copy)" if self.summary is not None and self.summary.copy_of else title
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,6 +233,10 @@ def test_old_distances_that_state_nothing_must_rest_on_equally_many_images() -> 
     ]
     said = "Generated set runs differ in images (2,000 · 500). Their numbers do not compare."
     assert warning_text(unlike_conditions(runs)) == said
+    state = {"run": "m", "weights": "last", "step": 3, "finished": True, "digest": "ab"}
+    stating = replace(runs[0].results["frechet_distance"], conditions={"inputs": {"denoiser": state}})
+    runs[0] = replace(runs[0], results={"frechet_distance": stating})  # what it rests on says nothing of how many
+    assert warning_text(unlike_conditions(runs)) == said
 
 
 def test_flattening_keeps_order_and_paths() -> None:
@@ -305,3 +310,16 @@ def test_shared_names_are_those_of_two_runs_most_common_first() -> None:
 def test_what_does_not_fit_is_said() -> None:
     assert without("Loss", [True, False, False], ["a", "b", "c"]) == "Loss was not recorded by b, c."
     assert without("Loss", [True], ["a"]) == ""
+
+
+def test_results_of_before_inputs_were_stated_are_not_unlike_for_that() -> None:
+    state = {"run": "x", "weights": "best", "step": 3, "finished": True, "digest": "ab"}
+    said = [{"inputs": {"classifier": state}}, {}, {"inputs": {"classifier": {**state, "step": 4, "digest": "cd"}}}]
+    runs = [
+        replace(evaluation(name), results={"clean_accuracy": Measure(0.5, conditions=conditions)})
+        for name, conditions in zip("abc", said, strict=True)
+    ]
+    assert unlike_conditions(runs[:2]) == []
+    assert [item.sentence for item in unlike_conditions(runs)] == [
+        "inputs (classifier of step 3 (best weights) · classifier of step 4 (best weights))"
+    ]

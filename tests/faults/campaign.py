@@ -1,4 +1,4 @@
-"""The whole campaign: kills, full disks and hostile inputs, hundreds and thousands of them, and a table in the end."""
+"""The whole campaign: kills, full disks, changed and hostile inputs, hundreds and thousands of them, and a table in the end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from faults.changed_inputs import change_inputs
 from faults.full_disk import fill_disks
 from faults.fuzzing import fuzz
 from faults.hostile_messages import fuzz_supervisor
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--supervisor-kills", type=int, default=50)
     parser.add_argument("--window-kills", type=int, default=50)
     parser.add_argument("--full-disks", type=int, default=10)
+    parser.add_argument("--changed-inputs", type=int, default=66, help="jobs resumed when what they read has changed")
     parser.add_argument("--fuzz", type=int, default=10_000, help="hostile inputs of all sorts together")
     parser.add_argument("--lanes", type=int, default=max(1, min(4, os.cpu_count() or 1)), help="runs at a time")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop killing after so many")
@@ -52,6 +54,7 @@ def main() -> int:
             deadline = began + 60 * options.minutes
             kill_in_lanes(references, SPECS, root, kills, report, options.seed, options.lanes, deadline)
             fill_disks(references, SPECS, root, options.full_disks, report, options.seed)
+        change_inputs(root, options.changed_inputs, report, options.seed)
         inputs = {sort: round(share * options.fuzz) for sort, share in FUZZ_SHARES.items()}
         fuzz(root, inputs, report, options.seed)
         if messages := options.fuzz - sum(inputs.values()):

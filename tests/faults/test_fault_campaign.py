@@ -10,6 +10,7 @@ import psutil
 import pytest
 from faults import references
 from faults.campaign import main
+from faults.changed_inputs import change_inputs
 from faults.kills import SUPERVISOR, WINDOW, WORKER, KillCampaign, shuffled_faults
 from faults.report import Report
 from support.waiting import entry_of, wait_state, wait_until
@@ -56,6 +57,22 @@ def test_a_worker_whose_supervisor_dies_at_once_waits_for_the_next(
         entry = entry_of(connection, "run")
         assert entry.pid == worker and entry.state.is_live, entry.reason
         wait_state(connection, "run", RunState.FINISHED)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_job_whose_input_has_changed_is_refused_and_the_campaign_sees_if_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: bool
+) -> None:
+    if not watched:
+        monkeypatch.setattr("difrob.runs.reader.RunReader.parents", lambda reader: {})
+    report = Report()
+    change_inputs(tmp_path, 1, report, 0)
+    assert report.tally("evaluate, input changed").injected == 1
+    if watched:
+        assert not report.wrong and "1 were refused, and 0" in report.notes[0]
+    else:
+        (wrong,) = report.wrong
+        assert "it went on, and does not equal a run on the input as it is now" in wrong
 
 
 def test_a_campaign_is_the_same_for_the_same_seed() -> None:

@@ -67,6 +67,29 @@ def test_an_interrupted_import_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     assert np.array_equal(resumed.column("images"), images)
 
 
+@pytest.mark.parametrize("change", ["image", "label", "fewer"])
+def test_an_import_does_not_go_on_with_files_that_were_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(import_images, "ROWS", 30)
+    images, labels = part(tmp_path / "a.npz", 140, 0)
+    stopped = MemoryRecorder(stop_at_check=3)
+    with pytest.raises(Stopped):
+        imported(tmp_path / "a.npz", recorder=stopped)
+    images, labels = images.copy(), labels.copy()
+    if change == "image":
+        images[75, 0, 0, 0] ^= 1
+    elif change == "label":
+        labels[[75, 76]] = labels[[76, 75]]
+    else:
+        images, labels = images[:60], labels[:60]
+    np.savez(tmp_path / "a.npz", image=images, label=labels)
+    resumed = stopped.resume()
+    with pytest.raises(UserError, match="the files do not hold the 90 images that this import recorded before it was"):
+        imported(tmp_path / "a.npz", recorder=resumed)
+    assert len(resumed.column("label")) == 90 and not resumed.results
+
+
 def test_what_does_not_fit_is_refused_before_any_row(tmp_path: Path) -> None:
     part(tmp_path / "a.npz", 40, 0)
     part(tmp_path / "wide.npz", 40, 0, side=9)

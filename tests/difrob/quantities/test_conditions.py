@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from difrob.metrics.conditions import attack_conditions, indices_condition, stated
-from difrob.quantities.conditions import compared, condition_text, sentence
+from difrob.quantities.conditions import compared, condition_text, differ, sentence
 from difrob.quantities.earlier import name_today, parted
 from difrob.runs import Measure
 from difrob.specs import AttackSpec
@@ -91,3 +91,39 @@ def test_prose_without_conditions_stays_prose() -> None:
 def test_a_name_that_meant_two_things_is_told_apart_by_the_kind_of_run() -> None:
     assert name_today("generate", "duplicate_share") == "exact_copy_share"
     assert name_today("measure", "duplicate_share") == "duplicate_share"
+
+
+def state(**changes: object) -> dict[str, object]:
+    return {"classifier": {"run": "a", "weights": "best", "step": 300, "finished": True, "digest": "ab", **changes}}
+
+
+@pytest.mark.parametrize(
+    ("change", "unlike"),
+    [
+        ({}, False),
+        ({"run": "b", "step": 500, "digest": "cd"}, False),  # two classifiers are there to be compared
+        ({"step": 400, "digest": "cd"}, True),
+        ({"digest": "cd"}, True),
+        ({"finished": False}, False),  # the same weights of one run, read while it still trained
+        ({"run": "b", "digest": "cd", "finished": False}, True),
+        ({"run": "b", "digest": "cd", "weights": "last"}, True),
+    ],
+)
+def test_inputs_are_compared_by_what_was_read_of_them(change: dict[str, object], unlike: bool) -> None:
+    assert differ("inputs", [state(), state(**change)]) is unlike
+    assert differ("inputs", [state(), {"denoiser": state()["classifier"]}]) is False
+
+
+def test_the_states_of_inputs_are_said_role_by_role() -> None:
+    inputs = {
+        **state(), "denoiser": {"weights": "last", "step": 5, "finished": False}, "generated": {"rows": 1440, "finished": True},
+        "second": {"weights": "step", "step": 7, "finished": True},
+    }  # fmt: skip
+    assert (
+        sentence("", {"inputs": inputs})
+        == condition_text(inputs)
+        == (
+            "classifier of step 300 (best weights), denoiser of step 5 (last weights, its run had not finished), generated of "
+            "1,440 rows, second of step 7"
+        )
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.recorder_protocol import METHODS, PROPERTIES, parameters
 
@@ -57,3 +58,33 @@ def test_it_has_recorded_nothing(workspace: Workspace) -> None:
     with pytest.raises(UserError, match="has recorded no column 'radius'"):
         recorder.recorded_column("radius")
     assert not workspace.run_path("run").exists()
+
+
+def test_it_reads_an_input_as_the_leader_has_read_it_also_when_that_has_gone_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = RunRecorder(workspace, "parent", TrainClassifierSpec())
+    parent.checkpoint(1, b"first", {})
+    parent.samples(index=np.arange(3))
+    parent.flush()
+    leader = RunRecorder(workspace, "run", TrainClassifierSpec())
+    try:
+        read = leader.input_run("parent")
+        assert read.checkpoint("last").weights == b"first" and len(read.array("samples/index")) == 3
+        parent.samples(index=np.arange(2))
+        parent.flush()
+        assert len(read.array("samples/index")) == 3
+        leader.flush()
+        parent.checkpoint(2, b"second", {})
+        recorder = FollowingRecorder(workspace, "run", None, lambda: None)
+        assert recorder.input_run("parent").checkpoint("last").weights == b"first"
+        assert len(recorder.input_run("parent").array("samples/index")) == 3
+        parent.checkpoint(3, b"third", {})
+        with pytest.raises(UserError, match="run 'parent' has gone on while this run read it"):
+            recorder.input_run("parent").checkpoint("last")
+        monkeypatch.setattr("difrob.ranks.following_recorder.LEADER_SECONDS", 0.0)
+        with pytest.raises(UserError, match="the leading process of run 'run' has not read run 'parent'"):
+            recorder.input_run("parent").checkpoint("best")
+    finally:
+        parent.close()
+        leader.close()

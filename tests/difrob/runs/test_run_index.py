@@ -166,7 +166,9 @@ def test_changed_removed_new_and_damaged_files_are_noticed(workspace: Workspace,
     assert sorted(opened) == ["copy", "damaged", names[0]]
     assert listed[names[0]].name == "renamed" and names[1] not in listed
     assert listed[names[2]] == before[names[2]]
-    assert listed["copy"] == dataclasses.replace(before[names[2]], run_id="copy")  # its name counts, not what it was
+    assert listed["copy"] == dataclasses.replace(
+        before[names[2]], run_id="copy", written_as=names[2], copy_of=names[2]
+    )  # its name counts, not what it was
     assert listed["damaged"].damaged and "damaged" in listed["damaged"].reason
     assert listed["damaged"].state is RunState.FAILED
     with closing(sqlite3.connect(workspace.database)) as connection:
@@ -307,3 +309,44 @@ def test_a_run_that_has_changed_keeps_its_row_until_there_is_time_for_it(workspa
     assert workspace.summaries(within=0) == before
     assert workspace.unlisted_runs == 2
     assert workspace.summaries() == before and workspace.unlisted_runs == 0
+
+
+def copies_in(workspace: Workspace) -> dict[str, str]:
+    return {summary.run_id: summary.copy_of for summary in workspace.summaries()}
+
+
+def test_a_copied_file_is_told_by_the_id_in_it(workspace: Workspace) -> None:
+    make_runs(workspace, 2)
+    shutil.copy(workspace.run_path("run-0"), workspace.run_path("a-copy"))
+    shutil.copy(workspace.run_path("run-0"), workspace.run_path("run-0-again"))
+    expected = {"run-0": "", "run-1": "", "a-copy": "run-0", "run-0-again": "run-0"}
+    assert copies_in(workspace) == expected
+    assert copies_in(Workspace(workspace.root)) == expected  # as the index says it
+    workspace.run_path("run-0").rename(workspace.run_path("renamed"))
+    assert copies_in(workspace) == {"run-1": "", "a-copy": "", "renamed": "a-copy", "run-0-again": "a-copy"}
+    for name in ("a-copy", "run-0-again"):
+        workspace.run_path(name).unlink()
+    assert copies_in(workspace) == {"run-1": "", "renamed": ""}, "a file that was only renamed is no copy"
+
+
+def test_a_copy_that_goes_on_is_a_run_of_its_own(workspace: Workspace) -> None:
+    with recording(workspace, "first") as recorder:
+        recorder.checkpoint(1, b"weights", {})
+        recorder.finish(RunState.INTERRUPTED)
+    shutil.copy(workspace.run_path("first"), workspace.run_path("second"))
+    assert copies_in(workspace) == {"first": "", "second": "first"}
+    with recording(workspace, "second", resume=True) as recorder:
+        recorder.finish(RunState.FINISHED)
+    assert copies_in(workspace) == {"first": "", "second": ""}
+
+
+def test_a_row_of_before_copies_were_told_apart_is_read_anew(workspace: Workspace, opened: list[str]) -> None:
+    make_runs(workspace, 1)
+    shutil.copy(workspace.run_path("run-0"), workspace.run_path("copy"))
+    workspace.summaries()
+    sql("UPDATE run_index SET summary = json_remove(summary, '$.written_as')")(workspace.root / "workspace.db")
+    opened.clear()
+    assert copies_in(Workspace(workspace.root)) == {"run-0": "", "copy": "run-0"} and sorted(opened) == [
+        "copy",
+        "run-0",
+    ]

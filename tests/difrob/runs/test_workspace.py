@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,11 @@ def test_a_run_is_found_by_id_name_beginning_or_end(workspace: Workspace) -> Non
             recorder._summary = recorder._summary.__class__(**{**vars(recorder._summary), "name": name})
             recorder.finish(RunState.FINISHED)
     assert workspace.find("2024-old-aaa") == "2024-old-aaa"  # an id goes before a newer run of that name
-    assert workspace.find("same") == "2025-new-ccc"
+    assert workspace.find("old") == "2024-old-aaa"
+    with pytest.raises(UserError, match="2 runs are called 'same': 2025-new-ccc, 2024-new-bbb; name one by its id"):
+        workspace.find("same")  # not silently the newest
+    shutil.copy(workspace.run_path("2024-old-aaa"), workspace.run_path("2027-old-aaa"))
+    assert workspace.find("old") == "2024-old-aaa" and workspace.find("2027") == "2027-old-aaa"
     assert workspace.find("2025") == "2025-new-ccc" and workspace.find("bbb") == "2024-new-bbb"
     with pytest.raises(UserError, match="'2024' fits 2 runs: 2024-new-bbb, 2024-old-aaa"):
         workspace.find("2024")
