@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
@@ -12,6 +13,8 @@ from typing import Any
 from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.worker.messages import MAX_LINE, encode, parse_request, refusal
+
+log = logging.getLogger(__name__)
 
 MAX_BACKLOG = 16_000_000
 
@@ -107,17 +110,18 @@ class Clients:
 
     async def answer(self, client: Client, line: bytes) -> None:
         """Do what one line asks for, and reply: with the result, or with a sentence that says what is wrong."""
-        number = 0
+        number, name = 0, ""
         try:
             request = parse_request(line)
-            number = request.id
-            call = self._calls.get(request.call)
+            number, name = request.id, request.call
+            call = self._calls.get(name)
             if call is None:
-                raise UserError(f"unknown call '{request.call}'")
+                raise UserError(f"unknown call '{name}'")
             try:
                 result = call(client, **request.args)
             except (TypeError, ValueError, AttributeError, KeyError) as error:
-                raise UserError(f"the arguments of '{request.call}' do not fit: {error}") from None
+                log.warning("the arguments of the call '%s' do not fit: %r", name, error)
+                raise UserError(f"the arguments of '{name}' do not fit: {error}") from None
             if isinstance(result, Coroutine):
                 result = await result
             client.send({"id": number, "ok": True, "result": result})
@@ -126,4 +130,15 @@ class Clients:
             client.send(refusal(number, told))
         except UserError as error:
             client.send(refusal(number, str(error)))
+        except Exception as error:  # a fault of difrob's own; silence would let the client wait for ever
+            log.exception("the call '%s' met an error", name)
+            client.send(refusal(number, _own_fault(name, error)))
         await client.writer.drain()
+
+
+def _own_fault(name: str, error: Exception) -> str:
+    """The sentence for an error that nobody foresaw."""
+    return (
+        f"the supervisor could not answer '{name}': it met an error of its own ({type(error).__name__}: {error}); "
+        "it goes on, 'difrob queue' shows what has been done, and supervisor.log in the workspace has the details"
+    )

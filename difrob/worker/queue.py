@@ -12,6 +12,7 @@ from difrob.inputs.fitting import require_fitting_inputs
 from difrob.runs import RunState, Workspace, new_run_id
 from difrob.runs.states import TRANSITIONS
 from difrob.specs import input_runs, parse_spec
+from difrob.worker.dependencies import those_behind
 from difrob.worker.lanes import choose_lane, cpu_lanes, lanes_to_keep, wanted_lane, wants_gpus, why_never, why_not_yet
 from difrob.worker.messages import Entry
 from difrob.worker.queue_store import QueueStore
@@ -91,8 +92,17 @@ class Queue(SavedQueue):
                 lane=wanted_lane(str(request.get("lane") or "any")), held=bool(request.get("held")),
                 priority=checked_priority(request.get("priority", 0)),
             )  # fmt: skip
+        self._refuse_circles(added)
         self._do(words or f"add {titles(added.values())}", {**self._entries, **added})
         return list(added)
+
+    def _refuse_circles(self, added: dict[str, Entry]) -> None:
+        """A new entry may bear the id of a run that is gone and that others still name; it must not wait for those."""
+        awaited = {parent for entry in self.entries for parent in entry.after}
+        for run_id in added.keys() & awaited:
+            behind = those_behind(run_id, {**self._entries, **added})
+            if circle := next((parent for parent in added[run_id].after if parent in behind), ""):
+                raise UserError(f"run '{circle}' itself waits for '{run_id}'; give the new run another id")
 
     def edit(self, run_id: str, spec: dict[str, Any] | None, after: list[str] | None, lane: str | None) -> None:
         """Change what a waiting entry will do. Raises UserError when it has started, or the change is wrong or does not fit."""
@@ -108,10 +118,11 @@ class Queue(SavedQueue):
             require_fitting_inputs(InputFacts(self._workspace, self._waiting_specs()), parsed)
         if after is not None:
             changes["after"] = list(map(str, after))
+        behind = those_behind(run_id, self._entries)
         for parent in changes.get("after", []):
             if not self.knows(parent) and not self._exists(parent):
                 raise UserError(f"run '{parent}' does not exist")
-            if self._depends_on(parent, run_id):
+            if parent in behind:
                 raise UserError(f"run '{parent}' itself waits for '{run_id}'")
         if lane is not None:
             changes["lane"] = wanted_lane(lane)
@@ -274,12 +285,6 @@ class Queue(SavedQueue):
     def _waiting_specs(self) -> dict[str, dict[str, Any]]:
         """What has not ended, by run id: runs to come are judged by what these will be."""
         return {entry.run_id: entry.spec for entry in self.entries if not entry.state.is_end}
-
-    def _depends_on(self, run_id: str, other: str) -> bool:
-        if run_id == other:
-            return True
-        entry = self._entries.get(run_id)
-        return entry is not None and any(self._depends_on(parent, other) for parent in entry.after)
 
     def _waiting(self, run_id: str, verb: str) -> Entry:
         entry = self.get(run_id)
