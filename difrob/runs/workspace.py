@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,15 +86,20 @@ class Workspace:
         """The record of a data set. Raises UserError when there is none of that name, naming those that there are."""
         return self.datasets.get(name)
 
-    def require_data_of(self, spec: JobSpec) -> None:
+    def require_data_of(self, spec: JobSpec, record_of: Callable[[str], DataSetRecord] | None = None) -> None:
         """Raise UserError when a specification names a data set that there is not, or that is none for what it is to do,
-        such as corrupted test images to train on; for asking before a run is queued."""
+        such as corrupted test images to train on; for asking before a run is queued.
+
+        Args:
+            spec: of the run that is to be.
+            record_of: what gives the record of a data set where those have been read already; as :meth:`data_set`.
+        """
         from difrob.specs import value_at, walk_fields
         from difrob.specs.takes import data_set_use
 
         for path, info in walk_fields(type(spec)):
             if (use := data_set_use(info)) and (name := value_at(spec, path)):
-                self.data_set(name).require_fit_for(use)
+                (record_of or self.data_set)(name).require_fit_for(use)
 
     def remove_data_set(self, name: str, waiting: Iterable[JobSpec] = ()) -> Path:
         """Move a data set into the workspace's bin and return where it lies now; see :meth:`DataSets.remove`.

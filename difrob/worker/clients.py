@@ -16,7 +16,7 @@ from difrob.worker.messages import MAX_LINE, encode, parse_request, refusal
 
 log = logging.getLogger(__name__)
 
-MAX_BACKLOG = 16_000_000
+MAX_BACKLOG = 2 * MAX_LINE
 
 
 class Client:
@@ -29,10 +29,14 @@ class Client:
 
     def send(self, message: dict[str, Any]) -> None:
         """Queue a message; a client that does not read is dropped before it costs memory."""
+        self.send_line(encode(message))
+
+    def send_line(self, line: bytes) -> None:
+        """Queue a message that is a line already."""
         if self.writer.transport.get_write_buffer_size() > MAX_BACKLOG:
             self.writer.transport.abort()
         elif not self.writer.is_closing():
-            self.writer.write(encode(message))
+            self.writer.write(line)
 
 
 class Clients:
@@ -59,10 +63,11 @@ class Clients:
         return any(not client.worker_of for client in self._clients)
 
     def announce(self, event: dict[str, Any]) -> None:
-        """Tell an event to all who watch."""
-        for client in self._clients:
-            if client.watches:
-                client.send(event)
+        """Tell an event to all who watch; it is written out once for all of them."""
+        watching = [client for client in self._clients if client.watches]
+        line = encode(event) if watching else b""
+        for client in watching:
+            client.send_line(line)
 
     def tell_worker(self, run_id: str, event: dict[str, Any]) -> None:
         """Tell an event to the worker of a run."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import math
 import os
 import signal
@@ -22,9 +23,10 @@ from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
 from difrob.runs.causes import Cause
 from difrob.worker.clients import Client, Clients
+from difrob.worker.garbage import GarbageSearch
 from difrob.worker.lanes import detect_gpus
 from difrob.worker.leftovers import fold_leftovers
-from difrob.worker.messages import GRADE_LIMITS, Entry, LiveProgress, QueueState
+from difrob.worker.messages import GRADE_LIMITS, Entry, LiveProgress, QueueState, Written
 from difrob.worker.meters import MachineMeters
 from difrob.worker.processes import WorkerProcesses
 from difrob.worker.queue import Queue
@@ -52,6 +54,7 @@ class Supervisor:
         self._queue = Queue(workspace, self._store, self._announce, detect_gpus(self._meters))
         self._processes = WorkerProcesses(workspace)
         self._silence = SilenceWatch()
+        self._garbage = GarbageSearch()
         self._progress: dict[str, LiveProgress] = {}
         self._stopping = asyncio.Event()
         self._idle_since = time.monotonic()
@@ -108,11 +111,14 @@ class Supervisor:
     def _announce(self, event: dict[str, Any]) -> None:
         self._clients.announce(event)
 
-    def _state(self) -> QueueState:
-        return QueueState(
-            entries=self._queue.entries, lanes=self._queue.lanes, progress=self._progress, meters=self._meters.read(),
+    def _state(self) -> Written:
+        """The :class:`QueueState`, of whose entries each is written once and not once for each answer."""
+        state = QueueState(
+            lanes=self._queue.lanes, progress=self._progress, meters=self._meters.read(),
             pid=os.getpid(), **self._queue.settings.model_dump(), **self._queue.undo_words,
         )  # fmt: skip
+        rest = json.dumps(state.model_dump(mode="json", exclude={"entries"}), separators=(",", ":"))
+        return Written(f'{{"entries":{self._queue.entries_text},{rest[1:]}')
 
     # Stopping and resuming
 
@@ -259,6 +265,7 @@ class Supervisor:
             ) as error:  # a full disk, mostly: nothing is lost, so try until there is room
                 print(f"difrob: the queue waits: {error}", file=sys.stderr, flush=True)
                 await asyncio.sleep(DISK_SECONDS)
+            self._garbage.tick(self._queue.revision)
             await asyncio.sleep(0.1)
 
     def _schedule(self) -> None:

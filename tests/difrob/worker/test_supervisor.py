@@ -18,7 +18,7 @@ from support.waiting import entry_of, wait_state, wait_steps, wait_until
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
-from difrob.worker.messages import encode
+from difrob.worker.messages import MAX_LINE, encode
 from difrob.worker.supervisor import Supervisor
 from difrob.worker.transport import Connection, connect, supervisor_command
 
@@ -196,7 +196,7 @@ def test_bad_requests_are_answered_with_a_sentence(
 
 
 def test_garbage_on_the_socket_harms_nobody(workspace: Workspace, connection: Connection) -> None:
-    for garbage in (b"\x00\xff\n", b"[]\n", b"{" * 100_000 + b"\n", b'{"id":"x","call":1}\n', b"a" * 5_000_000):
+    for garbage in (b"\x00\xff\n", b"[]\n", b"{" * 100_000 + b"\n", b'{"id":"x","call":1}\n', b"a" * (MAX_LINE + 1000)):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
             stranger.connect(workspace.socket_path)
             try:
