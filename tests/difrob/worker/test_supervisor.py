@@ -256,3 +256,17 @@ def test_an_idle_supervisor_goes_away(workspace: Workspace) -> None:
     process = subprocess.Popen([*supervisor_command(workspace), "--idle-seconds", "0.3"])
     assert process.wait(20) == 0
     assert not os.path.exists(workspace.socket_path)
+
+
+def test_a_supervisor_that_was_started_for_nothing_goes_sooner(workspace: Workspace) -> None:
+    supervisor = Supervisor(workspace, idle_seconds=3600, unused_seconds=0)
+    supervisor._idle_since -= 1
+    supervisor._queue.set("paused", True)
+    supervisor._leave_when_idle()
+    assert not supervisor._stopping.is_set(), "it has been of use"
+    supervisor._store.close()
+    successor = Supervisor(workspace, idle_seconds=3600, unused_seconds=0)
+    successor._idle_since -= 1
+    successor._leave_when_idle()
+    assert successor._stopping.is_set()
+    successor._store.close()
