@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from difrob_gui.app import main
+from difrob.signals import end_at_once
 
 
 def run() -> int:
     """Read the command line and open the window."""
+    end_at_once()
+    from difrob_gui.app import main
+
     parser = argparse.ArgumentParser(prog="python -m difrob_gui", description="Open the difrob window on a workspace.")
     parser.add_argument("--workspace", metavar="DIR", help="folder of the workspace; made if it does not exist")
     parser.add_argument("--theme", choices=("system", "light", "dark", "contrast"), help="colours for this session")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from difrob.errors import UserError
+from difrob.signals import ended_by_system
 from difrob.system import install_command, qt_libraries
 
 if TYPE_CHECKING:
@@ -118,7 +118,10 @@ def nothing_thrown_away() -> Iterator[None]:
 
 
 def main(workspace: str | None = None, *, theme: str | None = None, follow: bool = False) -> int:
-    """Open the window on a workspace and stay until it is closed.
+    """Open the window on a workspace and stay until it is closed, or until a signal ends the process.
+
+    A signal is left to the system from the first moment: an exception could be raised in the half-built window only, where Qt
+    does not let it through, and ended in a crash or in nothing.
 
     Args:
         workspace: its folder; the default workspace when None.
@@ -128,7 +131,7 @@ def main(workspace: str | None = None, *, theme: str | None = None, follow: bool
     Returns:
         0 after a normal close, 2 when no window can be shown; the reason is on stderr.
     """
-    with ExitStack() as making:
+    with ended_by_system(), ExitStack() as making:
         making.enter_context(nothing_thrown_away())
         problem = display_problem(os.environ, sys.platform)
         if not problem:
@@ -164,7 +167,6 @@ def _run(workspace: str | None, theme: str | None, follow: bool, made: Callable[
     app.setDesktopFileName("difrob")
     window = compose_window(place, WindowSettings.of_workspace(place.root), theme=theme)
     restore = install_excepthook(window.tell_crash)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     window.show()
     window.start()
     if follow:

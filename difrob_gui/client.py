@@ -282,12 +282,14 @@ class SupervisorClient(QObject):
     # ------------------------------------------------------------------ lines
 
     def _on_ready_read(self) -> None:
-        self._buffer += bytes(self._socket.readAll().data())
-        *lines, rest = bytes(self._buffer).split(b"\n")
-        self._buffer = bytearray(rest)
-        for line in lines:
-            if line.strip() and not self._take(line):
-                return
+        new = bytes(self._socket.readAll().data())
+        self._buffer += new
+        if b"\n" in new:  # a long line comes in many pieces, and is looked at when it is whole
+            *lines, rest = bytes(self._buffer).split(b"\n")
+            self._buffer = bytearray(rest)
+            for line in lines:
+                if line.strip() and not self._take(line):
+                    return
         if len(self._buffer) > MAX_LINE:
             self._start_over(f"a message is longer than the {MAX_LINE} bytes allowed")
 

@@ -94,9 +94,29 @@ class QueueMirror:
         self.progress.pop(run_id, None)
         return "removed", run_id
 
+    def _on_changes(self, event: dict[str, Any]) -> tuple[str, str]:
+        """Several entries have changed at once; new ones come last, unless an order says otherwise."""
+        changed = [Entry.model_validate(entry) for entry in event["entries"]]
+        gone = set(map(str, event["removed"]))
+        self.entries = {run_id: entry for run_id, entry in self.entries.items() if run_id not in gone}
+        self.entries |= {entry.run_id: entry for entry in changed}
+        for run_id in gone | {entry.run_id for entry in changed if entry.state.is_end}:
+            self.progress.pop(run_id, None)
+        if event["order"] is not None:
+            self._on_order({"run_ids": event["order"]})
+        return "state", ""
+
+    def _on_reasons(self, event: dict[str, Any]) -> tuple[str, str]:
+        """What waiting entries wait for, by id."""
+        for run_id, reason in event["reasons"].items():
+            if run_id in self.entries:
+                self.entries[run_id] = self.entries[run_id].model_copy(update={"reason": str(reason)})
+        return "state", ""
+
     def _on_order(self, event: dict[str, Any]) -> tuple[str, str]:
         told = [run_id for run_id in event["run_ids"] if run_id in self.entries]
-        rest = [run_id for run_id in self.entries if run_id not in set(told)]
+        named = set(told)
+        rest = [run_id for run_id in self.entries if run_id not in named]
         self.entries = {run_id: self.entries[run_id] for run_id in [*told, *rest]}
         return "state", ""
 

@@ -70,6 +70,7 @@ WINDOW_MAY_KNOW = {
     "words",
     "comparison",
     "system",
+    "signals",
     "studies",
 }
 

@@ -1,13 +1,15 @@
 """The command line: everything that the window can do, without a window. A command is imported when it is used.
 
 Exit codes: 0 done, 1 the run failed or ``runs check`` found damage, 2 wrong use or bad input, 3 the run was interrupted or
-cancelled, 4 another supervisor serves the workspace, 5 ``doctor`` found something missing.
+cancelled, 4 another supervisor serves the workspace, 5 ``doctor`` found something missing, 130 and 143 ended by Ctrl+C or
+SIGTERM, also of a run before its first step.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -15,10 +17,12 @@ import typer
 from difrob import __version__
 from difrob.cli.late_commands import LateCommand, late_group
 from difrob.errors import UserError
+from difrob.signals import Ending, exit_code
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 the run failed, or 'runs check' found damage; 2 wrong use or bad input; "
-    "3 the run was interrupted or cancelled; 4 another supervisor serves the workspace; 5 doctor found something missing."
+    "3 the run was interrupted or cancelled; 4 another supervisor serves the workspace; 5 doctor found something missing; "
+    "130 ended by Ctrl+C, 143 by SIGTERM."
 )
 
 TRACEBACK = "DIFROB_TRACEBACK"
@@ -87,6 +91,13 @@ def difrob(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors that a person can mend become one sentence on stderr and an exit code."""
+    ending, code = Ending(), 0
+    with suppress(KeyboardInterrupt), ending.watched():  # one may come when all is done, too
+        code = _run(arguments)
+    return exit_code(ending.number) if ending.number else code
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         code = app(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -10,6 +10,8 @@ import typer
 import typer.core
 import typer.main
 
+from difrob.signals import ended_by_system
+
 
 class LateCommand(NamedTuple):
     """Where a command comes from, and the line that stands for it in the list of commands.
@@ -43,7 +45,8 @@ class LateGroup(typer.core.TyperGroup):
 def commands_in(module: str, markup: typer.core.MarkupMode = "rich") -> dict[str, Any]:
     """The commands that a module registers, by name, as the group holds them."""
     part = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=markup)
-    import_module(module).register(part)
+    with ended_by_system():
+        import_module(module).register(part)
     return dict(typer.main.get_group(part).commands)
 
 

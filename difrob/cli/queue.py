@@ -281,4 +281,4 @@ def serve(
 
     workspace = open_workspace(workspace_folder)
     console.print(f"serving [bold]{escape(str(workspace.root))}[/bold]; Ctrl+C ends it, live runs go on")
-    return serve_workspace(workspace, idle_seconds)
+    return serve_workspace(workspace, idle_seconds, idle_seconds)

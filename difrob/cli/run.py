@@ -38,6 +38,8 @@ from difrob.inputs.fitting import require_fitting_inputs
 from difrob.runs import RunState, RunSummary, Workspace, new_run_id
 from difrob.runs.causes import advice
 from difrob.runs.stop import StopControl
+from difrob.signals import ended_by_system
+from difrob.signals import exit_code as exit_code_of
 from difrob.specs import (
     KINDS,
     JobSpec,
@@ -138,10 +140,9 @@ def run(
     workspace.require_writable()
     if queue:
         return submit(workspace, run_id, spec, device, resuming=resume is not None, as_json=as_json)
-    summary = run_here(
+    return run_here(
         workspace, run_id, spec, device, resuming=resume is not None, old_inputs=old_inputs, as_json=as_json
     )
-    return exit_code(summary.state)
 
 
 def tell_unfinished_inputs(workspace: Workspace, spec: JobSpec) -> None:
@@ -244,17 +245,23 @@ def run_here(
     resuming: bool,
     as_json: bool,
     old_inputs: bool = False,
-) -> RunSummary:
-    """Run a job in this process. The first Ctrl+C stops at a safe point, the second one at once."""
-    from difrob.worker.execution import execute
+) -> int:
+    """Run a job in this process. The first Ctrl+C stops at a safe point, the second one at once.
 
+    Returns:
+        The exit code: that of the signal where one came before the first step, else that of the run's state.
+    """
+    with ended_by_system():
+        from difrob.worker.execution import execute
+    done_before = workspace.reader(run_id).summary().progress.done if resuming else 0
     control = StopControl()
     report = make_report(run_id, as_json=as_json)
-    presses = 0
+    presses = signalled = 0
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal presses
+        nonlocal presses, signalled
         presses += 1
+        signalled = number
         grade = "stop" if presses == 1 else "abort"
         threading.Thread(target=control.request, args=(grade,), daemon=True).start()
         report.say(
@@ -275,7 +282,8 @@ def run_here(
         print_json(summary_as_json(summary, workspace))
     else:
         print_outcome(summary, workspace)
-    return summary
+    has_begun = summary.progress.done > done_before
+    return exit_code(summary.state) if has_begun or not signalled else exit_code_of(signalled)
 
 
 def print_outcome(summary: RunSummary, workspace: Workspace) -> None:

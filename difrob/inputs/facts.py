@@ -5,10 +5,10 @@ A run that has not got that far is judged by its specification, as far as that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from difrob.errors import UserError
 from difrob.runs.datasets import DataSetRecord
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BLOCKS = "blocks"  # the fact in which a denoiser's run names its blocks
 ImageShape = tuple[int, int, int]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class SetFacts:
 
 
 class InputFacts:
-    """Looks runs and data sets of a workspace up; each network and each generated set once.
+    """Looks runs and data sets of a workspace up; each fact once, however many specifications ask for it.
 
     Args:
         workspace: where they are.
@@ -70,8 +71,15 @@ class InputFacts:
     def __init__(self, workspace: Workspace, waiting: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._workspace = workspace
         self._waiting = waiting or {}
-        self._networks: dict[str, NetworkFacts | None] = {}
-        self._sets: dict[str, SetFacts | None] = {}
+        self._found: dict[tuple[Any, ...], Any] = {}
+
+    def _once(self, find: Callable[..., Found], *key: Any) -> Found:
+        """What ``find`` finds of a key, remembered."""
+        asked = (find.__name__, *key)
+        if asked not in self._found:
+            self._found[asked] = find(*key)
+        found: Found = self._found[asked]
+        return found
 
     def data_set(self, name: str | None) -> DataSetRecord | None:
         """The record of a data set of images; None for one that is unknown, or holds points or corruptions alone."""
@@ -81,8 +89,12 @@ class InputFacts:
     def any_data_set(self, name: str | None) -> DataSetRecord | None:
         """The record of a data set of any kind; None for an unknown one."""
         with suppress(UserError):
-            return self._workspace.data_set(name or "")
+            return self.record(name or "")
         return None
+
+    def record(self, name: str) -> DataSetRecord:
+        """The record of a data set of any kind. Raises UserError for an unknown one, naming those that there are."""
+        return self._once(self._workspace.data_set, name)
 
     def images_in(self, name: str, split: str, train_size: int | None = None) -> int | None:
         """How many images a split has, of the training images those of the subset; None where it is not known."""
@@ -94,6 +106,9 @@ class InputFacts:
 
     def missing_checkpoint(self, run_id: str | None, which: str | int = "last") -> str:
         """Why a run that has ended has no such checkpoint; "" where it has, may get it, or nothing can be told."""
+        return self._once(self._missing_checkpoint, run_id, which)
+
+    def _missing_checkpoint(self, run_id: str | None, which: str | int) -> str:
         with suppress(UserError, ValueError, KeyError, OSError):
             if not run_id or run_id in self._waiting:
                 return ""
@@ -109,6 +124,9 @@ class InputFacts:
 
     def set_size(self, run_id: str) -> int | None:
         """How many images a generated or imported set has, or will have at most; None where that is not known."""
+        return self._once(self._set_size, run_id)
+
+    def _set_size(self, run_id: str) -> int | None:
         with suppress(UserError, ValueError, KeyError, OSError):
             if run_id not in self._waiting:
                 reader = self._workspace.reader(run_id)
@@ -124,8 +142,9 @@ class InputFacts:
 
     def spec(self, run_id: str | None) -> JobSpec | None:
         """The specification of a run, waiting or on record; None where it cannot be read."""
-        if not run_id:
-            return None
+        return self._once(self._spec, run_id) if run_id else None
+
+    def _spec(self, run_id: str) -> JobSpec | None:
         with suppress(UserError):
             if run_id in self._waiting:
                 return parse_spec(dict(self._waiting[run_id]))
@@ -134,17 +153,11 @@ class InputFacts:
 
     def network(self, run_id: str | None) -> NetworkFacts | None:
         """What is known of the denoiser or classifier of a run; None for a run that holds none, or cannot be read."""
-        if not run_id:
-            return None
-        if run_id not in self._networks:
-            self._networks[run_id] = self._network(run_id)
-        return self._networks[run_id]
+        return self._once(self._network, run_id) if run_id else None
 
     def generated_set(self, run_id: str) -> SetFacts | None:
         """What is known of the generated or imported set of a run; None where that is nothing."""
-        if run_id not in self._sets:
-            self._sets[run_id] = self._generated_set(run_id)
-        return self._sets[run_id]
+        return self._once(self._generated_set, run_id)
 
     def _network(self, run_id: str) -> NetworkFacts | None:
         spec = self.spec(run_id)

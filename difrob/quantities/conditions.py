@@ -13,13 +13,10 @@ from typing import Any
 Conditions = Mapping[str, Any]
 
 DATA_SET = "data_set"  # {"name": ..., "digest": ...}
-<<<<<<< HEAD
 _TITLES = {"indices": "which images"}
-=======
 # {role: {"run": id, "finished": ..., "digest": ..., and "weights" with "step", or "rows"}}: in which state what a result rests
 # on was read. A role is the field of the specification that names the run.
 INPUTS = "inputs"
->>>>>>> i-resume
 # For comparisons alone: people are told by other words which images these are and how an attack begins.
 _UNSPOKEN = ("indices", "random_start")
 # Records of before they were stated are silent about these, and what says nothing is not unlike for that.

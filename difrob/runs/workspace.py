@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,15 +86,20 @@ class Workspace:
         """The record of a data set. Raises UserError when there is none of that name, naming those that there are."""
         return self.datasets.get(name)
 
-    def require_data_of(self, spec: JobSpec) -> None:
+    def require_data_of(self, spec: JobSpec, record_of: Callable[[str], DataSetRecord] | None = None) -> None:
         """Raise UserError when a specification names a data set that there is not, or that is none for what it is to do,
-        such as corrupted test images to train on; for asking before a run is queued."""
+        such as corrupted test images to train on; for asking before a run is queued.
+
+        Args:
+            spec: of the run that is to be.
+            record_of: what gives the record of a data set where those have been read already; as :meth:`data_set`.
+        """
         from difrob.specs import value_at, walk_fields
         from difrob.specs.takes import data_set_use
 
         for path, info in walk_fields(type(spec)):
             if (use := data_set_use(info)) and (name := value_at(spec, path)):
-                self.data_set(name).require_fit_for(use)
+                (record_of or self.data_set)(name).require_fit_for(use)
 
     def remove_data_set(self, name: str, waiting: Iterable[JobSpec] = ()) -> Path:
         """Move a data set into the workspace's bin and return where it lies now; see :meth:`DataSets.remove`.
@@ -273,16 +278,22 @@ def data_set_users(name: str, summaries: list[RunSummary], waiting: Iterable[Job
 
     fields = {kind: [path for path, info in walk_fields(spec) if data_set_use(info)] for kind, spec in KINDS.items()}
     every_field = set().union(*fields.values())  # those of a kind that this difrob does not know may be called alike
-    known = {summary.run_id: summary for summary in summaries}
 
-    def reads(spec: dict[str, Any], parents: dict[str, str], seen: frozenset[str]) -> bool:
-        if any(_value_in(spec, path) == name for path in fields.get(str(spec.get("kind")), every_field)):
-            return True
-        new = [known[run_id] for run_id in parents.values() if run_id in known and run_id not in seen]
-        return any(reads(parent.spec, parent.parents, seen | {parent.run_id}) for parent in new)
+    def names_it(spec: dict[str, Any]) -> bool:
+        return any(_value_in(spec, path) == name for path in fields.get(str(spec.get("kind")), every_field))
 
-    live = [s.run_id for s in summaries if s.state.is_live and reads(s.spec, s.parents, frozenset({s.run_id}))]
-    specs = [s for s in waiting if reads(s.model_dump(mode="json"), input_runs(s), frozenset())]
+    children: dict[str, list[str]] = {}
+    for summary in summaries:
+        for parent in summary.parents.values():
+            children.setdefault(parent, []).append(summary.run_id)
+    ahead = [summary.run_id for summary in summaries if names_it(summary.spec)]
+    readers = set(ahead)
+    while ahead:  # each run once, however many ways lead to it
+        new = [child for child in children.get(ahead.pop(), ()) if child not in readers]
+        readers.update(new)
+        ahead += new
+    live = [summary.run_id for summary in summaries if summary.state.is_live and summary.run_id in readers]
+    specs = [s for s in waiting if names_it(s.model_dump(mode="json")) or readers & set(input_runs(s).values())]
     return live + [spec.name or spec.kind for spec in specs]
 
 

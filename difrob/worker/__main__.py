@@ -6,6 +6,11 @@ the journal keeps everything, and the worker reports to the next supervisor that
 
 from __future__ import annotations
 
+from difrob.signals import end_at_once, exit_code
+
+if __name__ == "__main__":
+    end_at_once()  # until there is a job to be stopped in order
+
 import argparse
 import contextlib
 import faulthandler
@@ -139,7 +144,12 @@ class SupervisorLink:
 
 
 def main() -> int:
-    """Run the job named on the command line; the exit code only says whether the run could be recorded at all."""
+    """Run the job named on the command line.
+
+    Returns:
+        0 where the run has been recorded, whatever its end, but the code of the signal that ended it; else
+        :data:`FAILED_TO_START`.
+    """
     faulthandler.enable()
     parser = argparse.ArgumentParser(prog="python -m difrob.worker", description=__doc__)
     parser.add_argument("--workspace", required=True)
@@ -147,16 +157,18 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     control = StopControl()
+    signals: list[int] = []
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
         threading.Thread(target=control.request, args=("stop",), daemon=True).start()
 
-    signal.signal(signal.SIGTERM, ask_to_stop)
-    signal.signal(signal.SIGINT, ask_to_stop)
     workspace = Workspace(arguments.workspace)
     link = SupervisorLink(workspace, arguments.run_id, control)
     try:
         order = link.hello()
+        signal.signal(signal.SIGTERM, ask_to_stop)
+        signal.signal(signal.SIGINT, ask_to_stop)
         began = time.monotonic()
         spec = parse_spec(order["spec"])
         watch = _PausedWatch(link, control)
@@ -170,7 +182,7 @@ def main() -> int:
         return FAILED_TO_START
     finally:
         link.close()
-    return 0
+    return exit_code(signals[0]) if signals else 0
 
 
 class _PausedWatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
@@ -13,7 +14,9 @@ from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.worker.messages import MAX_LINE, encode, parse_request, refusal
 
-MAX_BACKLOG = 16_000_000
+log = logging.getLogger(__name__)
+
+MAX_BACKLOG = 2 * MAX_LINE
 
 
 class Client:
@@ -26,10 +29,14 @@ class Client:
 
     def send(self, message: dict[str, Any]) -> None:
         """Queue a message; a client that does not read is dropped before it costs memory."""
+        self.send_line(encode(message))
+
+    def send_line(self, line: bytes) -> None:
+        """Queue a message that is a line already."""
         if self.writer.transport.get_write_buffer_size() > MAX_BACKLOG:
             self.writer.transport.abort()
         elif not self.writer.is_closing():
-            self.writer.write(encode(message))
+            self.writer.write(line)
 
 
 class Clients:
@@ -56,10 +63,11 @@ class Clients:
         return any(not client.worker_of for client in self._clients)
 
     def announce(self, event: dict[str, Any]) -> None:
-        """Tell an event to all who watch."""
-        for client in self._clients:
-            if client.watches:
-                client.send(event)
+        """Tell an event to all who watch; it is written out once for all of them."""
+        watching = [client for client in self._clients if client.watches]
+        line = encode(event) if watching else b""
+        for client in watching:
+            client.send_line(line)
 
     def tell_worker(self, run_id: str, event: dict[str, Any]) -> None:
         """Tell an event to the worker of a run."""
@@ -107,17 +115,18 @@ class Clients:
 
     async def answer(self, client: Client, line: bytes) -> None:
         """Do what one line asks for, and reply: with the result, or with a sentence that says what is wrong."""
-        number = 0
+        number, name = 0, ""
         try:
             request = parse_request(line)
-            number = request.id
-            call = self._calls.get(request.call)
+            number, name = request.id, request.call
+            call = self._calls.get(name)
             if call is None:
-                raise UserError(f"unknown call '{request.call}'")
+                raise UserError(f"unknown call '{name}'")
             try:
                 result = call(client, **request.args)
             except (TypeError, ValueError, AttributeError, KeyError) as error:
-                raise UserError(f"the arguments of '{request.call}' do not fit: {error}") from None
+                log.warning("the arguments of the call '%s' do not fit: %r", name, error)
+                raise UserError(f"the arguments of '{name}' do not fit: {error}") from None
             if isinstance(result, Coroutine):
                 result = await result
             client.send({"id": number, "ok": True, "result": result})
@@ -126,4 +135,15 @@ class Clients:
             client.send(refusal(number, told))
         except UserError as error:
             client.send(refusal(number, str(error)))
+        except Exception as error:  # a fault of difrob's own; silence would let the client wait for ever
+            log.exception("the call '%s' met an error", name)
+            client.send(refusal(number, _own_fault(name, error)))
         await client.writer.drain()
+
+
+def _own_fault(name: str, error: Exception) -> str:
+    """The sentence for an error that nobody foresaw."""
+    return (
+        f"the supervisor could not answer '{name}': it met an error of its own ({type(error).__name__}: {error}); "
+        "it goes on, 'difrob queue' shows what has been done, and supervisor.log in the workspace has the details"
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -20,7 +21,8 @@ from difrob.errors import UserError
 from difrob.runs.states import RunState
 from difrob.specs import KINDS, walk_fields
 
-MAX_LINE = 4_000_000
+MAX_LINE = 32_000_000
+"""Bytes; the full state of a queue of 5,000 entries has 9 million."""
 
 Grade = Literal["pause", "stop", "abort", "kill"]
 GRADE_LIMITS: dict[str, float | None] = {"pause": None, "stop": 60.0, "abort": 2.0, "kill": 0.0}
@@ -145,9 +147,25 @@ class Request(Message):
 Meters.model_rebuild()
 
 
+@dataclass(frozen=True)
+class Written:
+    """A part of a message that is JSON already, because it has been written before."""
+
+    text: str
+
+
 def encode(message: dict[str, Any]) -> bytes:
     """One message as a line of bytes."""
-    return json.dumps(message, separators=(",", ":"), default=_plain).encode() + b"\n"
+    parts = (f"{json.dumps(name)}:{_text(value)}" for name, value in message.items())
+    return f"{{{','.join(parts)}}}\n".encode()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Written):
+        return value.text
+    if isinstance(value, list) and value and all(isinstance(each, Entry) for each in value):
+        return f"[{','.join(each.model_dump_json() for each in value)}]"
+    return json.dumps(value, separators=(",", ":"), default=_plain)
 
 
 def decode(line: bytes) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from difrob.errors import UserError
@@ -12,17 +14,29 @@ from difrob.inputs.fitting import require_fitting_inputs
 from difrob.runs import RunState, Workspace, new_run_id
 from difrob.runs.states import TRANSITIONS
 from difrob.specs import input_runs, parse_spec
+from difrob.worker.dependencies import those_behind
 from difrob.worker.lanes import choose_lane, cpu_lanes, lanes_to_keep, wanted_lane, wants_gpus, why_never, why_not_yet
 from difrob.worker.messages import Entry
 from difrob.worker.queue_store import QueueStore
 from difrob.worker.saved_queue import SavedQueue
+from difrob.worker.states_on_disk import StatesOnDisk
 from difrob.worker.undo import Picture, title, titles
 
 KEPT_ENDED = 200
+REASONS_AT_ONCE = 500
+"""So many changed reasons are noted in one go; the others follow with the next ticks, so that answers need not wait."""
 PRIORITIES = range(-100, 101)
 _AT_REST: dict[str, Any] = {
     "pid": None, "on_lane": "", "stop_grade": "", "stop_deadline": None, "stuck_since": None, "stuck_deadline": None,
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What was found when nothing could start: at which revision, and whether an entry wants nothing but a lane."""
+
+    revision: int
+    can_start: bool
 
 
 class Queue(SavedQueue):
@@ -43,6 +57,8 @@ class Queue(SavedQueue):
         super().__init__(store, announce, self._exists)
         self._workspace = workspace
         self._gpus = list(gpus)
+        self._on_disk = StatesOnDisk(workspace)
+        self._rest: _Rest | None = None
 
     @property
     def lanes(self) -> list[str]:
@@ -73,8 +89,10 @@ class Queue(SavedQueue):
             if unknown:
                 raise UserError(f"an entry has no field '{unknown.pop()}'")
             spec = parse_spec(request.get("spec") or {})
-            run_id = str(request.get("run_id") or new_run_id(spec.kind, spec.name))
-            if run_id in self._entries or run_id in added or self._workspace.run_path(run_id).exists():
+            run_id = str(request.get("run_id") or "")
+            while not run_id or (self._is_known(run_id, added) and not request.get("run_id")):
+                run_id = new_run_id(spec.kind, spec.name)  # of thousands made in one second, two may be alike
+            if self._is_known(run_id, added):
                 raise UserError(f"run '{run_id}' exists already")
             inputs = [name for name in input_runs(spec).values() if not self._is_finished(name)]
             after = list(dict.fromkeys([*map(str, request.get("after") or []), *inputs]))
@@ -83,7 +101,7 @@ class Queue(SavedQueue):
                     raise UserError(
                         f"run '{parent}' that '{run_id}' needs does not exist; 'difrob runs' lists the runs"
                     )
-            self._workspace.require_data_of(spec)
+            self._workspace.require_data_of(spec, facts.record)
             require_fitting_inputs(facts, spec)
             waiting[run_id] = spec.model_dump(mode="json")
             added[run_id] = Entry(
@@ -91,8 +109,17 @@ class Queue(SavedQueue):
                 lane=wanted_lane(str(request.get("lane") or "any")), held=bool(request.get("held")),
                 priority=checked_priority(request.get("priority", 0)),
             )  # fmt: skip
+        self._refuse_circles(added)
         self._do(words or f"add {titles(added.values())}", {**self._entries, **added})
         return list(added)
+
+    def _refuse_circles(self, added: dict[str, Entry]) -> None:
+        """A new entry may bear the id of a run that is gone and that others still name; it must not wait for those."""
+        awaited = {parent for entry in self.entries for parent in entry.after}
+        for run_id in added.keys() & awaited:
+            behind = those_behind(run_id, {**self._entries, **added})
+            if circle := next((parent for parent in added[run_id].after if parent in behind), ""):
+                raise UserError(f"run '{circle}' itself waits for '{run_id}'; give the new run another id")
 
     def edit(self, run_id: str, spec: dict[str, Any] | None, after: list[str] | None, lane: str | None) -> None:
         """Change what a waiting entry will do. Raises UserError when it has started, or the change is wrong or does not fit."""
@@ -108,10 +135,11 @@ class Queue(SavedQueue):
             require_fitting_inputs(InputFacts(self._workspace, self._waiting_specs()), parsed)
         if after is not None:
             changes["after"] = list(map(str, after))
+        behind = those_behind(run_id, self._entries)
         for parent in changes.get("after", []):
             if not self.knows(parent) and not self._exists(parent):
                 raise UserError(f"run '{parent}' does not exist")
-            if self._depends_on(parent, run_id):
+            if parent in behind:
                 raise UserError(f"run '{parent}' itself waits for '{run_id}'")
         if lane is not None:
             changes["lane"] = wanted_lane(lane)
@@ -143,25 +171,29 @@ class Queue(SavedQueue):
             UserError: when one of them is live, or another waiting entry needs it.
         """
         removed = {run_id: self.get(run_id) for run_id in run_ids}
+        needed_by = {
+            parent: entry.run_id
+            for entry in reversed(self.entries) if entry.state is RunState.QUEUED and entry.run_id not in removed
+            for parent in entry.after
+        }  # fmt: skip
         for run_id, entry in removed.items():
             if entry.state.is_live:
                 raise UserError(f"run '{run_id}' is {entry.state}; stop it first")
-            needed_by = [e.run_id for e in self.entries if run_id in e.after and e.state is RunState.QUEUED]
-            needed_by = [other for other in needed_by if other not in removed]
-            if entry.state is RunState.QUEUED and needed_by:
-                raise UserError(f"run '{needed_by[0]}' waits for '{run_id}'; remove that one too")
+            if entry.state is RunState.QUEUED and run_id in needed_by:
+                raise UserError(f"run '{needed_by[run_id]}' waits for '{run_id}'; remove that one too")
         if removed:
             rest = {run_id: entry for run_id, entry in self._entries.items() if run_id not in removed}
             self._do(f"remove {titles(removed.values())}", rest)
 
     def move(self, run_ids: list[str], before: str | None) -> None:
         """Move entries, in their order, in front of another one, or to the end."""
-        moving = [run_id for run_id in self._entries if run_id in set(map(str, run_ids))]
+        chosen = set(map(str, run_ids))
+        moving = [run_id for run_id in self._entries if run_id in chosen]
         if before is not None:
             self.get(before)
-        if before in moving:
+        if before in chosen:
             raise UserError("an entry cannot be moved in front of itself")
-        rest = [run_id for run_id in self._entries if run_id not in moving]
+        rest = [run_id for run_id in self._entries if run_id not in chosen]
         at = rest.index(before) if before is not None else len(rest)
         order = rest[:at] + moving + rest[at:]
         if moving:
@@ -219,27 +251,53 @@ class Queue(SavedQueue):
         Of several it is the one of highest priority, and of equals the one further up. GPUs that are too few for the entry
         whose turn it is are kept for it: those after it do not get them.
         """
+        if self._is_at_rest():
+            return None
         busy, lanes = {lane for entry in self.live() for lane in entry.on_lanes}, self.lanes
         kept: dict[str, Entry] = {}
+        chosen: dict[tuple[str, int], str | None] = {}  # by what an entry asks for, until more GPUs are kept
+        reasons: dict[str, str] = {}
+        start: tuple[str, str] | None = None
+        can_start = False
         waiting = [entry for entry in self.entries if entry.state is RunState.QUEUED]
         for entry in sorted(waiting, key=lambda entry: -entry.priority):
             reason, lane = self._why_wait(entry, lanes), None
             if not reason:
-                lane = choose_lane(entry, lanes, busy | kept.keys())
+                can_start = True
+                asked = (entry.lane, entry.devices)
+                if asked not in chosen:
+                    chosen[asked] = choose_lane(entry, lanes, busy | kept.keys())
+                lane = chosen[asked]
             if not reason and lane is None:
                 reason = _why_no_lane(entry, lanes, busy, kept)
                 if entry.devices > 1 and wants_gpus(entry, lanes):
                     kept |= dict.fromkeys(lanes_to_keep(entry, lanes, busy | kept.keys()), entry)
+                    chosen.clear()
             if reason != entry.reason:
-                entry = self.change(entry.run_id, reason=reason)
+                reasons[entry.run_id] = reason
             if lane is not None:
-                return entry, lane
+                start = entry.run_id, lane
+                break
+        self.note_reasons(dict(islice(reasons.items(), REASONS_AT_ONCE)))
+        if start is not None:
+            return self.get(start[0]), start[1]
+        if len(reasons) <= REASONS_AT_ONCE:
+            self._on_disk.forget_all_but({parent for entry in waiting for parent in entry.after})
+            self._rest = _Rest(self.revision, can_start)
         return None
 
     def can_go_on(self) -> bool:
         """Whether anything is live or would start as soon as a lane is free."""
-        waiting = [entry for entry in self.entries if entry.state is RunState.QUEUED]
-        return bool(self.live()) or any(not self._why_wait(entry, self.lanes) for entry in waiting)
+        if self.live():
+            return True
+        if self._rest is not None and self._is_at_rest():
+            return self._rest.can_start
+        lanes = self.lanes
+        return any(entry.state is RunState.QUEUED and not self._why_wait(entry, lanes) for entry in self.entries)
+
+    def _is_at_rest(self) -> bool:
+        """Whether all is as it was when nothing could start and every reason had been noted."""
+        return self._rest is not None and self._rest.revision == self.revision and not self._on_disk.have_changed()
 
     def _why_wait(self, entry: Entry, lanes: list[str]) -> str:
         if entry.held:
@@ -249,7 +307,7 @@ class Queue(SavedQueue):
         if never := why_never(entry, lanes):
             return never
         for parent in entry.after:
-            state = self._entries[parent].state if parent in self._entries else self._state_on_disk(parent)
+            state = self._entries[parent].state if parent in self._entries else self._on_disk.of(parent)
             if state is RunState.FINISHED or (
                 state is not None and state.is_end and self.settings.on_failure == "go_on"
             ):
@@ -259,27 +317,18 @@ class Queue(SavedQueue):
             return f"needs '{parent}', which is {state}" + ("; resume that or remove this" if state.is_end else "")
         return ""
 
-    def _state_on_disk(self, run_id: str) -> RunState | None:
-        try:
-            return self._workspace.reader(run_id).summary().state
-        except UserError:
-            return None
+    def _is_known(self, run_id: str, added: Collection[str]) -> bool:
+        return self.knows(run_id) or run_id in added or self._workspace.run_path(run_id).exists()
 
     def _exists(self, run_id: str) -> bool:
-        return self._state_on_disk(run_id) is not None
+        return self._on_disk.of(run_id) is not None
 
     def _is_finished(self, run_id: str) -> bool:
-        return not self.knows(run_id) and self._state_on_disk(run_id) is RunState.FINISHED
+        return not self.knows(run_id) and self._on_disk.of(run_id) is RunState.FINISHED
 
     def _waiting_specs(self) -> dict[str, dict[str, Any]]:
         """What has not ended, by run id: runs to come are judged by what these will be."""
         return {entry.run_id: entry.spec for entry in self.entries if not entry.state.is_end}
-
-    def _depends_on(self, run_id: str, other: str) -> bool:
-        if run_id == other:
-            return True
-        entry = self._entries.get(run_id)
-        return entry is not None and any(self._depends_on(parent, other) for parent in entry.after)
 
     def _waiting(self, run_id: str, verb: str) -> Entry:
         entry = self.get(run_id)

@@ -67,12 +67,11 @@ class QueueStore:
         """
         with self._transaction():
             self._connection.executemany("DELETE FROM queue WHERE run_id = ?", [(run_id,) for run_id in remove])
-            for entry in save:
-                self._connection.execute(
-                    "INSERT INTO queue VALUES (?, (SELECT coalesce(max(position), 0) + 1 FROM queue), ?) "
-                    "ON CONFLICT (run_id) DO UPDATE SET entry = excluded.entry",
-                    (entry.run_id, entry.model_dump_json()),
-                )
+            (last,) = self._connection.execute("SELECT coalesce(max(position), 0) FROM queue").fetchone()
+            self._connection.executemany(
+                "INSERT INTO queue VALUES (?, ?, ?) ON CONFLICT (run_id) DO UPDATE SET entry = excluded.entry",
+                ((entry.run_id, number, entry.model_dump_json()) for number, entry in enumerate(save, last + 1)),
+            )
             rows = [(position, run_id) for position, run_id in enumerate(order or ())]
             self._connection.executemany("UPDATE queue SET position = ? WHERE run_id = ?", rows)
             values = [(name, json.dumps(value)) for name, value in (settings or {}).items()]

@@ -19,6 +19,10 @@ class SavedQueue:
     Args:
         announce: called with each event (a dictionary as in :mod:`difrob.worker.messages`).
         is_taken: whether a run of an id has come into being that the queue does not know.
+
+    Attributes:
+        settings: what a person has set for the whole queue.
+        revision: grows with every change except of what waiting entries are said to wait for, which follows from the rest.
     """
 
     def __init__(
@@ -28,7 +32,10 @@ class SavedQueue:
         self._announce = announce
         self._is_taken = is_taken
         self._entries: dict[str, Entry] = {entry.run_id: entry for entry in store.load()}
+        self._live: list[Entry] | None = None
+        self._texts: dict[str, tuple[Entry, str]] = {}
         self._history = History()
+        self.revision = 0
         self.settings = store.settings()
 
     @property
@@ -49,7 +56,19 @@ class SavedQueue:
 
     def live(self) -> list[Entry]:
         """Entries with a worker."""
-        return [entry for entry in self.entries if entry.state.is_live]
+        if self._live is None:
+            self._live = [entry for entry in self._entries.values() if entry.state.is_live]
+        return list(self._live)
+
+    @property
+    def entries_text(self) -> str:
+        """All entries in queue order as JSON; each is written once, for all who ask for the state."""
+        known, self._texts = self._texts, {}
+        for run_id, entry in self._entries.items():
+            earlier = known.get(run_id)
+            is_same = earlier is not None and earlier[0] is entry
+            self._texts[run_id] = earlier if earlier and is_same else (entry, entry.model_dump_json())
+        return f"[{','.join(text for _, text in self._texts.values())}]"
 
     @property
     def undo_words(self) -> dict[str, str]:
@@ -65,7 +84,7 @@ class SavedQueue:
         if old is not None:
             check_transition(old.state, entry.state)
         self._store.commit(save=[entry])
-        self._entries = self._with(entry)
+        self._become(self._with(entry))
         position = list(self._entries).index(entry.run_id)
         self._announce({"event": "entry", "entry": entry, "position": position})
 
@@ -74,6 +93,14 @@ class SavedQueue:
         entry = self.get(run_id).model_copy(update=changes)
         self.put(entry)
         return entry
+
+    def note_reasons(self, reasons: dict[str, str]) -> None:
+        """Note what waiting entries wait for, by id: one transaction and one event, however many they are."""
+        if reasons:
+            changed = [self.get(run_id).model_copy(update={"reason": reason}) for run_id, reason in reasons.items()]
+            self._store.commit(save=changed)
+            self._entries = self._with(*changed)
+            self._announce({"event": "reasons", "reasons": reasons})
 
     # What a person changes: can be taken back
 
@@ -123,22 +150,33 @@ class SavedQueue:
         """Let the queue become like a picture, in one transaction, and announce what that changed."""
         old, new = self._entries, picture.entries
         removed = [run_id for run_id in old if run_id not in new]
-        changed = [entry for run_id, entry in new.items() if old.get(run_id) != entry]
+        changed = [e for run_id, e in new.items() if (was := old.get(run_id)) is not e and was != e]
         order = [run_id for run_id in old if run_id in new] + [run_id for run_id in new if run_id not in old]
         is_reordered = order != list(new)
         earlier = self.settings.model_dump()
         told = {name: value for name, value in picture.settings.model_dump().items() if value != earlier[name]}
         self._store.commit(save=changed, remove=removed, order=new if is_reordered else None, settings=told)
-        self._entries, self.settings = dict(new), picture.settings
-        for run_id in removed:
-            self._announce({"event": "removed", "run_id": run_id})
-        position = {run_id: number for number, run_id in enumerate(new)}
-        for entry in changed:
-            self._announce({"event": "entry", "entry": entry, "position": position[entry.run_id]})
-        if is_reordered:
-            self._announce({"event": "order", "run_ids": list(new)})
+        self._become(dict(new))
+        self.settings = picture.settings
+        self._tell(removed, changed, list(new) if is_reordered else None)
         if told:
             self._announce_settings(**told)
+
+    def _become(self, entries: dict[str, Entry]) -> None:
+        self._entries, self._live = entries, None
+        self.revision += 1
+
+    def _tell(self, removed: list[str], changed: list[Entry], order: list[str] | None) -> None:
+        """Announce a change: of one entry as that, of several in one message."""
+        if len(removed) + len(changed) > 1:
+            self._announce({"event": "changes", "removed": removed, "entries": changed, "order": order})
+            return
+        for run_id in removed:
+            self._announce({"event": "removed", "run_id": run_id})
+        for entry in changed:
+            self._announce({"event": "entry", "entry": entry, "position": list(self._entries).index(entry.run_id)})
+        if order is not None:
+            self._announce({"event": "order", "run_ids": order})
 
     def _announce_settings(self, **settings: Any) -> None:
         self._announce({"event": "settings", "settings": settings})

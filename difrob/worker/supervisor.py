@@ -6,9 +6,15 @@ when nobody is attached and nothing can run. When it is killed, workers go on an
 
 from __future__ import annotations
 
+from difrob.signals import end_at_once, exit_code
+
+if __name__ == "__main__":
+    end_at_once()  # until there is a socket to be removed
+
 import argparse
 import asyncio
 import contextlib
+import json
 import math
 import os
 import signal
@@ -22,9 +28,10 @@ from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
 from difrob.runs.causes import Cause
 from difrob.worker.clients import Client, Clients
+from difrob.worker.garbage import GarbageSearch
 from difrob.worker.lanes import detect_gpus
 from difrob.worker.leftovers import fold_leftovers
-from difrob.worker.messages import GRADE_LIMITS, Entry, LiveProgress, QueueState
+from difrob.worker.messages import GRADE_LIMITS, Entry, LiveProgress, QueueState, Written
 from difrob.worker.meters import MachineMeters
 from difrob.worker.processes import WorkerProcesses
 from difrob.worker.queue import Queue
@@ -34,6 +41,8 @@ from difrob.worker.stuck import STARTING_SECONDS, SilenceWatch
 from difrob.worker.transport import OTHER_FIRST
 
 IDLE_SECONDS = 60.0
+UNUSED_SECONDS = 10.0
+"""The same for one that was started on demand and has changed nothing: who started it may have ended before it came."""
 METER_SECONDS = 1.0
 DISK_SECONDS = 2.0
 FOLD_SECONDS = 30.0
@@ -42,18 +51,31 @@ _HARDER = {"stop": "abort", "abort": "kill"}
 
 
 class Supervisor:
-    """Everything that happens between the socket, the queue and the workers, on one event loop."""
+    """Everything that happens between the socket, the queue and the workers, on one event loop.
 
-    def __init__(self, workspace: Workspace, *, idle_seconds: float = IDLE_SECONDS) -> None:
+    Args:
+        idle_seconds: it goes after so long with nobody attached and nothing that can run.
+        unused_seconds: the same while it has changed nothing.
+
+    Attributes:
+        ended_by: the signal that ended it; 0 for none.
+    """
+
+    def __init__(
+        self, workspace: Workspace, *, idle_seconds: float = IDLE_SECONDS, unused_seconds: float = IDLE_SECONDS
+    ) -> None:
         self._workspace = workspace
         self._idle_seconds = idle_seconds
+        self._unused_seconds = unused_seconds
         self._store = QueueStore(workspace.database)
         self._meters = MachineMeters(workspace.root)
         self._queue = Queue(workspace, self._store, self._announce, detect_gpus(self._meters))
         self._processes = WorkerProcesses(workspace)
         self._silence = SilenceWatch()
+        self._garbage = GarbageSearch()
         self._progress: dict[str, LiveProgress] = {}
         self._stopping = asyncio.Event()
+        self.ended_by = 0
         self._idle_since = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
         queue = self._queue
@@ -86,7 +108,7 @@ class Supervisor:
         """Answer clients and run the queue until told to stop or idle for long."""
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+                asyncio.get_running_loop().add_signal_handler(number, self._end, number)
         self._take_stock()
         server = await self._clients.listen()
         try:
@@ -101,6 +123,10 @@ class Supervisor:
             self._clients.hang_up()
             self._store.close()
 
+    def _end(self, number: int) -> None:
+        self.ended_by = number
+        self._stopping.set()
+
     def _watch(self, client: Client) -> None:
         client.watches = True
         client.send({"event": "state", "state": self._state()})
@@ -108,11 +134,14 @@ class Supervisor:
     def _announce(self, event: dict[str, Any]) -> None:
         self._clients.announce(event)
 
-    def _state(self) -> QueueState:
-        return QueueState(
-            entries=self._queue.entries, lanes=self._queue.lanes, progress=self._progress, meters=self._meters.read(),
+    def _state(self) -> Written:
+        """The :class:`QueueState`, of whose entries each is written once and not once for each answer."""
+        state = QueueState(
+            lanes=self._queue.lanes, progress=self._progress, meters=self._meters.read(),
             pid=os.getpid(), **self._queue.settings.model_dump(), **self._queue.undo_words,
         )  # fmt: skip
+        rest = json.dumps(state.model_dump(mode="json", exclude={"entries"}), separators=(",", ":"))
+        return Written(f'{{"entries":{self._queue.entries_text},{rest[1:]}')
 
     # Stopping and resuming
 
@@ -259,6 +288,7 @@ class Supervisor:
             ) as error:  # a full disk, mostly: nothing is lost, so try until there is room
                 print(f"difrob: the queue waits: {error}", file=sys.stderr, flush=True)
                 await asyncio.sleep(DISK_SECONDS)
+            self._garbage.tick(self._queue.revision)
             await asyncio.sleep(0.1)
 
     def _schedule(self) -> None:
@@ -289,7 +319,9 @@ class Supervisor:
     def _leave_when_idle(self) -> None:
         if self._clients.has_people or self._queue.can_go_on():
             self._idle_since = time.monotonic()
-        elif time.monotonic() - self._idle_since > self._idle_seconds:
+            return
+        limit = self._idle_seconds if self._queue.revision else self._unused_seconds
+        if time.monotonic() - self._idle_since > limit:
             self._stopping.set()
 
     async def _keep_metering(self) -> None:
@@ -312,25 +344,32 @@ class Supervisor:
         task.add_done_callback(done)
 
 
-def serve_workspace(workspace: Workspace, idle_seconds: float = IDLE_SECONDS) -> int:
-    """Serve a workspace until told to stop or idle; returns :data:`OTHER_FIRST` when another supervisor already does."""
+def serve_workspace(workspace: Workspace, idle_seconds: float, unused_seconds: float) -> int:
+    """Serve a workspace until told to stop or idle; for how long each, see :class:`Supervisor`.
+
+    Returns:
+        The exit code: :data:`OTHER_FIRST` when another supervisor already does, that of the signal that ended it, else 0.
+    """
     try:
         with serving(workspace):
-            asyncio.run(Supervisor(workspace, idle_seconds=idle_seconds).serve())
+            supervisor = Supervisor(workspace, idle_seconds=idle_seconds, unused_seconds=unused_seconds)
+            asyncio.run(supervisor.serve())
+            return exit_code(supervisor.ended_by) if supervisor.ended_by else 0
     except ServedAlready as refusal:
         print(f"difrob: {refusal}", file=sys.stderr)
         return OTHER_FIRST
-    return 0
 
 
 def main() -> int:
     """Serve one workspace in the foreground; exit code 4 when another supervisor already does."""
     parser = argparse.ArgumentParser(prog="python -m difrob.worker.supervisor", description=__doc__)
     parser.add_argument("--workspace", required=True)
-    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
+    parser.add_argument("--idle-seconds", type=float)
     arguments = parser.parse_args()
     try:
-        return serve_workspace(Workspace(arguments.workspace), arguments.idle_seconds)
+        wished = arguments.idle_seconds
+        limits = (IDLE_SECONDS, UNUSED_SECONDS) if wished is None else (wished, wished)
+        return serve_workspace(Workspace(arguments.workspace), *limits)
     except UserError as error:
         print(f"difrob: {error}", file=sys.stderr)
     except OSError as error:

@@ -72,7 +72,7 @@ class Connection:
             _refuse_if_served_elsewhere(workspace)
             raise NoSupervisor(f"no supervisor runs for '{workspace.root}'; 'difrob serve' starts one") from None
         self._workspace = workspace
-        self._buffer = b""
+        self._buffer = bytearray()
         self._next = 0
         self.events: list[dict[str, Any]] = []
 
@@ -106,10 +106,12 @@ class Connection:
 
     def receive(self, seconds: float | None) -> dict[str, Any] | None:
         """The next message; None when the time is over or the supervisor has gone (then :attr:`is_open` is False)."""
-        while b"\n" not in self._buffer:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
             self._pipe.settimeout(seconds)
             try:
-                data = self._pipe.recv(1 << 16)
+                data = self._pipe.recv(1 << 18)
             except TimeoutError:
                 return None
             except OSError:
@@ -118,7 +120,8 @@ class Connection:
                 self.close()
                 return None
             self._buffer += data
-        line, self._buffer = self._buffer.split(b"\n", 1)
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         return decode(line)
 
     @property

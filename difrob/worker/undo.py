@@ -7,8 +7,10 @@ meanwhile, stays as it is now.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from difrob import words
 from difrob.runs import RunState
@@ -96,11 +98,12 @@ def take_back(step: Step, now: Picture, is_taken: Callable[[str], bool]) -> tupl
         The new picture, and one sentence for each thing that stays as it is, because it has started or is gone.
     """
     entries, kept = dict(now.entries), []
-    back: list[str] = []
+    needed = _needed_by_others(now, step)
+    back: dict[str, None] = {}  # a set in order
     for run_id in {**step.before.entries, **step.after.entries}:
         old, new, current = (picture.entries.get(run_id) for picture in (step.before, step.after, now))
         if old is None and new is not None:
-            if current is not None and not _can_go(current, now, step):
+            if current is not None and not _can_go(current, needed):
                 kept.append(_stays(current, _why_it_cannot_go(current)))
             else:
                 entries.pop(run_id, None)
@@ -109,7 +112,7 @@ def take_back(step: Step, now: Picture, is_taken: Callable[[str], bool]) -> tupl
                 kept.append(f"'{title(old)}' is not put back: there is a run of its id again")
             else:
                 entries[run_id] = old
-                back.append(run_id)
+                back[run_id] = None
         elif old is not None and new is not None and (changed := _changed(old, new)):
             if current is None:
                 kept.append(f"'{title(new)}' is no longer in the queue")
@@ -120,10 +123,10 @@ def take_back(step: Step, now: Picture, is_taken: Callable[[str], bool]) -> tupl
     for run_id in step.moved:
         if run_id in entries and run_id not in back:
             if entries[run_id].state is RunState.QUEUED:
-                back.append(run_id)
+                back[run_id] = None
             elif run_id in step.after.entries and step.after.entries[run_id].state is RunState.QUEUED:
                 kept.append(_stays(entries[run_id], f"it is {entries[run_id].state}"))
-    order = _with_places_of(list(entries), back, list(step.before.entries))
+    order = _with_places_of(list(entries), list(back), list(step.before.entries))
     settings, more = _settings_back(step, now.settings)
     return Picture({run_id: entries[run_id] for run_id in order}, settings), kept + more
 
@@ -143,15 +146,20 @@ def _changed(old: Entry, new: Entry) -> list[str]:
     return [name for name in PERSONS if getattr(old, name) != getattr(new, name)]
 
 
-def _can_go(entry: Entry, now: Picture, step: Step) -> bool:
-    """Only what has never started, and what nobody waits for who stays."""
+def _needed_by_others(now: Picture, step: Step) -> set[str]:
+    """What is waited for by entries that stay when a step is taken back."""
     comes_along = step.after.entries.keys() - step.before.entries.keys()
-    is_needed = any(
-        entry.run_id in other.after and other.state is RunState.QUEUED
-        and (other.run_id not in comes_along or other.started is not None)
+    return {
+        parent
         for other in now.entries.values()
-    )  # fmt: skip
-    return entry.state is RunState.QUEUED and entry.started is None and not is_needed
+        if other.state is RunState.QUEUED and (other.run_id not in comes_along or other.started is not None)
+        for parent in other.after
+    }
+
+
+def _can_go(entry: Entry, needed: set[str]) -> bool:
+    """Only what has never started, and what nobody waits for who stays."""
+    return entry.state is RunState.QUEUED and entry.started is None and entry.run_id not in needed
 
 
 def _why_it_cannot_go(entry: Entry) -> str:
@@ -167,12 +175,15 @@ def _stays(entry: Entry, why: str) -> str:
 def _with_places_of(order: list[str], placed: list[str], model: list[str]) -> list[str]:
     """``order`` with ``placed`` taken out and put in again, each in front of what follows it in ``model``."""
     position = {run_id: number for number, run_id in enumerate(model)}
-    result = [run_id for run_id in order if run_id not in set(placed)]
-    for run_id in sorted(placed, key=lambda run_id: position.get(run_id, len(model)), reverse=True):
-        followers = set(model[position[run_id] + 1 :]) if run_id in position else set()
-        at = next((number for number, other in enumerate(result) if other in followers), len(result))
-        result.insert(at, run_id)
-    return result
+    moved = set(placed)
+    stays = [run_id for run_id in order if run_id not in moved]
+    # The first that follows an entry in the model is where the highest position so far comes to exceed the entry's own.
+    highest = list(accumulate((position.get(run_id, -1) for run_id in stays), max))
+    in_front_of: list[list[str]] = [[] for _ in range(len(stays) + 1)]
+    for run_id in sorted(placed, key=lambda run_id: position.get(run_id, -1)):
+        at = bisect_right(highest, position[run_id]) if run_id in position else len(stays)
+        in_front_of[at].append(run_id)
+    return [run_id for new, stay in zip(in_front_of, [*stays, ""], strict=True) for run_id in (*new, stay) if run_id]
 
 
 def _settings_back(step: Step, now: Settings) -> tuple[Settings, list[str]]:

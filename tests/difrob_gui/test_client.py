@@ -105,6 +105,18 @@ def test_small_changes_keep_the_mirror_equal_to_the_state(
     with qtbot.waitSignal(client.entry_changed):
         server.event("entry", entry=make_entry("b", RunState.FINISHED), position=0)
     assert "b" not in client.state.progress, "an ended run has no live progress"
+    server.event("progress", progress=LiveProgress(run_id="new"))
+    with qtbot.waitSignal(client.state_changed):
+        changed_entries = [make_entry("a", held=True), make_entry("x"), make_entry("y")]
+        server.event("changes", removed=["new"], entries=changed_entries, order=None)
+    assert list(client.mirror.entries) == ["b", "a", "x", "y"] and client.mirror.entries["a"].held
+    assert not client.mirror.progress
+    with qtbot.waitSignal(client.state_changed):
+        server.event("changes", removed=["b", "y"], entries=[make_entry("z")], order=["z", "x", "a"])
+    assert list(client.mirror.entries) == ["z", "x", "a"]
+    with qtbot.waitSignal(client.state_changed):
+        server.event("reasons", reasons={"x": "held", "gone": "held"})
+    assert client.mirror.entries["x"].reason == "held" and client.mirror.entries["z"].reason == ""
 
 
 def test_answers_reach_their_callers(qtbot: QtBot, server: FakeSupervisor, client: SupervisorClient) -> None:

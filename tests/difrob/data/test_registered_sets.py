@@ -27,6 +27,7 @@ from difrob.errors import UserError
 from difrob.runs import Workspace
 from difrob.runs.datasets import BUILT_IN, DIGITS, RECORD_FILE, TOYS, DataSetRecord, DataSets, SplitRecord
 from difrob.runs.recorder import RunRecorder
+from difrob.runs.records import RunSummary
 from difrob.runs.states import RunState
 from difrob.specs import DataSpec, TrainDenoiserSpec
 
@@ -348,6 +349,22 @@ def test_a_set_is_in_use_while_runs_built_on_its_runs_are_live(workspace: Worksp
     assert data_set_users("small", workspace.summaries(), waiting) == ["generated", "later"]
     generating.finish(RunState.FINISHED)
     assert data_set_users("small", workspace.summaries()) == []
+
+
+def test_users_are_found_through_long_chains_and_where_many_ways_lead_to_one_run() -> None:
+    from difrob.runs.workspace import data_set_users
+
+    def run(run_id: str, *parents: str, state: RunState = RunState.FINISHED) -> RunSummary:
+        kind = "generate" if parents else "train_denoiser"
+        spec = {"kind": kind, "data": {} if parents else {"dataset": "small"}}
+        named = {f"input {number}": parent for number, parent in enumerate(parents)}
+        return RunSummary(run_id, kind, run_id, state, spec=spec, parents=named)
+
+    chain = [run(f"c{n}", *([f"c{n - 1}"] if n else [])) for n in range(3000)]
+    lattice = [run(f"{side}{n}", *([f"a{n - 1}", f"b{n - 1}"] if n else [])) for n in range(80) for side in "ab"]
+    ends = [run("end", "c2999", state=RunState.RUNNING), run("top", "a79", "b79", state=RunState.RUNNING)]
+    assert data_set_users("small", [*ends, *lattice, *chain]) == ["end", "top"]
+    assert data_set_users("digits", [*ends, *lattice, *chain]) == []
 
 
 def test_specifications_are_held_against_what_there_is(workspace: Workspace, record: DataSetRecord) -> None:

@@ -13,7 +13,7 @@ from difrob.specs import devices_of, parse_spec
 from difrob.worker import processes, supervisor
 from difrob.worker.deaths import Death
 from difrob.worker.lanes import choose_lane, device_of, lanes_to_keep
-from difrob.worker.messages import Entry
+from difrob.worker.messages import Entry, QueueState
 from difrob.worker.processes import WorkerProcesses
 from difrob.worker.queue import Queue
 from difrob.worker.queue_store import QueueStore
@@ -262,7 +262,7 @@ def test_the_supervisor_gives_lanes_together_and_a_successor_leaves_them_with_th
     assert workers.lanes == {"pair": "cuda:0,cuda:1"}, "the third GPU is kept for 'triple'"
     assert second._queue.get("pair").on_lanes == ["cuda:0", "cuda:1"]
     monkeypatch.setattr(console, "width", 300)
-    print_queue(second._state())
+    print_queue(QueueState.model_validate_json(second._state().text))
     printed = capsys.readouterr().out
     assert "cuda:0, cuda:1 " in printed and "needs 3 GPUs at once; free: 1 of 3" in printed
     for ended, started in (("pair", {"triple": "cuda:0,cuda:1,cuda:2"}), ("triple", {"small": "cuda:0"})):

@@ -19,7 +19,7 @@ from support.waiting import entry_of, wait_state, wait_steps, wait_until
 
 from difrob.errors import UserError
 from difrob.runs import RunState, Workspace
-from difrob.worker.messages import encode
+from difrob.worker.messages import MAX_LINE, encode
 from difrob.worker.supervisor import Supervisor
 from difrob.worker.transport import Connection, connect, supervisor_command
 
@@ -194,7 +194,7 @@ def test_bad_requests_are_answered_with_a_sentence(connection: Connection) -> No
 
 
 def test_garbage_on_the_socket_harms_nobody(workspace: Workspace, connection: Connection) -> None:
-    for garbage in (b"\x00\xff\n", b"[]\n", b"{" * 100_000 + b"\n", b'{"id":"x","call":1}\n', b"a" * 5_000_000):
+    for garbage in (b"\x00\xff\n", b"[]\n", b"{" * 100_000 + b"\n", b'{"id":"x","call":1}\n', b"a" * (MAX_LINE + 1000)):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
             stranger.connect(workspace.socket_path)
             try:
@@ -254,3 +254,17 @@ def test_an_idle_supervisor_goes_away(workspace: Workspace) -> None:
     process = subprocess.Popen([*supervisor_command(workspace), "--idle-seconds", "0.3"])
     assert process.wait(20) == 0
     assert not os.path.exists(workspace.socket_path)
+
+
+def test_a_supervisor_that_was_started_for_nothing_goes_sooner(workspace: Workspace) -> None:
+    supervisor = Supervisor(workspace, idle_seconds=3600, unused_seconds=0)
+    supervisor._idle_since -= 1
+    supervisor._queue.set("paused", True)
+    supervisor._leave_when_idle()
+    assert not supervisor._stopping.is_set(), "it has been of use"
+    supervisor._store.close()
+    successor = Supervisor(workspace, idle_seconds=3600, unused_seconds=0)
+    successor._idle_since -= 1
+    successor._leave_when_idle()
+    assert successor._stopping.is_set()
+    successor._store.close()

@@ -34,7 +34,16 @@ class Desk:
             self.told |= event["settings"]
             return
         entries = {entry.run_id: entry for entry in self.copy}
-        if event["event"] == "removed":
+        if event["event"] == "reasons":
+            for run_id, reason in event["reasons"].items():
+                entries[run_id] = entries[run_id].model_copy(update={"reason": reason})
+            self.copy = list(entries.values())
+        elif event["event"] == "changes":
+            for run_id in event["removed"]:
+                del entries[run_id]
+            entries |= {entry.run_id: entry for entry in event["entries"]}
+            self.copy = [entries[run_id] for run_id in event["order"] or entries]
+        elif event["event"] == "removed":
             del entries[event["run_id"]]
             self.copy = list(entries.values())
         elif event["event"] == "order":

@@ -336,7 +336,8 @@ sys.meta_path.insert(0, Block())
 import difrob_gui.main_window, difrob_gui.app, difrob_gui.screenshots
 from difrob_gui.pages import compare, data, help, launch, monitor, queue, studies
 allowed = ("difrob.specs", "difrob.runs", "difrob.worker.messages", "difrob.errors", "difrob.resources",
-           "difrob.words", "difrob.comparison", "difrob.system", "difrob.quantities", "difrob.inputs", "difrob.studies")
+           "difrob.words", "difrob.comparison", "difrob.system", "difrob.signals", "difrob.quantities", "difrob.inputs",
+           "difrob.studies")
 bad = [m for m in sys.modules if m.startswith("difrob.") and not m.startswith(allowed) and m != "difrob.worker"]
 sys.exit(str(bad) if bad else 0)
 """
