@@ -93,7 +93,7 @@ def test_the_file_of_a_finished_run_holds_everything_in_its_place(workspace: Wor
         assert {key: series.attrs[key] for key in ("title", "unit", "better")} == {
             "title": "robust accuracy (validation)", "unit": "share", "better": "up",
         }  # fmt: skip
-        assert dict(series["value"].attrs) == {"long_name": "robust accuracy (validation)", "units": "share"}
+        assert dict(series["value"].attrs) == {"units": "share"}
         # Nobody has declared a curve of that name.
         assert (curve.attrs["title"], curve.attrs["unit"], curve.attrs["better"]) == (
             "certified accuracy",
