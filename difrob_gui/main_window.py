@@ -283,6 +283,7 @@ class MainWindow(QMainWindow):
         self.endings.notice.connect(self.tell)
         self.endings.ended.connect(lambda _run_id: self.feeds.refresh())
         self.commands.notice.connect(self.tell)
+        self.commands.removed.connect(self._on_removed)
         self.queue.commands.notice.connect(lambda text, undo: self.tell(text, Tone.INFO, undo))
         self.queue.commands.failed.connect(lambda text: self.tell(text, Tone.BAD))
         self.queue.chosen_changed.connect(self._enable)
@@ -324,6 +325,10 @@ class MainWindow(QMainWindow):
         if run_id and self.page == "monitor":
             self.monitor.show_run(run_id)
         self._enable()
+
+    def _on_removed(self, run_id: str) -> None:
+        if "monitor" in vars(self) and self.monitor.run_id == run_id:
+            self.monitor.show_nothing()
 
     def _on_checked(self, _run_ids: list[str]) -> None:
         if self.page == "compare":

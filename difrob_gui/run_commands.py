@@ -19,9 +19,15 @@ _RESUMABLE = {RunState.PAUSED, RunState.PAUSING, RunState.INTERRUPTED, RunState.
 
 
 class RunCommands(QObject):
-    """Acts on the run that ``current`` gives; tells what happened by ``notice(text, tone, (label, action) or None)``."""
+    """Acts on the run that ``current`` gives.
+
+    Signals:
+        notice: ``(text, tone, (label, function) or None)``, what has happened.
+        removed: the run of this id was moved into the bin.
+    """
 
     notice = Signal(str, object, object)
+    removed = Signal(str)
 
     def __init__(
         self,
@@ -115,6 +121,7 @@ class RunCommands(QObject):
                 return
             if run_id in self._client.mirror.entries:
                 self._client.call("remove", lambda _result, _error: None, run_ids=[run_id])
+            self.removed.emit(run_id)
             self.notice.emit(f"“{title}” is in the bin.", Tone.INFO, ("Undo", lambda: self._restore(run_id)))
 
         self._feeds.submit(self, lambda workspace: workspace.remove_run(run_id), done)

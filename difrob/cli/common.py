@@ -20,6 +20,7 @@ from rich.console import Console
 
 from difrob import words
 from difrob.errors import UserError
+from difrob.quantities import PASSED
 from difrob.runs import Measure, RunState, RunSummary, Workspace, default_workspace
 from difrob.runs.summary_json import summary_to_json
 
@@ -213,7 +214,9 @@ def _full_path(field: str, text: str, *, in_list: bool = False) -> str:
 
 
 def format_measure(measure: Measure) -> str:
-    """A number with its interval, e.g. ``94.2 % [92.0, 95.8]``."""
+    """A number with its interval, e.g. ``94.2 % [92.0, 95.8]``; the outcome of a check in a word."""
+    if measure.unit == PASSED:
+        return "passed" if measure.value >= 1 else "failed"
     number, ends = words.number(measure.value, measure.unit), words.interval(measure)
     return " ".join(filter(None, [number, ends, words.unit_text(measure.unit)]))
 

@@ -95,13 +95,6 @@ class MetricsTab(QWidget):
         """Values were added."""
         self.chart.touch()
 
-    def show_metric(self, name: str) -> None:
-        """Choose a metric."""
-        place = self.chooser.findData(name)
-        if place >= 0:
-            self.chooser.setCurrentIndex(place)
-            self._on_chosen()
-
     def _quantity(self, name: str) -> Quantity:
         """What a metric is, as the first run that has it says."""
         return next((run.quantity(name) for run, *_ in self._runs if name in run.metrics), quantity_of(name))

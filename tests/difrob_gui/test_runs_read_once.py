@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from support.gui_fakes import FakeClient
 from support.recorded_runs import WEIGHTS, pictures
+from support.shown_choices import choose
 from support.words_in_view import words_in_view
 
 from difrob.runs import Measure, RunState, Workspace
@@ -189,7 +190,7 @@ def test_compare_on_the_run_of_the_monitor_changes_nothing_there(
     window.runs.model.set_checked_ids(["live", "other"])
     window.compare()
     qtbot.waitUntil(lambda: window.compare_page.unread == [])
-    window.compare_page.metrics.show_metric("loss/robust")
+    choose(window.compare_page.metrics.chooser, "loss/robust")
     settle()
     assert {key: look_of(chart) for key, chart in window.monitor.board.charts.items()} == looks
     assert opened == {"live": 1, "other": 1}
@@ -233,7 +234,7 @@ def test_a_resumed_run_keeps_what_was_hidden_and_zoomed(
     zoom(qtbot, charts["metric:loss"])
     zoom(qtbot, charts["curve:accuracy"])
     hide(qtbot, charts["metric:loss"], "loss/robust")
-    compare.metrics.show_metric("loss")
+    choose(compare.metrics.chooser, "loss")
     settle()
     zoom(qtbot, compare.metrics.chart)
     hide(qtbot, compare.metrics.chart, "other")

@@ -16,3 +16,11 @@ def palette_texts(palette: CommandPalette) -> list[str]:
 def option_ids(picker: QComboBox) -> list[str]:
     """Ids of the runs that can be chosen, as listed."""
     return [str(picker.itemData(row)) for row in range(picker.count()) if picker.itemData(row)]
+
+
+def choose(box: QComboBox, data: object) -> None:
+    """Choose the line of a box that stands for ``data``, as a person does."""
+    place = box.findData(data)
+    assert place >= 0, f"there is no {data!r}"
+    box.setCurrentIndex(place)
+    box.activated.emit(place)

@@ -143,12 +143,14 @@ def test_following_turns_to_what_runs_and_lets_it_be_left(
 
 
 def test_bin_and_undo(qtbot: QtBot, window: MainWindow, fake: FakeWorkspace) -> None:
-    window.runs.select("done")
+    window.show_run("done")
+    assert window.monitor.run_id == "done"
     trigger(window, "run.remove")
     qtbot.waitUntil(lambda: "done" not in shown(window))
     assert "done" in fake.binned
     toast = window.toasts.toasts[-1]
     assert toast.text == "“beta 5” is in the bin."
+    assert window.monitor.run_id == "", "nothing of a run stays on the page when it has gone"
     toast.action_button.click()
     qtbot.waitUntil(lambda: "done" in shown(window))
 

@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtWidgets import QApplication
 from support.gui_fakes import FakeClient, FakeHub, certification, series, summary, training
+from support.shown_choices import choose
 
 from difrob.runs import FeedUpdate, RunState
 from difrob_gui.charts.menu import ChartMenu
@@ -82,7 +83,7 @@ def test_one_metric_of_all_runs_in_one_chart(scene: Scene) -> None:
         np.testing.assert_array_equal(chart.curves[run_id].line.yData, wanted)
     styles = [chart.curves[run_id].style for run_id in chart.curves]
     assert styles == [0, 1]
-    scene.page.metrics.show_metric("loss")
+    choose(scene.page.metrics.chooser, "loss")
     scene.settle()
     assert chart.title == "Loss" and not chart.curves["t0"].data.has_band
     assert list(chart.curves) == ["t0", "t1"]
