@@ -99,15 +99,15 @@ def test_recorders_of_a_shared_run_and_their_meeting_import_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-TOOLS = {"errors", "quantities", "randomness", "memory", "ranks"}
+TOOLS = {"errors", "json_files", "quantities", "randomness", "memory", "ranks"}
 LAYERS = {
     "quantities": set(),
     "specs": {"errors", "quantities", "resources"},
-    "runs": {"specs", "quantities", "errors"},
+    "runs": {"specs", "quantities", "errors", "json_files"},
     "inputs": {"runs", "specs", "errors"},
     "ranks": {"runs", "errors"},
     "foreign": {"errors"},
-    "studies": {"runs", "specs", "quantities", "errors", "resources"},
+    "studies": {"runs", "specs", "quantities", "errors", "json_files", "resources"},
     "data": {"foreign", "inputs", "runs", "specs"} | TOOLS,
     "nets": {"data", "foreign", "inputs", "runs", "specs"} | TOOLS,
     "diffusion": {"nets", "data", "foreign", "inputs", "runs", "specs"} | TOOLS,

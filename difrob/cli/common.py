@@ -227,8 +227,9 @@ def print_json(value: Any) -> None:
 
 
 def summary_as_json(summary: RunSummary, workspace: Workspace) -> dict[str, Any]:
-    """A summary for machines, with the path of its file."""
-    facts = {"damaged": summary.damaged, "copy_of": summary.copy_of, "file": str(workspace.run_path(summary.run_id))}
+    """A summary for machines, with the path of its file: also of one whose name no run would get ("... (1).h5")."""
+    file = workspace.runs_folder / f"{summary.run_id}.h5"
+    facts = {"damaged": summary.damaged, "copy_of": summary.copy_of, "file": str(file)}
     return {**summary_to_json(summary), **facts}
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from difrob.errors import UserError
+from difrob.json_files import read_json_object
 
 SETTINGS_FILE = "workspace.json"
 MOST_KEPT = 1000
@@ -55,23 +56,16 @@ def read_retention(root: Path) -> Retention:
     """
     path = root / SETTINGS_FILE
     try:
-        with open(path, "rb") as file:
-            text = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        return Retention()
-    except OSError as error:
-        raise UserError(f"the settings '{path}' cannot be read: {error.strerror}") from None
-    try:
-        if len(text) > _MAX_BYTES:
-            raise UserError(f"it is larger than {_MAX_BYTES} bytes")
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise UserError("it holds no object")
+        values = read_json_object(path, _MAX_BYTES)
         known = Retention.__dataclass_fields__.keys()
         if unknown := sorted(values.keys() - known):
             raise UserError(f"it has no setting '{unknown[0]}', only {' and '.join(sorted(known))}")
         return Retention(**values)
-    except (ValueError, RecursionError, UserError) as error:
+    except FileNotFoundError:
+        return Retention()
+    except OSError as error:
+        raise UserError(f"the settings '{path}' cannot be read: {error.strerror}") from None
+    except UserError as error:
         raise UserError(
             f"the settings '{path}' are not right: {error}; mend the file, delete it, "
             "or set them anew with 'difrob runs keep --last 2 --best'"

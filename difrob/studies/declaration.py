@@ -6,13 +6,13 @@ changed fields; ``@seed`` stands for the seed at hand. All arms share their seed
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from difrob.errors import UserError
+from difrob.json_files import read_json_object
 from difrob.resources import resource_path
 from difrob.specs.base import Spec
 from difrob.specs.presets import load_preset
@@ -175,18 +175,11 @@ def read_study(path: Path) -> Study:
         UserError: for a missing, too large or malformed file, naming what is wrong.
     """
     try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        values = read_json_object(path, MAX_BYTES)
     except OSError as error:
         raise UserError(f"cannot read study '{path}': {error.strerror}") from None
-    if len(text) > MAX_BYTES:
-        raise UserError(f"'{path}' is larger than {MAX_BYTES} bytes; it is not a study")
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except UserError as error:
         raise UserError(f"'{path}' is not a study: {error}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"'{path}' is not a study: it holds no object")
     return parse_study({**values, "name": path.stem}, str(path))
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from difrob.errors import UserError
+from difrob.json_files import read_json_object
 from difrob.runs import Workspace
 from difrob.specs import JobSpec, parse_spec
 from difrob.studies.declaration import Study, parse_study
 from difrob.studies.plan import Plan
 
 VERSION = 1
+MAX_RECORD_BYTES = 64 << 20  # a record holds the specification of each of its runs
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,16 @@ def _folder(workspace: Workspace) -> Path:
     return workspace.root / "studies"
 
 
+def _values(path: Path) -> dict[str, Any]:
+    try:
+        return read_json_object(path, MAX_RECORD_BYTES)
+    except UserError as error:
+        raise UserError(f"the study record '{path}' is damaged: {error}; its runs are not affected") from None
+
+
 def _read(path: Path) -> StudyRecord:
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values = _values(path)
         if values["version"] > VERSION:
             raise UserError(
                 f"study record '{path.name}' has version {values['version']}; this difrob reads up to {VERSION}: "
@@ -125,5 +134,11 @@ def _read(path: Path) -> StudyRecord:
         cells = {(str(arm), int(seed), str(stage)): str(run_id) for arm, seed, stage, run_id in values["cells"]}
         study = parse_study(values["study"], path.stem)
         return StudyRecord(path.stem, study, float(values["created"]), str(values["digest"]), Plan(entries, cells))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"the study record '{path}' is damaged ({error!r}); its runs are not affected") from None
+    except OSError as error:
+        raise UserError(
+            f"the study record '{path}' cannot be read: {error.strerror}; its runs are not affected"
+        ) from None
+    except KeyError as error:
+        raise UserError(f"the study record '{path}' is damaged: it has no {error}; its runs are not affected") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"the study record '{path}' is damaged: {error}; its runs are not affected") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,15 @@ def test_a_run_is_not_compared_with_itself(
 def test_a_word_too_many_is_no_field(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(workspace, capsys, "run", "train_denoiser", "steps=5")
     assert "'steps=5' is one word too many; a field is set with --set steps=5" in told
+
+
+@pytest.mark.parametrize("odd", ["{id} (1)", "my run", "über", "a..b", "x" * 200])
+def test_a_file_with_an_odd_name_hides_no_other_run(
+    workspace: Workspace, runs: dict[str, str], odd: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = odd.format(id=runs["small model"])
+    shutil.copy(workspace.run_path(runs["small model"]), workspace.runs_folder / f"{name}.h5")
+    assert main(["runs", "--json", "-w", str(workspace.root)]) == 0
+    listed = {run["run_id"]: run["file"] for run in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == {*runs.values(), name}
+    assert all(Path(file).is_file() for file in listed.values())

@@ -145,9 +145,12 @@ def test_a_damaged_record_is_named_and_hides_no_other(tmp_path: Path) -> None:
     record = begin(workspace, study, plan_study(study))
     (tmp_path / "studies" / "20990101T000000Z-broken-000000.json").write_text('{"version": 1}')
     (tmp_path / "studies" / "20990101T000000Z-newer-000000.json").write_text('{"version": 99}')
+    (tmp_path / "studies" / "20990101T000000Z-deep-000000.json").write_text("[" * 200_000)
     assert [r.study_id for r in study_records(workspace)] == [record.study_id]
     with pytest.raises(UserError, match="is damaged"):
         find_record(workspace, "broken")
+    with pytest.raises(UserError, match="damaged: it is nested more than 64 deep; its runs are not affected"):
+        find_record(workspace, "deep")
     with pytest.raises(UserError, match="version 99; this difrob reads up to 1"):
         find_record(workspace, "newer")
 
