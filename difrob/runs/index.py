@@ -106,8 +106,27 @@ class RunIndex:
                 summaries[run_id] = self._look(folder, run_id) or summaries[run_id]
         for run_id in self._feeds.keys() - journals:
             del self._feeds[run_id]
-        found = _with_copies_marked(summaries)
-        return sorted(found, key=lambda summary: (summary.created, summary.run_id), reverse=True)
+        self._mark_copies(summaries)
+        return sorted(summaries.values(), key=lambda summary: (summary.created, summary.run_id), reverse=True)
+
+    def _mark_copies(self, summaries: dict[str, RunSummary]) -> None:
+        """Give each copy the id of its original: the run of the id that stands in its file.
+
+        Of files that are all called otherwise than their run, as where the original was renamed, the first counts as it.
+        What is marked is remembered, so that only a change costs anything.
+        """
+        first: dict[str, str] = {}
+        for run_id in sorted(run_id for run_id, summary in summaries.items() if summary.written_as):
+            summary = summaries[run_id]
+            stated = summary.written_as
+            original = stated if stated in summaries else first.setdefault(stated, run_id)
+            copy_of = original if original != run_id else ""
+            if copy_of == summary.copy_of:
+                continue
+            summaries[run_id] = marked = replace(summary, copy_of=copy_of)
+            known = self._known.get(run_id)
+            if known is not None and known[2] is summary:
+                self._known[run_id] = (*known[:2], marked)
 
     def _follow(self, folder: Path, run_id: str) -> RunSummary | None:
         try:
@@ -172,21 +191,6 @@ def _revived(text: RunSummary | str, run_id: str, size: int) -> RunSummary | Non
         return summary_from_json(values, run_id, size) if "written_as" in values else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _with_copies_marked(summaries: dict[str, RunSummary]) -> list[RunSummary]:
-    """The summaries, each copy with the id of its original: the run of the id that stands in its file.
-
-    Of files that are all called otherwise than their run, as where the original was renamed, the first counts as it.
-    """
-    first: dict[str, str] = {}
-    found = []
-    for run_id, summary in sorted(summaries.items()):
-        stated = summary.written_as
-        original = "" if not stated else stated if stated in summaries else first.setdefault(stated, run_id)
-        copy_of = original if original != run_id else ""
-        found.append(summary if copy_of == summary.copy_of else replace(summary, copy_of=copy_of))
-    return found
 
 
 def _runs_in(folder: Path) -> tuple[dict[str, os.stat_result], set[str]]:
