@@ -11,7 +11,6 @@ import argparse
 import importlib
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from bench_runs_table import make_workspace
 
 from difrob.runs import RunFeed, RunState, Workspace, recorder
 from difrob.runs.recorder import RunRecorder
@@ -134,11 +134,7 @@ def bench_folds(folder: Path, rows: int) -> None:
 
 def bench_list(folder: Path, count: int) -> None:
     """Milliseconds to list many runs."""
-    workspace = Workspace(folder)
-    template = small_run(workspace)
-    for number in range(count):
-        shutil.copyfile(template, workspace.run_path(f"run-{number}"))
-    template.unlink()
+    workspace = make_workspace(folder, count)
 
     def cold() -> None:
         with suppress(FileNotFoundError):
@@ -258,15 +254,6 @@ class Timed:
                 self.seconds += time.thread_time() - began
 
         return timed
-
-
-def small_run(workspace: Workspace) -> Path:
-    """The file of a small finished run."""
-    run = RunRecorder(workspace, "template", TrainDenoiserSpec())
-    for step in range(100):
-        run.metric("loss", step, 0.1 * step)
-    run.finish(RunState.FINISHED)
-    return workspace.run_path("template")
 
 
 def main() -> int:
