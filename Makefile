@@ -25,9 +25,10 @@ demo: $(STAMP) ## train, generate, attack, certify on real digits; WORKSPACE=DIR
 gui: $(STAMP) ## open the window
 	$(BIN)/difrob gui $(if $(WORKSPACE),--workspace $(WORKSPACE))
 
-lint: $(STAMP) ## ruff: rules and format
+lint: $(STAMP) ## ruff: rules and format; imports go down only, and no two modules import each other
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q tests/test_imports.py -k "knows or each_other"
 
 types: $(STAMP) ## mypy on the engine and the window
 	$(BIN)/mypy
